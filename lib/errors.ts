@@ -1,0 +1,38 @@
+export const errorCodes = [
+  'InvalidArgument',
+  'InvalidPipeline',
+  'NotFound',
+  'OutputFailed',
+  'Unavailable',
+  'Unauthorized',
+  'Conflict',
+  'Fenced',
+  'DeadlineExceeded',
+  'Internal',
+] as const
+export type ErrorCode = (typeof errorCodes)[number]
+
+/** Exit code of a command that ends with this error: 2 where the user's input is at fault, 1 otherwise. */
+const exitCodes: Partial<Record<ErrorCode, number>> = { InvalidArgument: 2, InvalidPipeline: 2, NotFound: 2 }
+
+/** The one error of this project. Its message is one line: what failed, where, and what to do. */
+export class AppError extends Error {
+  readonly code: ErrorCode
+  readonly retriable: boolean
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retriable?: boolean } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.name = 'AppError'
+    this.code = code
+    this.retriable = options.retriable ?? (code === 'Unavailable' || code === 'DeadlineExceeded')
+  }
+
+  get exitCode(): number {
+    return exitCodes[this.code] ?? 1
+  }
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
