@@ -1,0 +1,298 @@
+/** Documents that break one rule each: the tests hold a laptop and an API server against the same list. */
+
+const source = { brokers: ['kafka:9092'] }
+const forest = (options: object) => ({ detectors: [{ name: 'forest', isolationForest: options }] })
+const external = { urlSecretRef: { name: 'redis', key: 'url' } }
+
+export interface RefusedPipeline {
+  readonly what: string
+  readonly metadata?: object
+  readonly spec: object
+  /** Path of the field at fault, as both write it. */
+  readonly field: string
+  /** What is said of it on a laptop. */
+  readonly message: string
+}
+
+/** Broken in one field: in a cluster the API server says so in its own words. */
+export const outOfBounds: readonly RefusedPipeline[] = [
+  {
+    what: 'a number below its least',
+    spec: { source, detection: forest({ trees: 0 }) },
+    field: 'spec.detection.detectors[0].isolationForest.trees',
+    message: '0 must be between 10 and 1000',
+  },
+  {
+    what: 'a number above its most',
+    spec: { source, detection: { alertBudgetPerMillion: 1_000_001 } },
+    field: 'spec.detection.alertBudgetPerMillion',
+    message: '1000001 must be between 1 and 1000000',
+  },
+  {
+    what: 'a number with a fraction',
+    spec: { source, detection: { refractorySeconds: 1.5 } },
+    field: 'spec.detection.refractorySeconds',
+    message: '1.5 must be a whole number between 0 and 604800',
+  },
+  {
+    what: 'a float where API conventions want a string',
+    spec: { source, detection: { threshold: 0.988 } },
+    field: 'spec.detection.threshold',
+    message: '0.988 must be an anomaly score between 0 and 1 in quotes, such as "0.988"',
+  },
+  {
+    what: 'a string that is no number',
+    spec: { source, detection: { rules: [{ name: 'limit', field: 'value', above: '1e3' }] } },
+    field: 'spec.detection.rules[0].above',
+    message: '"1e3" must be a decimal number in quotes, such as "100" or "0.5"',
+  },
+  {
+    what: 'a word that is none of the choices',
+    spec: { source: { ...source, startFrom: 'latest' } },
+    field: 'spec.source.startFrom',
+    message: '"latest" must be one of Earliest, Latest, did you mean "Latest"?',
+  },
+  {
+    what: 'a broker without a port',
+    spec: { source: { brokers: ['kafka'] } },
+    field: 'spec.source.brokers[0]',
+    message: '"kafka" must be host:port',
+  },
+  {
+    what: 'no broker',
+    spec: { source: { brokers: [] } },
+    field: 'spec.source.brokers',
+    message: 'must have 1 to 32 items',
+  },
+  {
+    what: 'too many rules',
+    spec: {
+      source,
+      detection: { rules: Array.from({ length: 33 }, (_, i) => ({ name: `r${i}`, field: 'value', above: '1' })) },
+    },
+    field: 'spec.detection.rules',
+    message: 'must have at most 32 items',
+  },
+  { what: 'no source', spec: {}, field: 'spec.source', message: 'is required' },
+  {
+    what: 'a list where one value belongs',
+    spec: { source: { ...source, topic: ['a', 'b'] } },
+    field: 'spec.source.topic',
+    message: 'must be the name of a Kafka topic: letters, digits, dot, underscore and hyphen',
+  },
+  {
+    what: 'a value where an object belongs',
+    spec: { source, event: 'json' },
+    field: 'spec.event',
+    message: '"json" must be an object',
+  },
+  {
+    what: 'a text that is too long',
+    spec: { source, api: { template: { nodeSelector: { zone: 'z'.repeat(64) } } } },
+    field: 'spec.api.template.nodeSelector.zone',
+    message: `"${'z'.repeat(64)}" must have at most 63 characters`,
+  },
+  {
+    what: 'too many entries',
+    spec: {
+      source,
+      api: { template: { annotations: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`a${i}`, ''])) } },
+    },
+    field: 'spec.api.template.annotations',
+    message: 'must have at most 32 entries',
+  },
+  {
+    what: 'an amount that is none',
+    spec: { source, api: { resources: { requests: { cpu: 'plenty' } } } },
+    field: 'spec.api.resources.requests.cpu',
+    message: '"plenty" must be a quantity such as 500m, 2 or 1Gi',
+  },
+  {
+    what: 'an amount below nothing',
+    spec: { source, api: { resources: { requests: { cpu: -1 } } } },
+    field: 'spec.api.resources.requests.cpu',
+    message: '-1 must be between 0 and 2147483647',
+  },
+  {
+    what: 'a name that its children could not have',
+    metadata: { name: 'Payments.v2' },
+    spec: { source },
+    field: 'metadata.name',
+    message:
+      '"Payments.v2" must be lower-case letters, digits and hyphens, starting with a letter, at most 40 characters',
+  },
+  {
+    what: 'two rules of one name',
+    spec: {
+      source,
+      detection: {
+        rules: [
+          { name: 'limit', field: 'value', above: '1' },
+          { name: 'limit', field: 'value', below: '0' },
+        ],
+      },
+    },
+    field: 'spec.detection.rules[1]',
+    message: 'must differ from the others by its name, not "limit" again',
+  },
+]
+
+/** Fields that contradict each other: both say so in the same words. */
+export const contradictory: readonly RefusedPipeline[] = [
+  {
+    what: 'a detector without an algorithm',
+    spec: { source, detection: { detectors: [{ name: 'none' }] } },
+    field: 'spec.detection.detectors[0]',
+    message: 'exactly one of profile, isolationForest, discord must be given',
+  },
+  {
+    what: 'a detector with two algorithms',
+    spec: { source, detection: { detectors: [{ name: 'both', profile: {}, discord: {} }] } },
+    field: 'spec.detection.detectors[0]',
+    message: 'exactly one of profile, isolationForest, discord must be given',
+  },
+  {
+    what: 'a rule with no limit',
+    spec: { source, detection: { rules: [{ name: 'limit', field: 'value' }] } },
+    field: 'spec.detection.rules[0]',
+    message: 'exactly one of above, below must be given',
+  },
+  {
+    what: 'a rule with two limits',
+    spec: { source, detection: { rules: [{ name: 'limit', field: 'value', above: '1', below: '0' }] } },
+    field: 'spec.detection.rules[0]',
+    message: 'exactly one of above, below must be given',
+  },
+  {
+    what: 'a budget and a threshold',
+    spec: { source, detection: { alertBudgetPerMillion: 10, threshold: '0.9' } },
+    field: 'spec.detection',
+    message: 'alertBudgetPerMillion and threshold exclude each other',
+  },
+  {
+    what: 'features in an object and flat',
+    spec: { source, event: { features: 'features', featureFields: ['x*'] } },
+    field: 'spec.event',
+    message: 'features and featureFields exclude each other',
+  },
+  {
+    what: 'a managed and an external Redis',
+    spec: { source, state: { redis: { managed: {}, external } } },
+    field: 'spec.state.redis',
+    message: 'managed and external exclude each other',
+  },
+  ...(['consumer', 'inference', 'api'] as const).flatMap((role) => [
+    {
+      what: `replicas and autoscaling of ${role}`,
+      spec: { source, [role]: { replicas: 1, autoscaling: {} } },
+      field: `spec.${role}`,
+      message: 'replicas and autoscaling exclude each other',
+    },
+    {
+      what: `more replicas at least than at most of ${role}`,
+      spec: { source, [role]: { autoscaling: { minReplicas: 9 } } },
+      field: `spec.${role}.autoscaling`,
+      message: `minReplicas (${role === 'consumer' ? 1 : 2} if absent) must not exceed maxReplicas (8 if absent)`,
+    },
+    {
+      what: `a label of the operator's on ${role}`,
+      spec: { source, [role]: { template: { labels: { 'app.kubernetes.io/name': 'mine' } } } },
+      field: `spec.${role}.template.labels`,
+      message: "must not begin with app.kubernetes.io/ or anomaly.com/: these labels are the operator's",
+    },
+  ]),
+  {
+    what: 'tokens without a Secret',
+    spec: { source, api: { auth: { mode: 'Bearer' } } },
+    field: 'spec.api.auth',
+    message: 'secretRef must be given with mode Bearer, and only then',
+  },
+  {
+    what: 'a Secret of tokens that nobody asks for',
+    spec: { source, api: { auth: { secretRef: { name: 'tokens' } } } },
+    field: 'spec.api.auth',
+    message: 'secretRef must be given with mode Bearer, and only then',
+  },
+  {
+    what: 'verdicts published to the topic that they are about',
+    spec: { source, results: { topic: 'anomaly-events' } },
+    field: 'spec',
+    message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
+  },
+]
+
+/** Changes that would leave behind what was learnt: only a cluster knows of a change. */
+export const refusedChanges: readonly (RefusedPipeline & { readonly before: object })[] = [
+  {
+    what: 'another topic',
+    before: { source },
+    spec: { source: { ...source, topic: 'other' } },
+    field: 'spec.source.topic',
+    message: 'cannot be changed: what was learnt belongs to the topic; create another pipeline',
+  },
+  {
+    what: 'another consumer group',
+    before: { source: { ...source, groupId: 'one' } },
+    spec: { source: { ...source, groupId: 'two' } },
+    field: 'spec.source.groupId',
+    message: 'cannot be changed: the committed offsets belong to the group; create another pipeline',
+  },
+  {
+    what: 'a consumer group where there was the default',
+    before: { source },
+    spec: { source: { ...source, groupId: 'two' } },
+    field: 'spec.source.groupId',
+    message: 'cannot be changed: the committed offsets belong to the group; create another pipeline',
+  },
+  {
+    what: 'another key',
+    before: { source },
+    spec: { source, event: { key: 'card' } },
+    field: 'spec.event.key',
+    message: 'cannot be changed: what was learnt belongs to the keys; create another pipeline',
+  },
+  {
+    what: 'an external Redis where there was a managed one',
+    before: { source },
+    spec: { source, state: { redis: { external } } },
+    field: 'spec.state.redis',
+    message:
+      'cannot be changed between managed and external: what was learnt would stay behind; create another pipeline',
+  },
+  {
+    what: 'another prefix in a shared Redis',
+    before: { source, state: { redis: { external } } },
+    spec: { source, state: { redis: { external: { ...external, keyPrefix: 'mine:' } } } },
+    field: 'spec.state.redis',
+    message: 'keyPrefix cannot be changed: what was learnt is stored under it; create another pipeline',
+  },
+  ...[{ type: 'Ephemeral' }, { size: '2Gi' }, { storageClassName: 'fast' }].map((storage) => ({
+    what: `another ${Object.keys(storage)} of the volume`,
+    before: { source },
+    spec: { source, state: { redis: { managed: { storage } } } },
+    field: 'spec.state.redis',
+    message: 'storage cannot be changed: another volume begins empty; create another pipeline',
+  })),
+]
+
+/** Changes that leave everything learnt where it is. */
+export const allowedChanges: readonly { readonly what: string; readonly before: object; readonly after: object }[] = [
+  { what: 'other brokers', before: { source }, after: { source: { brokers: ['other:9092'] } } },
+  { what: 'the other partitioner', before: { source }, after: { source: { ...source, partitioner: 'Crc32' } } },
+  {
+    what: 'the default storage said in words',
+    before: { source },
+    after: { source, state: { redis: { managed: { storage: { type: 'Persistent', size: '1Gi' } } } } },
+  },
+  {
+    what: 'the address of the external Redis moved',
+    before: { source, state: { redis: { external } } },
+    after: { source, state: { redis: { external: { urlSecretRef: { name: 'redis-2', key: 'url' } } } } },
+  },
+  {
+    what: 'autoscaling in place of replicas',
+    before: { source, consumer: { replicas: 3 } },
+    after: { source, consumer: { autoscaling: {} } },
+  },
+  { what: 'a pause', before: { source }, after: { source, desiredState: 'Paused' } },
+]

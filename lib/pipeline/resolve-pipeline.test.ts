@@ -1,0 +1,139 @@
+import { expect } from 'chai'
+import { parsePipeline } from './parse-pipeline.ts'
+import {
+  resolveDecision,
+  resolveDetectors,
+  resolveFeatures,
+  resolveGroupId,
+  resolveRedis,
+  resolveScaling,
+} from './resolve-pipeline.ts'
+import { roles } from './spec.ts'
+
+const pipeline = (spec: object = {}) =>
+  parsePipeline({
+    apiVersion: 'anomaly.com/v1alpha1',
+    kind: 'AnomalyPipeline',
+    metadata: { name: 'payments', namespace: 'shop' },
+    spec: { source: { brokers: ['kafka:9092'] }, ...spec },
+  })
+
+describe('resolveDetectors', () => {
+  const detectors = (stated?: object[]) =>
+    resolveDetectors(pipeline({ detection: { detectors: stated } }).spec.detection)
+
+  it('takes profile and forest where none is given', () => {
+    expect(detectors()).to.deep.equal([
+      { name: 'profile', type: 'profile', halfLifeEvents: 500 },
+      { name: 'forest', type: 'isolationForest', trees: 100, sampleSize: 256, refitEvents: 5000 },
+    ])
+  })
+
+  it('fills in the options that are not given', () => {
+    const stated = [
+      { name: 'quick', profile: { halfLifeEvents: 70 } },
+      { name: 'small', isolationForest: { trees: 10, refitEvents: 1000 } },
+      { name: 'series', discord: {} },
+    ]
+    expect(detectors(stated)).to.deep.equal([
+      { name: 'quick', type: 'profile', halfLifeEvents: 70 },
+      { name: 'small', type: 'isolationForest', trees: 10, sampleSize: 256, refitEvents: 1000 },
+      { name: 'series', type: 'discord' },
+    ])
+  })
+})
+
+describe('resolveDecision', () => {
+  const decision = (detection: object) => resolveDecision(pipeline({ detection }).spec.detection)
+
+  it('keeps to a budget of 1000 alerts per million where nothing is said', () => {
+    expect(decision({})).to.deep.equal({ type: 'alertBudget', perMillion: 1000 })
+    expect(decision({ alertBudgetPerMillion: 5 })).to.deep.equal({ type: 'alertBudget', perMillion: 5 })
+  })
+
+  it('takes a fixed anomaly score', () => {
+    expect(decision({ threshold: '0.988' })).to.deep.equal({ type: 'threshold', anomalyScore: 0.988 })
+  })
+})
+
+describe('resolveFeatures', () => {
+  const features = (event: object) => resolveFeatures(pipeline({ event }).spec.event)
+
+  it('looks in the object `features` where nothing is said', () => {
+    expect(features({})).to.deep.equal({ type: 'object', field: 'features' })
+  })
+
+  it('takes another object, none, or fields of the event itself', () => {
+    expect(features({ features: 'payload.numbers' })).to.deep.equal({ type: 'object', field: 'payload.numbers' })
+    expect(features({ features: '' })).to.deep.equal({ type: 'none' })
+    expect(features({ featureFields: ['amount', 'x*'] })).to.deep.equal({ type: 'fields', names: ['amount', 'x*'] })
+  })
+})
+
+describe('resolveGroupId', () => {
+  it('is made of namespace and name where none is given', () => {
+    expect(resolveGroupId(pipeline())).to.equal('anomaly-shop-payments')
+    expect(resolveGroupId(pipeline({ source: { brokers: ['a:1'], groupId: 'mine' } }))).to.equal('mine')
+  })
+})
+
+describe('resolveScaling', () => {
+  it('lets consumers follow the lag and keeps two of each other workload where nothing is said', () => {
+    const { spec } = pipeline()
+    expect(roles.map((role) => resolveScaling(spec, role))).to.deep.equal([
+      {
+        type: 'autoscaling',
+        minReplicas: 1,
+        maxReplicas: 8,
+        targetCpuPercent: 70,
+        targetLag: 10_000,
+        mode: 'Automatic',
+      },
+      { type: 'fixed', replicas: 2 },
+      { type: 'fixed', replicas: 2 },
+    ])
+  })
+
+  it('takes replicas or autoscaling as given, with what autoscaling leaves out', () => {
+    const { spec } = pipeline({ consumer: { replicas: 3 }, api: { autoscaling: { maxReplicas: 4 } } })
+    expect(resolveScaling(spec, 'consumer')).to.deep.equal({ type: 'fixed', replicas: 3 })
+    expect(resolveScaling(spec, 'api')).to.deep.equal({
+      type: 'autoscaling',
+      minReplicas: 2,
+      maxReplicas: 4,
+      targetCpuPercent: 70,
+    })
+  })
+})
+
+describe('resolveRedis', () => {
+  const redis = (stated: object) => resolveRedis(pipeline({ state: { redis: stated } }))
+
+  it('is a managed one where nothing is said', () => {
+    expect(redis({})).to.deep.equal({
+      type: 'managed',
+      memoryMebibytes: 256,
+      storage: { type: 'Persistent', size: '1Gi', whenDeleted: 'Delete' },
+    })
+    expect(redis({ managed: { storage: { storageClassName: 'fast' } } })).to.deep.equal({
+      type: 'managed',
+      memoryMebibytes: 256,
+      storage: { type: 'Persistent', size: '1Gi', whenDeleted: 'Delete', storageClassName: 'fast' },
+    })
+  })
+
+  it('prefixes the keys in an external one, which others may share', () => {
+    const urlSecretRef = { name: 'redis', key: 'url' }
+    expect(redis({ external: { urlSecretRef } })).to.deep.equal({
+      type: 'external',
+      urlSecretRef,
+      keyPrefix: 'anomaly:shop:payments:',
+    })
+    expect(redis({ external: { urlSecretRef, keyPrefix: 'mine:', tls: {} } })).to.deep.equal({
+      type: 'external',
+      urlSecretRef,
+      keyPrefix: 'mine:',
+      tls: {},
+    })
+  })
+})

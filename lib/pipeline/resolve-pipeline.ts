@@ -1,0 +1,106 @@
+import {
+  type DetectionSpec,
+  type EventMapping,
+  type Pipeline,
+  type PipelineSpec,
+  type Role,
+  unionDefaults,
+} from './spec.ts'
+
+/** What the absent members of the document's unions mean. Each takes a valid pipeline or a part of it. */
+
+export type ResolvedDetector =
+  | { readonly name: string; readonly type: 'profile'; readonly halfLifeEvents: number }
+  | {
+      readonly name: string
+      readonly type: 'isolationForest'
+      readonly trees: number
+      readonly sampleSize: number
+      readonly refitEvents: number
+    }
+  | { readonly name: string; readonly type: 'discord' }
+
+/** The detectors with all their options; profile and forest if none is given. */
+export function resolveDetectors({ detectors }: Pick<DetectionSpec, 'detectors'>): readonly ResolvedDetector[] {
+  const stated = detectors ?? [
+    { name: 'profile', profile: {} },
+    { name: 'forest', isolationForest: {} },
+  ]
+  return stated.map(({ name, profile, isolationForest }) => {
+    if (profile !== undefined) return { name, type: 'profile', ...unionDefaults.profile, ...profile }
+    if (isolationForest !== undefined)
+      return { name, type: 'isolationForest', ...unionDefaults.isolationForest, ...isolationForest }
+    return { name, type: 'discord' }
+  })
+}
+
+/** How it is decided what is an anomaly: by a share of the events or by a fixed anomaly score. */
+export type Decision =
+  | { readonly type: 'alertBudget'; readonly perMillion: number }
+  | { readonly type: 'threshold'; readonly anomalyScore: number }
+
+export function resolveDecision(detection: Pick<DetectionSpec, 'alertBudgetPerMillion' | 'threshold'>): Decision {
+  if (detection.threshold !== undefined) return { type: 'threshold', anomalyScore: Number(detection.threshold) }
+  return { type: 'alertBudget', perMillion: detection.alertBudgetPerMillion ?? unionDefaults.alertBudgetPerMillion }
+}
+
+/** Where the features of an event are: in an object, in fields of the event itself (names or `start*`), or nowhere. */
+export type FeatureSource =
+  | { readonly type: 'object'; readonly field: string }
+  | { readonly type: 'fields'; readonly names: readonly string[] }
+  | { readonly type: 'none' }
+
+export function resolveFeatures(event: Pick<EventMapping, 'features' | 'featureFields'>): FeatureSource {
+  if (event.featureFields !== undefined) return { type: 'fields', names: event.featureFields }
+  const field = event.features ?? unionDefaults.features
+  return field === '' ? { type: 'none' } : { type: 'object', field }
+}
+
+/** The consumer group; also the start of every transactional id. */
+export const resolveGroupId = ({ metadata, spec }: Pipeline): string =>
+  spec.source.groupId ?? `anomaly-${metadata.namespace}-${metadata.name}`
+
+export type Scaling =
+  | { readonly type: 'fixed'; readonly replicas: number }
+  | {
+      readonly type: 'autoscaling'
+      readonly minReplicas: number
+      readonly maxReplicas: number
+      readonly targetCpuPercent: number
+      /** Events waiting for each replica; the consumer's only. */
+      readonly targetLag?: number
+      /** Whether the lag changes the consumers or only says what it would do. */
+      readonly mode?: 'Automatic' | 'Recommend'
+    }
+
+export function resolveScaling(spec: Pick<PipelineSpec, Role>, role: Role): Scaling {
+  const defaults = unionDefaults.scaling[role]
+  const { autoscaling, replicas = autoscaling ? undefined : defaults.replicas } = spec[role]
+  if (replicas !== undefined) return { type: 'fixed', replicas }
+  return { type: 'autoscaling', ...defaults.autoscaling, ...autoscaling }
+}
+
+type RedisSpec = PipelineSpec['state']['redis']
+type ExternalRedis = NonNullable<RedisSpec['external']>
+
+export type ResolvedRedis =
+  | {
+      readonly type: 'managed'
+      readonly memoryMebibytes: number
+      readonly storage: {
+        readonly type: 'Persistent' | 'Ephemeral'
+        readonly size: string
+        /** The cluster's default if absent. */
+        readonly storageClassName?: string
+        readonly whenDeleted: 'Delete' | 'Retain'
+      }
+    }
+  | ({ readonly type: 'external'; readonly keyPrefix: string } & Pick<ExternalRedis, 'urlSecretRef' | 'tls'>)
+
+export function resolveRedis({ metadata, spec }: Pipeline): ResolvedRedis {
+  const { managed, external } = spec.state.redis
+  if (external !== undefined)
+    return { type: 'external', keyPrefix: `anomaly:${metadata.namespace}:${metadata.name}:`, ...external }
+  const defaults = unionDefaults.managedRedis
+  return { type: 'managed', ...defaults, ...managed, storage: { ...defaults.storage, ...managed?.storage } }
+}

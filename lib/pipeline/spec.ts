@@ -1,0 +1,581 @@
+import * as z from 'zod'
+import { constrain, exactlyOne, immutable, notBoth, unchanged } from './constrain.ts'
+import { anything, choice, decimal, integer, list, listMap, map, object, pattern, quantity, text } from './fields.ts'
+import type { Plain } from './plain.ts'
+
+/**
+ * The AnomalyPipeline document: the only declaration of its type, its defaults, its limits and its rules. The CRD is
+ * generated from it. Members of a union carry no default here, because the API server fills defaults in before it
+ * checks the rules: resolve-pipeline.ts knows what an absent member means.
+ */
+
+export const apiVersion = 'anomaly.com/v1alpha1'
+export const kind = 'AnomalyPipeline'
+
+/** What an absent member of a union means. */
+export const unionDefaults = {
+  alertBudgetPerMillion: 1000,
+  features: 'features',
+  profile: { halfLifeEvents: 500 },
+  isolationForest: { trees: 100, sampleSize: 256, refitEvents: 5000 },
+  scaling: {
+    consumer: {
+      replicas: undefined,
+      autoscaling: { minReplicas: 1, maxReplicas: 8, targetCpuPercent: 70, targetLag: 10_000, mode: 'Automatic' },
+    },
+    inference: { replicas: 2, autoscaling: { minReplicas: 2, maxReplicas: 8, targetCpuPercent: 70 } },
+    api: { replicas: 2, autoscaling: { minReplicas: 2, maxReplicas: 8, targetCpuPercent: 70 } },
+  },
+  managedRedis: { memoryMebibytes: 256, storage: { type: 'Persistent', size: '1Gi', whenDeleted: 'Delete' } },
+} as const
+
+const objectName = (what: string) =>
+  pattern(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 253, 'the name of a Kubernetes object').describe(what)
+
+/** A Secret of the pipeline's namespace; which of its entries are read is said where it is named. */
+const secretRef = (what: string) =>
+  object({ name: objectName('Name of the Secret, in the namespace of the pipeline.') }).describe(what)
+
+/** One entry of a Secret. */
+const secretKeyRef = (what: string) =>
+  object({
+    name: objectName('Name of the Secret, in the namespace of the pipeline.'),
+    key: pattern(/^[-._a-zA-Z0-9]+$/, 253, 'the name of an entry of a Secret').describe('The entry of the Secret.'),
+  }).describe(what)
+
+const tls = (server: string) =>
+  object({
+    caSecretRef: secretKeyRef(
+      `Certificates (PEM) that sign the certificate of ${server}; the public authorities if absent.`,
+    ).optional(),
+    certificateSecretRef: secretRef(
+      `Client certificate for mutual TLS: a Secret of type kubernetes.io/tls with tls.crt and tls.key.`,
+    ).optional(),
+  })
+    .optional()
+    .describe(`Present, if only as {}: connections to ${server} use TLS.`)
+
+// --- source ---------------------------------------------------------------------------------------------------------
+
+const topicName = () =>
+  pattern(/^[a-zA-Z0-9._-]+$/, 249, 'the name of a Kafka topic: letters, digits, dot, underscore and hyphen')
+
+const sourceSpec = constrain(
+  object({
+    brokers: list(
+      pattern(/^([a-zA-Z0-9._-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$/, 260, 'host:port').describe('host:port'),
+      1,
+      32,
+    ).describe('Kafka brokers to start from; the others are learnt from them.'),
+    // Profiles, calibration and offsets belong to a topic's partitions: on another topic they would describe other events.
+    topic: immutable(topicName(), 'cannot be changed: what was learnt belongs to the topic; create another pipeline')
+      .default('anomaly-events')
+      .describe('Topic of the events. Immutable.'),
+    groupId: pattern(/^[a-zA-Z0-9._-]+$/, 200, 'letters, digits, dot, underscore and hyphen')
+      .optional()
+      .describe(
+        'Consumer group, whose committed offsets say what was read. anomaly-<namespace>-<name> if absent. Immutable.',
+      ),
+    startFrom: choice(['Earliest', 'Latest'])
+      .default('Latest')
+      .describe('Where to begin in a topic that the group never read.'),
+    partitioner: choice(['Murmur2', 'Crc32'])
+      .default('Murmur2')
+      .describe(
+        'How producers place keys: Murmur2 (Java, kafkajs) or Crc32 (librdkafka). The API finds the partition of a key with it.',
+      ),
+    createTopics: object({
+      mode: choice(['Enabled', 'Disabled']).default('Enabled').describe('Whether missing topics are created.'),
+      partitions: integer(1, 10_000).default(12).describe('Partitions of a topic that is created.'),
+    })
+      .prefault({})
+      .describe(
+        'Creation of the topics of events, results and dead letters where they are missing. Existing topics are left alone.',
+      ),
+    tls: tls('the brokers'),
+    sasl: object({
+      mechanism: choice(['Plain', 'ScramSha256', 'ScramSha512']).describe('SASL mechanism of the brokers.'),
+      secretRef: secretRef('Secret with the entries username and password.'),
+    })
+      .optional()
+      .describe('Log in to the brokers with a name and a password.'),
+  }),
+  {
+    // Committed offsets and transactional ids are those of the group: under another one events would be read again or skipped.
+    message: 'cannot be changed: the committed offsets belong to the group; create another pipeline',
+    cel: unchanged('groupId', ''),
+    at: 'groupId',
+  },
+)
+
+// --- event ----------------------------------------------------------------------------------------------------------
+
+/** Plain names, joined by dots where objects are nested; empty where events have no such field. */
+const path = '([^.*$][^.*]*\\.)*[^.*$][^.*]*'
+const fieldPath = () => pattern(new RegExp(`^(${path})?$`), 256, 'the name of a field, dotted where nested, or ""')
+
+const eventSpec = constrain(
+  object({
+    id: fieldPath()
+      .default('eventId')
+      .describe('Field of the identifier. "": topic-partition-offset in Kafka, row-N in a file.'),
+    time: fieldPath()
+      .default('timestamp')
+      .describe(
+        'Field of the time: seconds or milliseconds since 1970, RFC 3339, or a date-time without zone, which is UTC. "": time of arrival.',
+      ),
+    // Stored profiles are those of the old field's values; under another field they would be another key's history.
+    key: immutable(
+      pattern(new RegExp(`^(\\$key|\\$source|${path})?$`), 256, 'the name of a field, $key, $source or ""'),
+      'cannot be changed: what was learnt belongs to the keys; create another pipeline',
+    )
+      .default('userId')
+      .describe(
+        'Field of the key, whose history an event belongs to. $key: key of the Kafka record. $source: the topic or file. "": one key for all. Immutable.',
+      ),
+    value: fieldPath().default('value').describe('Field of the value. "": events have none.'),
+    features: fieldPath()
+      .optional()
+      .describe(
+        `Field with an object of numbers, the features. "": events have none. "${unionDefaults.features}" if neither this nor featureFields is given.`,
+      ),
+    featureFields: list(
+      pattern(
+        /^([^.*$][^.*]*\.)*([^.*$][^.*]*\*?|\*)$/,
+        256,
+        'the name of a field, or the start of names followed by *',
+      ).describe('Name of a field, or the start of names followed by *.'),
+      1,
+      256,
+    )
+      .optional()
+      .describe(
+        'Features of flat events: numeric fields by name, or by the start of their names as in "x*". Instead of features.',
+      ),
+  }),
+  notBoth('features', 'featureFields'),
+)
+
+// --- detection ------------------------------------------------------------------------------------------------------
+
+const itemName = (what: string) =>
+  pattern(
+    /^[a-z]([-a-z0-9]*[a-z0-9])?$/,
+    40,
+    'lower-case letters, digits and hyphens, starting with a letter',
+  ).describe(what)
+
+const ruleSpec = constrain(
+  object({
+    name: itemName('Name of the rule in verdicts and alerts.'),
+    field: pattern(/^(mean\(features\)|[^()]+)$/, 256, 'value, the name of a feature, or mean(features)').describe(
+      'What is compared: value, the name of a feature, or mean(features).',
+    ),
+    above: decimal().optional().describe('Events with more than this alert.'),
+    below: decimal().optional().describe('Events with less than this alert.'),
+  }),
+  exactlyOne('above', 'below'),
+)
+
+const forest = unionDefaults.isolationForest
+
+const detectorSpec = constrain(
+  object({
+    name: itemName('Name of the detector in verdicts.'),
+    profile: object({
+      halfLifeEvents: integer(1, 1_000_000)
+        .optional()
+        .describe(
+          `After so many events of a key, an event counts half as much in its profile. ${unionDefaults.profile.halfLifeEvents} if absent.`,
+        ),
+    })
+      .optional()
+      .describe('Compares an event with the running statistics of its key. For many keys.'),
+    isolationForest: object({
+      trees: integer(10, 1000).optional().describe(`Number of trees. ${forest.trees} if absent.`),
+      sampleSize: integer(16, 4096)
+        .optional()
+        .describe(`Rows that a tree is built from. ${forest.sampleSize} if absent.`),
+      refitEvents: integer(100, 100_000_000)
+        .optional()
+        .describe(`Events between two fits of the model. ${forest.refitEvents} if absent.`),
+    })
+      .optional()
+      .describe('Finds rows that few random splits set apart from the rest of the stream (Liu, Ting and Zhou 2008).'),
+    discord: object({})
+      .optional()
+      .describe(
+        'Finds values whose neighbourhood in time looks like nothing in the past of the key. For few keys with long series.',
+      ),
+  }),
+  exactlyOne('profile', 'isolationForest', 'discord'),
+)
+
+const detectionSpec = constrain(
+  object({
+    alertBudgetPerMillion: integer(1, 1_000_000)
+      .optional()
+      .describe(
+        `How many events per million may be called anomalies; the threshold follows. ${unionDefaults.alertBudgetPerMillion} if neither this nor threshold is given.`,
+      ),
+    threshold: pattern(/^0\.[0-9]{1,15}$/, 17, 'an anomaly score between 0 and 1 in quotes, such as "0.988"')
+      .optional()
+      .describe('Anomaly score from which an event is called an anomaly. Instead of alertBudgetPerMillion.'),
+    refractorySeconds: integer(0, 604_800)
+      .default(300)
+      .describe('After an alert, the time in which the same episode of the same key is not alerted again.'),
+    onModelUnavailable: choice(['Degrade', 'Wait'])
+      .default('Degrade')
+      .describe(
+        'When no inference answers. Degrade: profiles and rules go on and the verdict says so. Wait: events wait.',
+      ),
+    rules: listMap(ruleSpec.describe('A fixed limit.'), 'name', 0, 32)
+      .default([])
+      .describe('Fixed limits. A hit always alerts, outside calibration, budget and refractory period.'),
+    detectors: listMap(detectorSpec.describe('An algorithm and its options; exactly one of them.'), 'name', 1, 8)
+      .optional()
+      .describe('The algorithms that score events. A profile and an isolationForest if absent.'),
+  }),
+  notBoth('alertBudgetPerMillion', 'threshold'),
+)
+
+// --- results and state ----------------------------------------------------------------------------------------------
+
+const resultsSpec = object({
+  topic: topicName().default('anomaly-results').describe('Topic of the verdicts.'),
+  deadLetterTopic: topicName()
+    .default('anomaly-events-dlq')
+    .describe('Topic of the events that could not be read, with the reason.'),
+  publish: choice(['All', 'Anomalies'])
+    .default('All')
+    .describe('Whether every event has its verdict published or only anomalies.'),
+})
+
+const { storage } = unionDefaults.managedRedis
+
+const redisSpec = constrain(
+  object({
+    managed: object({
+      memoryMebibytes: integer(64, 65_536)
+        .optional()
+        .describe(`Memory of the Redis pod, in MiB. ${unionDefaults.managedRedis.memoryMebibytes} if absent.`),
+      storage: object({
+        type: choice(['Persistent', 'Ephemeral'])
+          .optional()
+          .describe(
+            `Persistent: a volume that outlives the pod. Ephemeral: what was learnt is lost with the pod. ${storage.type} if absent. Immutable.`,
+          ),
+        size: pattern(/^[1-9][0-9]{0,8}(Mi|Gi|Ti)$/, 12, 'a size such as 512Mi or 1Gi')
+          .optional()
+          .describe(`Size of the volume. ${storage.size} if absent. Immutable.`),
+        storageClassName: objectName("Class of the volume; the cluster's default if absent. Immutable.").optional(),
+        whenDeleted: choice(['Delete', 'Retain'])
+          .optional()
+          .describe(`What becomes of the volume when the pipeline is deleted. ${storage.whenDeleted} if absent.`),
+      })
+        .optional()
+        .describe('Where the managed Redis keeps its data.'),
+    })
+      .optional()
+      .describe('A Redis of its own, which the operator runs. This is so if neither managed nor external is given.'),
+    external: object({
+      urlSecretRef: secretKeyRef(
+        'Secret with the address: redis:// or rediss://[user:password@]host[:port][/database].',
+      ),
+      tls: tls('Redis'),
+      keyPrefix: pattern(/^[-a-zA-Z0-9._:]+$/, 64, 'letters, digits, dot, underscore, colon and hyphen')
+        .optional()
+        .describe('What the names of all keys in Redis start with. anomaly:<namespace>:<name>: if absent. Immutable.'),
+    })
+      .optional()
+      .describe('A Redis that exists. Several pipelines may share it.'),
+  }),
+  notBoth('managed', 'external'),
+  {
+    // Everything learnt stays behind in the other server. (Moving to another external server is the owner's own work: the Secret may change.)
+    message:
+      'cannot be changed between managed and external: what was learnt would stay behind; create another pipeline',
+    cel: 'has(self.external) == has(oldSelf.external)',
+  },
+  {
+    message: 'keyPrefix cannot be changed: what was learnt is stored under it; create another pipeline',
+    cel: unchanged('external.keyPrefix', ''),
+  },
+  {
+    // The volume of a StatefulSet is fixed: another one begins empty.
+    message: 'storage cannot be changed: another volume begins empty; create another pipeline',
+    cel: [
+      unchanged('managed.storage.type', storage.type),
+      unchanged('managed.storage.size', storage.size),
+      unchanged('managed.storage.storageClassName', ''),
+    ].join(' && '),
+  },
+)
+
+const stateSpec = object({
+  redis: redisSpec.prefault({}).describe('Where profiles, calibration and models are kept.'),
+  featureTtlSeconds: integer(1, 86_400)
+    .default(300)
+    .describe('How long the last features of a key stand in for features that a request left out.'),
+  profileTtlSeconds: integer(60, 315_360_000)
+    .default(2_592_000)
+    .describe('How long the profile of a key without events is kept.'),
+})
+
+// --- the three workloads --------------------------------------------------------------------------------------------
+
+const amounts = (what: string) =>
+  object({
+    cpu: quantity().optional().describe('CPU, such as 500m or 2.'),
+    memory: quantity().optional().describe('Memory, such as 512Mi.'),
+    'ephemeral-storage': quantity().optional().describe('Space on the disk of the node, such as 1Gi.'),
+  })
+    .optional()
+    .describe(what)
+
+const resources = object({
+  requests: amounts('What a pod is sure to get.'),
+  limits: amounts('What a pod may use at most.'),
+})
+  .optional()
+  .describe("Resources of a pod's container; the operator's own if absent.")
+
+const reserved = ['app.kubernetes.io/', 'anomaly.com/']
+const ownLabels = constrain(map(text(63), 32), {
+  message: `must not begin with ${reserved.join(' or ')}: these labels are the operator's`,
+  cel: `self.all(key, ${reserved.map((prefix) => `!key.startsWith('${prefix}')`).join(' && ')})`,
+  holds: (labels) => !Object.keys(labels).some((label) => reserved.some((prefix) => label.startsWith(prefix))),
+})
+
+const template = object({
+  labels: ownLabels.optional().describe('Labels added to the pods.'),
+  annotations: map(text(4096), 32).optional().describe('Annotations added to the pods.'),
+  nodeSelector: map(text(63), 32).optional().describe('Labels that a node must have.'),
+  tolerations: list(
+    object({
+      key: text(317).optional().describe('Taint; all if absent.'),
+      operator: choice(['Exists', 'Equal']).optional().describe('Equal if absent.'),
+      value: text(63).optional().describe('Value of the taint, for Equal.'),
+      effect: choice(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional().describe('Effect; all if absent.'),
+      tolerationSeconds: integer(0, 2_147_483_647)
+        .optional()
+        .describe('How long NoExecute is tolerated; for ever if absent.'),
+    }).describe('A taint that is tolerated.'),
+    0,
+    32,
+  )
+    .optional()
+    .describe('Taints of nodes that the pods tolerate.'),
+  affinity: anything().optional().describe('Affinity of the pods, as in a Pod.'),
+  priorityClassName: objectName('PriorityClass of the pods.').optional(),
+  env: listMap(
+    object({
+      name: pattern(/^[A-Za-z_][A-Za-z0-9_]*$/, 253, 'the name of an environment variable').describe(
+        'Name of the variable.',
+      ),
+      value: text(4096).describe('Value of the variable.'),
+    }).describe('A variable.'),
+    'name',
+    0,
+    64,
+  )
+    .optional()
+    .describe('Environment variables added to the container.'),
+})
+  .optional()
+  .describe('Changes to the pods.')
+
+const autoscalingFields = (role: Role) => {
+  const { minReplicas, maxReplicas, targetCpuPercent } = unionDefaults.scaling[role].autoscaling
+  return {
+    minReplicas: integer(1, 1000).optional().describe(`Fewest replicas. ${minReplicas} if absent.`),
+    maxReplicas: integer(1, 1000).optional().describe(`Most replicas. ${maxReplicas} if absent.`),
+    targetCpuPercent: integer(1, 1000)
+      .optional()
+      .describe(`Average CPU in use, in percent of what the pods request. ${targetCpuPercent} if absent.`),
+  }
+}
+
+const ordered = (role: Role) => {
+  const { minReplicas, maxReplicas } = unionDefaults.scaling[role].autoscaling
+  return {
+    message: `minReplicas (${minReplicas} if absent) must not exceed maxReplicas (${maxReplicas} if absent)`,
+    cel: `self.?minReplicas.orValue(${minReplicas}) <= self.?maxReplicas.orValue(${maxReplicas})`,
+    holds: (scale: { minReplicas?: number | undefined; maxReplicas?: number | undefined }) =>
+      (scale.minReplicas ?? minReplicas) <= (scale.maxReplicas ?? maxReplicas),
+  }
+}
+
+const replicas = (sentence: string) => integer(1, 1000).optional().describe(`A fixed number of replicas. ${sentence}`)
+
+export const roles = ['consumer', 'inference', 'api'] as const
+/** A workload that the pipeline runs. */
+export type Role = (typeof roles)[number]
+
+const consumerSpec = constrain(
+  object({
+    replicas: replicas('Instead of autoscaling.'),
+    autoscaling: constrain(
+      object({
+        ...autoscalingFields('consumer'),
+        targetLag: integer(1, 1_000_000_000)
+          .optional()
+          .describe(
+            `Events waiting in the topic that one replica may have before there are more. ${unionDefaults.scaling.consumer.autoscaling.targetLag} if absent.`,
+          ),
+        mode: choice(['Automatic', 'Recommend'])
+          .optional()
+          .describe(
+            `Automatic: the lag raises the fewest replicas. Recommend: it only says in the status what it would do. ${unionDefaults.scaling.consumer.autoscaling.mode} if absent.`,
+          ),
+      }),
+      ordered('consumer'),
+    )
+      .optional()
+      .describe(
+        'Replicas follow lag and CPU, up to the number of partitions. This is so if neither this nor replicas is given.',
+      ),
+    resources,
+    template,
+  }),
+  notBoth('replicas', 'autoscaling'),
+)
+
+const inferenceSpec = constrain(
+  object({
+    replicas: replicas(`${unionDefaults.scaling.inference.replicas} if neither this nor autoscaling is given.`),
+    autoscaling: constrain(object(autoscalingFields('inference')), ordered('inference'))
+      .optional()
+      .describe('Replicas follow CPU. Instead of replicas.'),
+    resources,
+    template,
+  }),
+  notBoth('replicas', 'autoscaling'),
+)
+
+const authSpec = constrain(
+  object({
+    mode: choice(['None', 'Bearer'])
+      .default('None')
+      .describe('None: anyone who reaches the API. Bearer: a token with each request.'),
+    secretRef: secretRef('For Bearer: each entry of the Secret is a token.').optional(),
+  }),
+  {
+    message: 'secretRef must be given with mode Bearer, and only then',
+    cel: `(self.mode == 'Bearer') == has(self.secretRef)`,
+    holds: (auth) => (auth.mode === 'Bearer') === (auth.secretRef !== undefined),
+  },
+)
+
+const apiSpec = constrain(
+  object({
+    replicas: replicas(`${unionDefaults.scaling.api.replicas} if neither this nor autoscaling is given.`),
+    autoscaling: constrain(object(autoscalingFields('api')), ordered('api'))
+      .optional()
+      .describe('Replicas follow CPU. Instead of replicas.'),
+    auth: authSpec.prefault({ mode: 'None' }).describe('Who may call the API.'),
+    publishEvents: choice(['Enabled', 'Disabled'])
+      .default('Enabled')
+      .describe(
+        'Enabled: events that come in by the API go to the topic of events with their verdict. Disabled: they are only scored.',
+      ),
+    resources,
+    template,
+  }),
+  notBoth('replicas', 'autoscaling'),
+)
+
+// --- network --------------------------------------------------------------------------------------------------------
+
+const networkSpec = object({
+  policy: choice(['Ingress', 'IngressAndEgress', 'Disabled'])
+    .default('Ingress')
+    .describe(
+      'Ingress: pods take connections only on the ports that are for others. IngressAndEgress: they also connect only to each other, to DNS and to what egress lists. Disabled: there are no NetworkPolicies.',
+    ),
+  egress: list(
+    object({
+      cidr: pattern(/^[0-9a-fA-F.:]+\/[0-9]{1,3}$/, 43, 'a range of addresses such as 10.0.0.0/8').describe(
+        'Range of addresses.',
+      ),
+      ports: list(integer(1, 65_535).describe('TCP port.'), 1, 32).describe('TCP ports.'),
+    }).describe('Addresses that may be connected to.'),
+    0,
+    64,
+  )
+    .default([])
+    .describe(
+      'For IngressAndEgress: where the brokers, an external Redis and the receiver of traces are. Every workload may connect there.',
+    ),
+})
+
+// --- the whole ------------------------------------------------------------------------------------------------------
+
+export const pipelineSpec = constrain(
+  object({
+    source: sourceSpec.describe('Where events come from.'),
+    event: eventSpec.prefault({}).describe('Where each field is in the JSON of an event.'),
+    detection: detectionSpec.prefault({}).describe('What is called an anomaly.'),
+    results: resultsSpec.prefault({}).describe('Where verdicts go.'),
+    state: stateSpec.prefault({}).describe('Where what was learnt is kept.'),
+    consumer: consumerSpec.prefault({}).describe('The workload that reads events from Kafka.'),
+    inference: inferenceSpec.prefault({}).describe('The workload that scores rows with the model.'),
+    api: apiSpec.prefault({}).describe('The workload that answers requests over HTTP.'),
+    network: networkSpec.prefault({}).describe('Which connections NetworkPolicies allow.'),
+    desiredState: choice(['Running', 'Paused'])
+      .default('Running')
+      .describe('Paused: no workload runs, and everything learnt and every offset is kept.'),
+  }),
+  {
+    message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
+    cel: 'self.source.topic != self.results.topic && self.source.topic != self.results.deadLetterTopic && self.results.topic != self.results.deadLetterTopic',
+    holds: ({ source, results }) => new Set([source.topic, results.topic, results.deadLetterTopic]).size === 3,
+  },
+)
+
+/** Names of children add up to 23 characters to the pipeline's and must stay below 64. */
+const pipelineName = pattern(
+  /^[a-z]([-a-z0-9]*[a-z0-9])?$/,
+  40,
+  'lower-case letters, digits and hyphens, starting with a letter, at most 40 characters',
+)
+
+/** What else a cluster keeps with an object; read by nobody here, and no reason to refuse a document that has it. */
+const otherMetadata = [
+  'annotations',
+  'creationTimestamp',
+  'deletionGracePeriodSeconds',
+  'deletionTimestamp',
+  'finalizers',
+  'generateName',
+  'generation',
+  'labels',
+  'managedFields',
+  'ownerReferences',
+  'resourceVersion',
+  'selfLink',
+  'uid',
+] as const
+
+/** The whole document as a person writes it or as a cluster returns it. */
+export const pipelineDocument = object({
+  apiVersion: z.literal(apiVersion),
+  kind: z.literal(kind),
+  metadata: object({
+    ...(Object.fromEntries(otherMetadata.map((field) => [field, z.unknown().optional()])) as Record<
+      (typeof otherMetadata)[number],
+      z.ZodOptional<z.ZodUnknown>
+    >),
+    name: pipelineName,
+    namespace: pattern(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 63, 'the name of a namespace').default('default'),
+  }),
+  spec: pipelineSpec.describe('The pipeline as it should be.'),
+  status: z.unknown().optional(),
+}).transform(({ metadata: { name, namespace }, spec }) => ({ apiVersion, kind, metadata: { name, namespace }, spec }))
+
+/** A valid pipeline with its static defaults. */
+export type Pipeline = Plain<z.output<typeof pipelineDocument>>
+export type PipelineSpec = Pipeline['spec']
+export type EventMapping = PipelineSpec['event']
+export type DetectionSpec = PipelineSpec['detection']
+export type Rule = DetectionSpec['rules'][number]

@@ -1,0 +1,96 @@
+import * as z from 'zod'
+import { choice, integer, listMap, pattern, text } from './fields.ts'
+import type { Plain } from './plain.ts'
+
+/** What the operator reports of a pipeline. Every field is optional: it is absent until it was seen. */
+
+export const conditionTypes = [
+  'Ready',
+  'Available',
+  'Progressing',
+  'SpecValid',
+  'SourceReachable',
+  'ModelReady',
+  'ScalingActive',
+  'Reconciling',
+  'Stalled',
+] as const
+
+const max32 = 2_147_483_647
+const count = (what: string) => integer(0, max32).optional().describe(what)
+const words = (max: number, what: string) => text(max).optional().describe(what)
+/** RFC 3339. */
+const moment = () => text(64).meta({ format: 'date-time' })
+const generation = () => integer(0, Number.MAX_SAFE_INTEGER)
+
+const condition = z
+  .object({
+    type: choice(conditionTypes).describe('What is told.'),
+    status: choice(['True', 'False', 'Unknown']).describe('Whether it is so.'),
+    observedGeneration: generation().optional().describe('The generation of the pipeline that this was seen with.'),
+    lastTransitionTime: moment().describe('When status last changed.'),
+    reason: pattern(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/, 256, 'one word in CamelCase').describe(
+      'Why, in one word for programs.',
+    ),
+    message: text(32_768).describe('Why, for people, and what to do.'),
+  })
+  .describe('One thing that is known of the pipeline.')
+
+const component = (what: string) =>
+  z
+    .object({
+      desired: count('Pods that there should be.'),
+      updated: count('Pods that run the present document.'),
+      ready: count('Pods that are ready.'),
+      summary: words(32, 'ready/desired, as printed by kubectl.'),
+      reason: words(256, 'Why a pod of it waits, in one word; absent while none does.'),
+      message: words(1024, 'What the pod that waits says.'),
+    })
+    .optional()
+    .describe(what)
+
+export const pipelineStatus = z.object({
+  observedGeneration: generation().optional().describe('The generation of the pipeline that this status is about.'),
+  conditions: listMap(condition, 'type', 0, 16).optional().describe('What is known of the pipeline.'),
+  components: z
+    .object({
+      consumer: component('The workload that reads events from Kafka.'),
+      inference: component('The workload that scores rows.'),
+      api: component('The workload that answers requests.'),
+      redis: component('The managed Redis; absent with an external one.'),
+    })
+    .optional()
+    .describe('Each workload: how many pods of it there are, and why one waits.'),
+  source: z
+    .object({
+      partitions: count('Partitions of the topic of events.'),
+      lag: integer(0, Number.MAX_SAFE_INTEGER).optional().describe('Events in the topic that have no verdict yet.'),
+    })
+    .optional()
+    .describe('The topic of events as last sampled.'),
+  scaling: z
+    .object({
+      minReplicas: count('Fewest consumers that the lag asks for at present.'),
+      maxReplicas: count('Most consumers that have work: the smaller of partitions and maxReplicas.'),
+    })
+    .optional()
+    .describe('The bounds that lag and partitions set to the consumers; absent with fixed replicas.'),
+  model: z
+    .object({
+      version: words(128, 'The version that scores; absent while the first is learning.'),
+      fitTime: moment().optional().describe('When it was fitted.'),
+      rows: integer(0, Number.MAX_SAFE_INTEGER).optional().describe('Rows of the stream that it stands for.'),
+    })
+    .optional()
+    .describe('The model in use.'),
+  alerts: z
+    .object({
+      perMillion: integer(0, 1_000_000).optional().describe('Events per million that were lately called anomalies.'),
+      budgetPerMillion: integer(0, 1_000_000).optional().describe('The alert budget; absent with a fixed threshold.'),
+      summary: words(32, 'Alerts per million got/budget, as printed by kubectl.'),
+    })
+    .optional()
+    .describe('The rate of alerts against the budget.'),
+})
+
+export type PipelineStatus = Plain<z.output<typeof pipelineStatus>>
