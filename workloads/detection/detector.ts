@@ -1,0 +1,44 @@
+import type { Event } from './event.ts'
+import type { Evidence } from './evidence.ts'
+
+/**
+ * Surprisal, in nats: -ln of the probability that a normal event looks like this or worse. 0 = ordinary,
+ * 6.9 = one in a thousand. Every detector answers in this unit, so that answers can be averaged.
+ */
+export type Surprisal = number
+
+/**
+ * A detector that keeps a memory of each key, held in slots: slot s belongs to one key at a time. It grows its
+ * arrays when a slot beyond them is reset. Not re-entrant; one owner (a partition) calls it.
+ */
+export interface KeyedDetector {
+  /** Name in the pipeline document. */
+  readonly name: string
+  /** Length of what `save` writes for a key, in bytes; also what a key costs in memory. */
+  readonly bytesPerKey: number
+  /** After an alert, the number of the key's own events that belong to the same episode; 0 where only time counts. */
+  readonly refractoryEvents: number
+  /** The key's slot starts without history. */
+  reset(slot: number): void
+  /**
+   * Scores the event against what the slot's key showed before it, then learns it. `evidence` receives the fields that
+   * contributed, as far as the detector can name them.
+   */
+  observe(slot: number, event: Event, evidence: Evidence): Surprisal
+  /** Writes the key's memory at `offset`: `bytesPerKey` bytes, little-endian. */
+  save(slot: number, into: DataView, offset: number): void
+  /**
+   * Reads what `save` wrote, `length` bytes at `offset`, into a slot that was reset.
+   * @throws RangeError where that cannot be a key's memory
+   */
+  load(slot: number, from: DataView, offset: number, length: number): void
+  /** What all keys share, if anything. */
+  readonly shared?: SharedMemory
+}
+
+/** What a detector has learnt from all keys. */
+export interface SharedMemory {
+  save(): Uint8Array
+  /** Reads what `save` wrote. @throws RangeError where that cannot be it */
+  load(bytes: Uint8Array): void
+}

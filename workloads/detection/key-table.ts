@@ -1,0 +1,159 @@
+const none = -1
+
+/**
+ * Keys in slots 0 … capacity-1: an open-addressing hash table with a list in order of use, so that the slot of the key
+ * unused for longest is the next to be reused. About 40 bytes a key beside the key's own text (a Map costs twice that).
+ */
+export class KeyTable {
+  /** May be lowered: keys beyond it stay until they are deleted. */
+  capacity: number
+  readonly #keys: string[] = []
+  #hash = new Int32Array(1024)
+  #newer = new Int32Array(1024)
+  #older = new Int32Array(1024)
+  #table = new Int32Array(4096).fill(none)
+  #newest = none
+  #oldest = none
+  readonly #free: number[] = []
+  #size = 0
+
+  constructor(capacity: number) {
+    if (!(capacity >= 1)) throw new RangeError('a key table holds at least one key')
+    this.capacity = Math.floor(capacity)
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  /** The key's slot, now the most recently used; -1 for an unknown key. */
+  find(key: string): number {
+    const slot = this.#lookup(key, hashOf(key))
+    if (slot !== none && slot !== this.#newest) {
+      this.#unlink(slot)
+      this.#linkNewest(slot)
+    }
+    return slot
+  }
+
+  /** The key's slot, its place in the order of use left as it is; -1 for an unknown key. */
+  peek(key: string): number {
+    return this.#lookup(key, hashOf(key))
+  }
+
+  /** The key whose slot `insert` would take next; undefined while there is room. */
+  get nextEvicted(): string | undefined {
+    return this.#size < this.capacity ? undefined : this.#keys[this.#oldest]
+  }
+
+  /** A slot for a key that is not in the table: a fresh one, or that of the key unused for longest. */
+  insert(key: string): number {
+    if (this.#size >= this.capacity) this.delete(this.#keys[this.#oldest]!)
+    const slot = this.#free.pop() ?? this.#keys.length
+    if (slot === this.#hash.length) this.#grow()
+    const hash = hashOf(key)
+    this.#keys[slot] = key
+    this.#hash[slot] = hash
+    if ((this.#size + 1) * 2 > this.#table.length) this.#rehash(this.#table.length * 2)
+    this.#place(slot, hash)
+    this.#linkNewest(slot)
+    this.#size++
+    return slot
+  }
+
+  delete(key: string): void {
+    const slot = this.#lookup(key, hashOf(key))
+    if (slot === none) return
+    this.#unplace(slot)
+    this.#unlink(slot)
+    this.#keys[slot] = ''
+    this.#free.push(slot)
+    this.#size--
+  }
+
+  keyAt(slot: number): string {
+    return this.#keys[slot]!
+  }
+
+  /** Keys from the most to the least recently used. */
+  *keys(): Generator<string> {
+    for (let slot = this.#newest; slot !== none; slot = this.#older[slot]!) yield this.#keys[slot]!
+  }
+
+  #lookup(key: string, hash: number): number {
+    const mask = this.#table.length - 1
+    for (let at = hash & mask; ; at = (at + 1) & mask) {
+      const slot = this.#table[at]!
+      if (slot === none) return none
+      if (this.#hash[slot] === hash && this.#keys[slot] === key) return slot
+    }
+  }
+
+  #place(slot: number, hash: number): void {
+    const mask = this.#table.length - 1
+    let at = hash & mask
+    while (this.#table[at] !== none) at = (at + 1) & mask
+    this.#table[at] = slot
+  }
+
+  /** Removes by shifting later members of the probe run back (Knuth, TAOCP 3, 6.4 R): no tombstones. */
+  #unplace(slot: number): void {
+    const table = this.#table
+    const mask = table.length - 1
+    let hole = this.#hash[slot]! & mask
+    while (table[hole] !== slot) hole = (hole + 1) & mask
+    for (let at = (hole + 1) & mask; table[at] !== none; at = (at + 1) & mask) {
+      const home = this.#hash[table[at]!]! & mask
+      if (((at - home) & mask) >= ((at - hole) & mask)) {
+        table[hole] = table[at]!
+        hole = at
+      }
+    }
+    table[hole] = none
+  }
+
+  #linkNewest(slot: number): void {
+    this.#older[slot] = this.#newest
+    this.#newer[slot] = none
+    if (this.#newest !== none) this.#newer[this.#newest] = slot
+    else this.#oldest = slot
+    this.#newest = slot
+  }
+
+  #unlink(slot: number): void {
+    const older = this.#older[slot]!
+    const newer = this.#newer[slot]!
+    if (older === none) this.#oldest = newer
+    else this.#newer[older] = newer
+    if (newer === none) this.#newest = older
+    else this.#older[newer] = older
+  }
+
+  #grow(): void {
+    const length = this.#hash.length * 2
+    this.#hash = widen(this.#hash, length)
+    this.#newer = widen(this.#newer, length)
+    this.#older = widen(this.#older, length)
+  }
+
+  #rehash(length: number): void {
+    this.#table = new Int32Array(length).fill(none)
+    for (let slot = this.#newest; slot !== none; slot = this.#older[slot]!) this.#place(slot, this.#hash[slot]!)
+    // `insert` places the new slot itself: it is not linked yet
+  }
+}
+
+function widen(old: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
+  const wide = new Int32Array(length)
+  wide.set(old)
+  return wide
+}
+
+/** FNV-1a over UTF-16 units with murmur3's finish, so that the low bits are usable. */
+function hashOf(key: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
+  hash ^= hash >>> 16
+  hash = Math.imul(hash, 0x85ebca6b)
+  return hash ^ (hash >>> 13)
+}

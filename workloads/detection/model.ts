@@ -1,0 +1,208 @@
+import type { Surprisal } from './detector.ts'
+import { type Forest, fitForest, scoreRows } from './isolation-forest.ts'
+import { random } from './random.ts'
+import { calibrate, type TailPrior } from './score-calibration.ts'
+import { checksum, seal, unseal } from './sealed-bytes.ts'
+
+/** What a model is fitted on; plain data, so that it can be handed to a worker. */
+export interface ModelFit {
+  /** A sample of past rows, row-major: as many numbers a row as there are columns; NaN where a row lacked one. */
+  readonly rows: Float64Array
+  readonly columns: readonly string[]
+  /** Rows that the sample stands for. */
+  readonly rowsSeen: number
+  readonly trees: number
+  readonly sampleSize: number
+  readonly seed: number | string
+}
+
+/** A fitted model: immutable, and the same for the same `ModelFit`. */
+export interface Model {
+  /** `forest-<rows seen>-<checksum of its content>` */
+  readonly version: string
+  readonly columns: readonly string[]
+  readonly rowsSeen: number
+  /**
+   * Surprisal of each of the first `rows` rows of a row-major matrix. Columns beyond the model's are left out, columns
+   * that the matrix does not have count as missing.
+   */
+  score(matrix: Float64Array, rows: number, columns: number, surprisals: Float64Array): void
+  /** The columns that made the row as surprising as it is, at most three, strongest first. */
+  explain(row: Float64Array, surprisal: Surprisal): ColumnReason[]
+  /** The artifact that `decodeModel` reads. */
+  encode(): Uint8Array
+}
+
+export interface ColumnReason {
+  readonly column: string
+  /** Null where missing. */
+  readonly observed: number | null
+  /** The median of past rows; null where none had the column. */
+  readonly expected: number | null
+  /** Part of the surprisal that goes away if the expected takes the place of the observed, 0 to 1. */
+  readonly contribution: number
+}
+
+const kind = 'MODL'
+const format = 1
+/** Rows of the sample that scores are calibrated on, and medians taken from. */
+const calibrationRows = 2048
+const reasons = 3
+
+/** In ordinary streams a forest's scores exceed their upper 5 % point by about 0.02. */
+const tailPrior: TailPrior = { excess: 0.02, count: 10 }
+
+interface Content {
+  readonly columns: readonly string[]
+  readonly rowsSeen: number
+  readonly forest: Forest
+  /** By column; NaN where no row had it. */
+  readonly medians: Float64Array
+  /** Scores of the calibration rows, ascending. */
+  readonly scores: Float64Array
+}
+
+/** @throws RangeError for fewer than two rows */
+export function fitModel(fit: ModelFit): Model {
+  const { columns, rowsSeen } = fit
+  const width = columns.length
+  // Rows without columns are all alike.
+  const count = width === 0 ? Math.min(rowsSeen, fit.sampleSize) : Math.floor(fit.rows.length / width)
+  const forest = fitForest(fit.rows, count, width, {
+    trees: fit.trees,
+    sampleSize: fit.sampleSize,
+    random: random(`${fit.seed}/${rowsSeen}`),
+  })
+  const known = calibrationSample(fit.rows, count, width)
+  const scores = new Float64Array(Math.min(count, calibrationRows))
+  scoreRows(forest, known, scores.length, width, scores)
+  return modelOf({ columns, rowsSeen, forest, medians: mediansOf(known, scores.length, width), scores: scores.sort() })
+}
+
+/**
+ * Reads what `encode` wrote.
+ * @throws Error that names what is wrong with the bytes
+ */
+export function decodeModel(bytes: Uint8Array): Model {
+  return modelOf(read(unseal(kind, format, bytes)))
+}
+
+function modelOf(content: Content): Model {
+  const { columns, rowsSeen, forest, medians } = content
+  const surprisalOf = calibrate(content.scores, tailPrior)
+
+  function score(matrix: Float64Array, rows: number, width: number, surprisals: Float64Array): void {
+    scoreRows(forest, matrix, rows, width, surprisals)
+    for (let row = 0; row < rows; row++) surprisals[row] = surprisalOf(surprisals[row]!)
+  }
+
+  function explain(row: Float64Array, surprisal: Surprisal): ColumnReason[] {
+    if (surprisal <= 0) return []
+    const width = columns.length
+    const variants = new Float64Array(width * width).fill(Number.NaN)
+    for (let column = 0; column < width; column++) {
+      variants.set(row.subarray(0, width), column * width)
+      variants[column * width + column] = medians[column]!
+    }
+    const without = new Float64Array(width)
+    score(variants, width, width, without)
+    const drops = without.map((rest) => Math.max(0, surprisal - rest))
+    const whole = Math.max(
+      surprisal,
+      drops.reduce((sum, drop) => sum + drop, 0),
+    )
+    return Array.from(drops, (drop, column) => ({
+      column: columns[column]!,
+      observed: orNull(row[column] ?? Number.NaN),
+      expected: orNull(medians[column]!),
+      contribution: drop / whole,
+    }))
+      .filter(({ contribution }) => contribution > 0)
+      .sort((one, other) => other.contribution - one.contribution)
+      .slice(0, reasons)
+  }
+
+  return {
+    version: `forest-${rowsSeen}-${checksum(write(content)).toString(16).padStart(8, '0')}`,
+    columns,
+    rowsSeen,
+    score,
+    explain,
+    encode: () => seal(kind, format, write(content)),
+  }
+}
+
+function orNull(x: number): number | null {
+  return Number.isNaN(x) ? null : x
+}
+
+/** Rows evenly spread over the sample. */
+function calibrationSample(rows: Float64Array, count: number, width: number): Float64Array {
+  if (count <= calibrationRows) return rows.subarray(0, count * width)
+  const sample = new Float64Array(calibrationRows * width)
+  for (let i = 0; i < calibrationRows; i++) {
+    const from = Math.floor((i * count) / calibrationRows) * width
+    sample.set(rows.subarray(from, from + width), i * width)
+  }
+  return sample
+}
+
+function mediansOf(rows: Float64Array, count: number, width: number): Float64Array {
+  const values = new Float64Array(count)
+  return Float64Array.from({ length: width }, (_, column) => {
+    let present = 0
+    for (let i = column; i < rows.length; i += width) if (!Number.isNaN(rows[i]!)) values[present++] = rows[i]!
+    const sorted = values.subarray(0, present).sort()
+    return present === 0 ? Number.NaN : (sorted[(present - 1) >> 1]! + sorted[present >> 1]!) / 2
+  })
+}
+
+/** What precedes the arrays in an artifact, as JSON. */
+interface Header {
+  readonly columns: readonly string[]
+  readonly rowsSeen: number
+  readonly trees: number
+  readonly height: number
+  readonly expectedPath: number
+  /** Number of scores. */
+  readonly calibrated: number
+}
+
+/** Length of the header, header, thresholds, leaves, medians, scores, slots; little-endian. */
+function write({ columns, rowsSeen, forest, medians, scores }: Content): Uint8Array {
+  const { count: trees, height, expectedPath, thresholds, leaves, slots } = forest
+  const header: Header = { columns, rowsSeen, trees, height, expectedPath, calibrated: scores.length }
+  const text = new TextEncoder().encode(JSON.stringify(header))
+  const numbers = [thresholds, leaves, medians, scores]
+  const length = 4 + text.length + 8 * numbers.reduce((sum, array) => sum + array.length, 0) + 4 * slots.length
+  const bytes = new Uint8Array(length)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(0, text.length, true)
+  bytes.set(text, 4)
+  let at = 4 + text.length
+  for (const array of numbers) for (let i = 0; i < array.length; i++, at += 8) view.setFloat64(at, array[i]!, true)
+  for (let i = 0; i < slots.length; i++, at += 4) view.setInt32(at, slots[i]!, true)
+  return bytes
+}
+
+function read(bytes: Uint8Array): Content {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const textLength = view.getUint32(0, true)
+  const header: Header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + textLength)))
+  const { columns, rowsSeen, trees, height, expectedPath, calibrated } = header
+  const nodes = trees * (1 << height)
+  let at = 4 + textLength
+  const numbers = (length: number) => {
+    const array = new Float64Array(length)
+    for (let i = 0; i < length; i++, at += 8) array[i] = view.getFloat64(at, true)
+    return array
+  }
+  const thresholds = numbers(nodes)
+  const leaves = numbers(nodes)
+  const medians = numbers(columns.length)
+  const scores = numbers(calibrated)
+  const slots = new Int32Array(nodes)
+  for (let i = 0; i < nodes; i++, at += 4) slots[i] = view.getInt32(at, true)
+  const forest = { count: trees, height, columns: columns.length, slots, thresholds, leaves, expectedPath }
+  return { columns, rowsSeen, forest, medians, scores }
+}
