@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express'
+import type { Registry } from 'prom-client'
+import { AppError } from '../../lib/errors.ts'
+import type { Logger } from '../../lib/log.ts'
+import type { EventMapping } from '../../lib/pipeline/spec.ts'
+import { extract } from '../../lib/telemetry.ts'
+import type { DetectionDoor } from './door.ts'
+import { batchAnswer, parseBatch } from './event-batch.ts'
+import { openapi } from './openapi.ts'
+import { problemOfError } from './problem.ts'
+import { mediaType, parseJson, readText } from './request-body.ts'
+import { send, sendJson, sendProblem, sendRefusal } from './respond.ts'
+
+export const apiLimits = { eventBytes: 2 ** 20, batchBytes: 8 * 2 ** 20, batchEvents: 10_000 } as const
+
+export interface AppOptions {
+  readonly log: Logger
+  readonly registry: Registry
+  /** The pipeline's fields, for the description of an event. */
+  readonly event: EventMapping
+  /** Lets a request for or with verdicts through, or answers it. Health, metrics and the description are always open. */
+  readonly authenticate?: RequestHandler | undefined
+  /** How long the door may take; then 504. */
+  readonly timeoutMs?: number | undefined
+}
+
+const json = 'application/json'
+const ndjson = 'application/x-ndjson'
+
+/** The REST routes before a door. Each error is a problem+json of RFC 9457. */
+export function createApp(door: DetectionDoor, options: AppOptions): Express {
+  const { log, registry, event, authenticate, timeoutMs = 10_000 } = options
+  const guards = authenticate === undefined ? [] : [authenticate]
+  const description = JSON.stringify(openapi(event, apiLimits, authenticate !== undefined))
+  const app = express()
+  app.disable('x-powered-by')
+  app.use(identify)
+
+  app
+    .route('/api/v1/detect')
+    .post(...guards, async (request, response) => {
+      const text = await readText(request, [json], apiLimits.eventBytes)
+      if (typeof text !== 'string') return sendRefusal(request, response, text)
+      const parsed = parseJson(text)
+      if ('reason' in parsed) return sendRefusal(request, response, parsed)
+      const [outcome] = await within(timeoutMs, response, (signal) =>
+        door.detect([parsed.value], { trace: traceOf(request), signal }),
+      )
+      if (outcome!.kind === 'rejected') return sendRefusal(request, response, outcome!)
+      if (outcome!.replayed) response.setHeader('Idempotent-Replayed', 'true')
+      sendJson(response, 200, outcome!.json)
+    })
+    .all(allowOnly('POST'))
+
+  app
+    .route('/api/v1/detect/batch')
+    .post(...guards, async (request, response) => {
+      const text = await readText(request, [json, ndjson], apiLimits.batchBytes)
+      if (typeof text !== 'string') return sendRefusal(request, response, text)
+      const type = mediaType(request.headers['content-type']!)
+      const batch = parseBatch(text, type === ndjson ? 'ndjson' : 'json', apiLimits.batchEvents)
+      if ('reason' in batch) return sendRefusal(request, response, batch)
+      const outcomes = await within(timeoutMs, response, (signal) =>
+        door.detect(batch.bodies, { trace: traceOf(request), signal }),
+      )
+      const verdicts = outcomes.filter((outcome) => outcome.kind === 'verdict')
+      if (verdicts.length > 0 && verdicts.every((verdict) => verdict.replayed))
+        response.setHeader('Idempotent-Replayed', 'true')
+      send(response, 200, type, batchAnswer(batch, outcomes))
+    })
+    .all(allowOnly('POST'))
+
+  app
+    .route('/api/v1/results/:eventId')
+    .get(...guards, async (request, response) => {
+      const { eventId } = request.params
+      const verdict = await within(timeoutMs, response, () => door.result(eventId))
+      if (verdict !== undefined) return sendJson(response, 200, verdict)
+      const message = `There is no verdict of the event ${JSON.stringify(eventId)}, or no longer`
+      sendRefusal(request, response, { reason: 'NotFound', message })
+    })
+    .all(allowOnly('GET', 'HEAD'))
+
+  const openRoute = (path: string, handler: RequestHandler) =>
+    app.route(path).get(handler).all(allowOnly('GET', 'HEAD'))
+  openRoute('/api/v1/health', (_, response) => {
+    const health = door.health()
+    sendJson(response, health.status === 'DOWN' ? 503 : 200, JSON.stringify(health))
+  })
+  openRoute('/openapi.json', (_, response) => sendJson(response, 200, description))
+  openRoute('/actuator/health', (_, response) => {
+    const down = door.health().status === 'DOWN'
+    sendJson(response, down ? 503 : 200, down ? '{"status":"DOWN"}' : '{"status":"UP"}')
+  })
+  openRoute('/actuator/prometheus', async (_, response) => {
+    send(response, 200, registry.contentType, await registry.metrics())
+  })
+
+  app.use((request, response) => {
+    sendRefusal(request, response, { reason: 'NotFound', message: `There is no ${request.path}; see /openapi.json` })
+  })
+  const onError: ErrorRequestHandler = (error, request, response, _next) => {
+    if (response.destroyed) return
+    if (response.headersSent) return void response.destroy()
+    const problem = problemOfError(error)
+    if (problem.status === 500) log.error({ error, requestId: response.getHeader('X-Request-Id') }, 'request failed')
+    if (problem.status === 503) response.setHeader('Retry-After', '1')
+    sendProblem(request, response, problem)
+  }
+  app.use(onError)
+  return app
+}
+
+const traceOf = (request: IncomingMessage) => extract((name) => request.headers[name])
+
+/** The caller's own id of the request, or a new one, is on every answer. */
+const identify: RequestHandler = (request, response, next) => {
+  const given = request.headers['x-request-id']
+  const valid = typeof given === 'string' && /^[\x21-\x7e]{1,128}$/.test(given)
+  response.setHeader('X-Request-Id', valid ? given : randomUUID())
+  next()
+}
+
+function allowOnly(...methods: string[]): RequestHandler {
+  const allow = [...methods, 'OPTIONS'].join(', ')
+  return (request, response) => {
+    response.setHeader('Allow', allow)
+    if (request.method === 'OPTIONS') return void response.writeHead(204).end()
+    sendRefusal(request, response, {
+      reason: 'MethodNotAllowed',
+      message: `${request.path} answers ${allow}, not ${request.method}`,
+    })
+  }
+}
+
+/** The work's result within the time; its signal is aborted then, and when the caller goes away. */
+function within<T>(ms: number, response: Response, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = new AbortController()
+    const timer = setTimeout(() => {
+      const late = new AppError('DeadlineExceeded', `There was no answer within ${ms / 1000} s`)
+      abort.abort(late)
+      reject(late)
+    }, ms)
+    response.once('close', () => {
+      clearTimeout(timer)
+      if (!response.writableFinished) abort.abort()
+    })
+    work(abort.signal).then(resolve, reject)
+  })
+}

@@ -1,0 +1,58 @@
+import { AppError, messageOf } from '../../lib/errors.ts'
+import type { KafkaProducer, OutgoingRecord } from '../../lib/kafka.ts'
+import type { Part } from '../../lib/lifecycle.ts'
+
+export interface EventPublisher extends Part {
+  /**
+   * Resolves when the broker has acknowledged the records.
+   * @throws AppError Unavailable or DeadlineExceeded; some of the records may have arrived
+   */
+  send(records: readonly OutgoingRecord[], timeoutMs: number): Promise<void>
+}
+
+/** A producer that is connected in the background, and again with the next records after it could not be. */
+export function createEventPublisher(connect: () => Promise<KafkaProducer>): EventPublisher {
+  let producer: KafkaProducer | undefined
+  let connecting: Promise<KafkaProducer> | undefined
+  let isOver = false
+
+  async function open(): Promise<KafkaProducer> {
+    try {
+      const opened = await connect()
+      if (isOver) opened.close().catch(() => {})
+      producer = opened
+      return opened
+    } catch (error) {
+      throw new AppError('Unavailable', `Cannot connect to Kafka: ${messageOf(error)}`, { cause: error })
+    } finally {
+      connecting = undefined
+    }
+  }
+
+  async function connected(timeoutMs: number): Promise<KafkaProducer> {
+    connecting ??= open()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      const error = new AppError('DeadlineExceeded', `Cannot connect to Kafka: no answer in ${timeoutMs} ms`)
+      timer = setTimeout(() => reject(error), timeoutMs)
+    })
+    return Promise.race([connecting, late]).finally(() => clearTimeout(timer))
+  }
+
+  return {
+    name: 'event publisher',
+    start() {
+      connecting = open()
+      connecting.catch(() => {})
+    },
+    async send(records, timeoutMs) {
+      const began = performance.now()
+      const open = producer ?? (await connected(timeoutMs))
+      await open.send(records, { timeoutMs: Math.max(1, timeoutMs - (performance.now() - began)) })
+    },
+    async stop() {
+      isOver = true
+      await producer?.close()
+    },
+  }
+}

@@ -1,0 +1,166 @@
+import { Registry } from 'prom-client'
+import { AppError } from '../../lib/errors.ts'
+import { connectProducer, type KafkaSettings, openAdmin } from '../../lib/kafka.ts'
+import { type Part, run } from '../../lib/lifecycle.ts'
+import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
+import { createMetrics } from '../../lib/metrics.ts'
+import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { createProbes } from '../../lib/probes.ts'
+import { startTelemetry } from '../../lib/telemetry.ts'
+import { type KafkaArguments, kafkaSettingsOf } from '../kafka-settings.ts'
+import { portOf } from '../port-of.ts'
+import { type RedisArguments, redisSettingsOf } from '../redis-settings.ts'
+import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
+import { createRedisState } from '../state/redis.ts'
+import type { StateStore } from '../state/state.ts'
+import { keyOfFile } from '../text-file.ts'
+import { createApp } from './app.ts'
+import { bearerAuth } from './bearer-auth.ts'
+import { type BearerTokens, createBearerTokens } from './bearer-tokens.ts'
+import { createDistributedDoor } from './distributed-door.ts'
+import { createEventPublisher } from './event-publisher.ts'
+import { createFeatureNames } from './feature-names.ts'
+import { persistentScorer } from './persistent-scorer.ts'
+import { createApiServer } from './server.ts'
+import { createSourceTopic } from './source-topic.ts'
+
+export interface ApiArguments extends KafkaArguments, RedisArguments {
+  readonly file: string
+  readonly port: number
+  /** Address to listen on; every one if absent. */
+  readonly host?: string | undefined
+  readonly probesPort: number
+  readonly inference: string
+  readonly signingKeyFile?: string | undefined
+  readonly tokenDir?: string | undefined
+  readonly tokenFile?: string | undefined
+  readonly otlpEndpoint?: string | undefined
+  /** Seconds between SIGTERM and the end of the server, in which callers go elsewhere. */
+  readonly drainSeconds: number
+  readonly logLevel: NonNullable<LoggerOptions['level']>
+}
+
+export interface ApiOptions {
+  readonly pipeline: Pipeline
+  readonly kafka: KafkaSettings
+  readonly store: StateStore
+  readonly scorer: GrpcScorer
+  /** Needed where events are published. */
+  readonly signingKey: ReturnType<typeof keyOfFile> | undefined
+  readonly tokens: BearerTokens | undefined
+  readonly port: number
+  readonly host?: string | undefined
+  readonly probesPort: number
+  readonly log: Logger
+  /** For an answer, in ms. */
+  readonly deadlineMs?: number | undefined
+  readonly drainMs?: number | undefined
+  readonly stop?: AbortController | undefined
+  /** Parts that must outlive the server, such as the store's connection; started first. */
+  readonly beneath?: readonly Part[] | undefined
+  readonly onStarted?: ((ports: { readonly api: number; readonly probes: number }) => void) | undefined
+}
+
+/** Of inference within a request's deadline, so that there is time to answer without it. */
+const scoringMs = { deadlineMs: 1500, attemptMs: 750 }
+
+/** Answers requests for verdicts until a signal comes. */
+export async function runApi(options: ApiOptions): Promise<void> {
+  const { pipeline, kafka, store, signingKey, tokens, log, deadlineMs = 5000 } = options
+  const { source, event, detection } = pipeline.spec
+  const needsModel = detection.onModelUnavailable === 'Wait'
+  const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
+  const stop = options.stop ?? new AbortController()
+  const registry = new Registry()
+  const names = createFeatureNames({ store: store.features })
+  const topic = createSourceTopic({ topic: source.topic, admin: openAdmin(kafka, { timeoutMs: 3000 }), log })
+  const publisher = signingKey === undefined ? undefined : createEventPublisher(() => connectProducer(kafka))
+  const door = createDistributedDoor({
+    pipeline,
+    store,
+    scorer,
+    topic,
+    names,
+    publishing: publisher && signingKey && { publisher, signingKey },
+    metrics: createMetrics(registry),
+    wall: Date.now,
+    clock: () => performance.now(),
+    deadlineMs,
+  })
+  const app = createApp(door, {
+    log,
+    registry,
+    event,
+    authenticate: tokens && bearerAuth(tokens.current),
+    timeoutMs: deadlineMs + 2000,
+  })
+  const server = createApiServer(app, { port: options.port, host: options.host })
+  const probes = createProbes({
+    port: options.probesPort,
+    registry,
+    stopping: stop.signal,
+    ready: { kafka: door.problem, ...(needsModel ? { inference: () => scorer.problem() } : {}) },
+    status: () => ({
+      modelVersion: scorer.modelVersion,
+      kafka: topic.problem() ?? 'ok',
+      redis: store.problem() ?? 'ok',
+      inference: scorer.problem() ?? 'ok',
+    }),
+  })
+  const started: Part = {
+    name: 'start',
+    start() {
+      log.info({ api: server.port, probes: probes.port, topic: source.topic }, 'started')
+      options.onStarted?.({ api: server.port, probes: probes.port })
+    },
+  }
+  const parts = [probes, ...(options.beneath ?? []), scorer, names, topic, publisher, tokens, server, started]
+  await run(
+    parts.filter((part) => part !== undefined),
+    { log, stop, drainMs: options.drainMs },
+  )
+}
+
+/** @throws AppError */
+export async function apiCommand(args: ApiArguments): Promise<void> {
+  const pipeline = await loadPipeline(args.file)
+  const log = await createLogger({ level: args.logLevel })
+  const kafka = kafkaSettingsOf(pipeline, args, log)
+  const state = createRedisState({ ...redisSettingsOf(pipeline, args), log })
+  await runApi({
+    pipeline,
+    kafka,
+    store: state,
+    scorer: createGrpcScorer({ address: args.inference, ...scoringMs }),
+    signingKey: signingKeyOf(pipeline, args),
+    tokens: tokensOf(pipeline, args, log),
+    port: portOf(args.port, 'port'),
+    host: args.host,
+    probesPort: portOf(args.probesPort, 'probes-port'),
+    log,
+    drainMs: args.drainSeconds * 1000,
+    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-api' }), state],
+  })
+}
+
+function signingKeyOf({ spec }: Pipeline, { signingKeyFile }: ApiArguments) {
+  if (spec.api.publishEvents === 'Disabled') return undefined
+  if (signingKeyFile !== undefined) return keyOfFile(signingKeyFile)
+  throw new AppError(
+    'InvalidArgument',
+    'Cannot publish events: --signing-key-file is missing, which the consumers believe verdicts by; or set api.publishEvents to Disabled',
+  )
+}
+
+function tokensOf({ spec }: Pipeline, { tokenDir, tokenFile }: ApiArguments, log: Logger): BearerTokens | undefined {
+  const isGiven = tokenDir !== undefined || tokenFile !== undefined
+  if (isGiven !== (spec.api.auth.mode === 'Bearer'))
+    throw new AppError(
+      'InvalidArgument',
+      isGiven
+        ? 'Cannot ask for bearer tokens: they are given, and api.auth.mode is None'
+        : 'Cannot ask for bearer tokens: api.auth.mode is Bearer, and neither --token-dir nor --token-file is given',
+    )
+  return isGiven ? createBearerTokens({ folder: tokenDir, file: tokenFile, log }) : undefined
+}

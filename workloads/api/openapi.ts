@@ -1,0 +1,293 @@
+import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { EventMapping } from '../../lib/pipeline/spec.ts'
+import { shapes } from '../detection/evidence.ts'
+import { maxFeatures } from '../detection/feature-schema.ts'
+import { degradations, suppressions } from '../detection/verdict.ts'
+
+export interface ApiLimits {
+  readonly eventBytes: number
+  readonly batchBytes: number
+  readonly batchEvents: number
+}
+
+export interface JsonSchema {
+  readonly type?: string | readonly string[]
+  readonly description?: string
+  readonly properties?: Readonly<Record<string, JsonSchema>>
+  readonly required?: readonly string[]
+  readonly [keyword: string]: unknown
+}
+
+/** OpenAPI 3.1 of the REST routes, with an event as this pipeline's fields say; `bearer`: whether they want a token. */
+export function openapi(event: EventMapping, limits: ApiLimits, bearer: boolean) {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Anomaly detection',
+      version: '1',
+      description:
+        'Events in, verdicts out. Errors are RFC 9457 problems; `reason` names the kind of error, `field` the field at fault. Every answer carries the X-Request-Id of its request, or a new one.',
+    },
+    paths: {
+      '/api/v1/detect': {
+        post: {
+          operationId: 'detect',
+          summary: 'Detect whether one event is abnormal',
+          description:
+            'Safe to repeat: a second call with the id of an earlier event is answered with the first verdict and `Idempotent-Replayed: true`, and nothing is learnt from it.',
+          requestBody: {
+            required: true,
+            description: `At most ${limits.eventBytes} bytes.`,
+            content: { 'application/json': { schema: ref('Event') } },
+          },
+          responses: {
+            200: {
+              description: 'The verdict',
+              headers: { 'Idempotent-Replayed': replayed('An earlier call with this id got this verdict.') },
+              content: { 'application/json': { schema: ref('Verdict') } },
+            },
+            ...problems(400, 401, 413, 415, 422, 500, 503, 504),
+          },
+        },
+      },
+      '/api/v1/detect/batch': {
+        post: {
+          operationId: 'detectBatch',
+          summary: 'Detect which of many events are abnormal',
+          description:
+            'One item per event, in order and in the format of the request: its verdict, or a problem with its `index` (from 0; blank lines of NDJSON do not count). The whole is 200 also where some, or all, of the events are refused.',
+          requestBody: {
+            required: true,
+            description: `At most ${limits.batchEvents} events and ${limits.batchBytes} bytes.`,
+            content: {
+              'application/json': {
+                schema: { type: 'array', maxItems: limits.batchEvents, items: ref('Event') },
+              },
+              'application/x-ndjson': { schema: ref('Event') },
+            },
+          },
+          responses: {
+            200: {
+              description: 'An item per event',
+              headers: { 'Idempotent-Replayed': replayed('All verdicts are those of earlier calls.') },
+              content: {
+                'application/json': { schema: { type: 'array', items: ref('BatchItem') } },
+                'application/x-ndjson': { schema: ref('BatchItem') },
+              },
+            },
+            ...problems(400, 401, 413, 415, 422, 500, 503, 504),
+          },
+        },
+      },
+      '/api/v1/results/{eventId}': {
+        get: {
+          operationId: 'getResult',
+          summary: 'The verdict of a recent event',
+          parameters: [{ name: 'eventId', in: 'path', required: true, schema: { type: 'string' } }],
+          responses: {
+            200: { description: 'The verdict', content: { 'application/json': { schema: ref('Verdict') } } },
+            ...problems(400, 401, 404, 500, 503, 504),
+          },
+        },
+      },
+      '/api/v1/health': {
+        get: {
+          operationId: 'getHealth',
+          summary: 'Whether the service answers, and what it has to do without',
+          security: [],
+          responses: {
+            200: { description: 'UP or DEGRADED', content: { 'application/json': { schema: ref('Health') } } },
+            503: { description: 'DOWN', content: { 'application/json': { schema: ref('Health') } } },
+          },
+        },
+      },
+      '/actuator/health': {
+        get: {
+          operationId: 'getActuatorHealth',
+          summary: 'Health as Spring Boot writes it',
+          security: [],
+          responses: {
+            200: { description: 'UP', content: { 'application/json': { schema: ref('ActuatorHealth') } } },
+            503: { description: 'DOWN', content: { 'application/json': { schema: ref('ActuatorHealth') } } },
+          },
+        },
+      },
+      '/actuator/prometheus': {
+        get: {
+          operationId: 'getMetrics',
+          summary: 'Metrics in the text format of Prometheus',
+          security: [],
+          responses: { 200: { description: 'Metrics', content: { 'text/plain': { schema: { type: 'string' } } } } },
+        },
+      },
+    },
+    security: bearer ? [{ bearer: [] }] : [],
+    components: {
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
+      schemas: {
+        Event: eventSchema(event),
+        Verdict: verdict,
+        Reason: reason,
+        BatchItem: { anyOf: [ref('Verdict'), ref('BatchProblem')] },
+        Problem: problem,
+        BatchProblem: {
+          ...problem,
+          properties: { ...problem.properties, index: { type: 'integer', minimum: 0 } },
+          required: ['type', 'title', 'status', 'detail', 'reason', 'index'],
+        },
+        Health: health,
+        ActuatorHealth: object({ status: { enum: ['UP', 'DOWN'] } }),
+      },
+    },
+  }
+}
+
+const fraction: JsonSchema = { type: 'number', minimum: 0, maximum: 1 }
+const optionalNumber: JsonSchema = { type: ['number', 'null'] }
+
+const verdict = object(
+  {
+    eventId: { type: 'string' },
+    userId: { type: 'string', description: "The event's key." },
+    timestamp: { ...optionalNumber, description: 'Milliseconds since 1970; null where the event has no time.' },
+    isAnomaly: { type: 'boolean' },
+    anomalyScore: {
+      ...fraction,
+      description: '1 - tail probability: 0.999 means that one normal event in a thousand looks like this or worse.',
+    },
+    threshold: { ...fraction, description: 'The anomaly score from which on the event would be an anomaly.' },
+    confidence: { ...fraction, description: 'How much of what a verdict rests on was there.' },
+    modelVersion: { type: 'string', description: 'LEARNING before there is a model; NONE where none is used.' },
+    inferenceTimeMs: { type: 'number', minimum: 0 },
+    featureImportance: { type: 'object', additionalProperties: fraction, description: 'Contribution by feature.' },
+    reasons: { type: 'array', items: ref('Reason'), description: 'Strongest first.' },
+    suppressedBy: { enum: suppressions, description: 'Why an event with a high score is not an anomaly.' },
+    degraded: { enum: degradations, description: 'What the verdict had to do without.' },
+    scores: { type: 'object', additionalProperties: fraction, description: 'Anomaly score by detector.' },
+  },
+  ['suppressedBy', 'degraded'],
+)
+
+const reason = object(
+  {
+    detector: { type: 'string', description: '"rule" for a limit that a person wrote.' },
+    rule: { type: 'string', description: 'Name of the rule.' },
+    feature: {
+      type: 'string',
+      description: 'A feature, value, interval (seconds since the last event of the key) or mean(features).',
+    },
+    observed: optionalNumber,
+    expected: { ...optionalNumber, description: "What was expected instead, or the rule's limit." },
+    contribution: fraction,
+    shape: { enum: shapes.filter((shape) => shape !== '') },
+  },
+  ['rule', 'shape'],
+)
+
+const problem = object(
+  {
+    type: { const: 'about:blank' },
+    title: { type: 'string', description: 'The status in words.' },
+    status: { type: 'integer', minimum: 400, maximum: 599 },
+    detail: { type: 'string' },
+    reason: { type: 'string', description: 'Tells problems of one status apart, as in MalformedJson.' },
+    field: { type: 'string', description: 'The field at fault.' },
+    position: { type: 'integer', minimum: 0, description: 'Character at which JSON ends to be JSON.' },
+    instance: { type: 'string', description: 'Path of the request.' },
+  },
+  ['field', 'position', 'instance'],
+)
+
+const health = object(
+  {
+    status: { enum: ['UP', 'DEGRADED', 'DOWN'] },
+    components: {
+      type: 'object',
+      additionalProperties: object({ status: { enum: ['UP', 'DOWN'] }, details: { type: 'object' } }, ['details']),
+    },
+    modelVersion: { type: 'string' },
+  },
+  ['modelVersion'],
+)
+
+/** What decodes: mapped fields at their dotted paths, the key required, other fields allowed. */
+function eventSchema(event: EventMapping): JsonSchema {
+  const fields: Field[] = []
+  const put = (path: string, schema: JsonSchema, required = false): void => {
+    if (path !== '' && !path.startsWith('$')) fields.push({ path: path.split('.'), schema, required })
+  }
+  const name = { type: ['string', 'number'], maxLength: 256 }
+  put(event.id, { ...name, type: [...name.type, 'null'], description: 'Repeated ids get the first verdict.' })
+  put(event.time, {
+    type: ['number', 'string', 'null'],
+    minimum: 0,
+    description:
+      'Seconds or milliseconds since 1970, RFC 3339, or a date-time without zone, which is UTC. Now if absent.',
+  })
+  put(event.key, { ...name, minLength: 1, description: 'Whose history the event belongs to.' }, true)
+  put(event.value, optionalNumber)
+  const features = resolveFeatures(event)
+  const patterns: Record<string, JsonSchema> = {}
+  if (features.type === 'object')
+    put(features.field, {
+      type: ['object', 'null'],
+      maxProperties: maxFeatures,
+      additionalProperties: optionalNumber,
+      description: 'Numbers by name.',
+    })
+  else if (features.type === 'fields')
+    for (const field of features.names)
+      if (field.endsWith('*')) patterns[`^${escapeRegExp(field.slice(0, -1))}`] = optionalNumber
+      else fields.push({ path: [field], schema: optionalNumber, required: false })
+  return { ...nested(fields), ...(Object.keys(patterns).length > 0 ? { patternProperties: patterns } : {}) }
+}
+
+interface Field {
+  readonly path: readonly string[]
+  readonly schema: JsonSchema
+  readonly required: boolean
+}
+
+function nested(fields: readonly Field[]): JsonSchema {
+  const properties: Record<string, JsonSchema> = {}
+  const required: string[] = []
+  for (const [name, under] of Map.groupBy(fields, (field) => field.path[0]!)) {
+    const leaf = under.find((field) => field.path.length === 1)
+    properties[name] = leaf?.schema ?? nested(under.map((field) => ({ ...field, path: field.path.slice(1) })))
+    if (under.some((field) => field.required)) required.push(name)
+  }
+  return { type: 'object', properties, ...(required.length > 0 ? { required } : {}) }
+}
+
+function object(properties: Readonly<Record<string, JsonSchema>>, optional: readonly string[] = []) {
+  return { type: 'object', properties, required: Object.keys(properties).filter((name) => !optional.includes(name)) }
+}
+
+function ref(name: string): JsonSchema {
+  return { $ref: `#/components/schemas/${name}` }
+}
+
+function replayed(description: string) {
+  return { description, schema: { const: 'true' } }
+}
+
+function problems(...statuses: readonly number[]) {
+  const content = { 'application/problem+json': { schema: ref('Problem') } }
+  return Object.fromEntries(statuses.map((status) => [status, { description: problemTexts[status], content }]))
+}
+
+const problemTexts: Readonly<Record<number, string>> = {
+  400: 'The body, or the path, cannot be parsed',
+  401: 'A bearer token is required',
+  404: 'There is no such verdict, or no longer',
+  413: 'The body is too large',
+  415: 'The body is of another media type, charset or content coding',
+  422: 'The body is no event that can be read; `field` names what is wrong',
+  500: 'The server failed',
+  503: 'The service cannot answer now; Retry-After says when to try again',
+  504: 'The answer took too long',
+}
+
+function escapeRegExp(literal: string): string {
+  return literal.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+}

@@ -1,0 +1,75 @@
+import { messageOf } from '../../lib/errors.ts'
+import type { KafkaAdmin } from '../../lib/kafka.ts'
+import type { Part } from '../../lib/lifecycle.ts'
+import type { Logger } from '../../lib/log.ts'
+
+export interface SourceTopicOptions {
+  readonly topic: string
+  readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'close'>
+  readonly log: Logger
+  /** How often the topic is looked up, in ms; while it cannot be, at `failingEveryMs`. */
+  readonly everyMs?: number | undefined
+  readonly failingEveryMs?: number | undefined
+}
+
+export interface SourceTopic extends Part {
+  /** undefined until it was looked up once. */
+  partitions(): number | undefined
+  /** Why Kafka cannot be reached, in words. */
+  problem(): string | undefined
+  /** Something failed that needs Kafka: there is a problem until the topic has been looked up again. */
+  suspect(reason: string): void
+}
+
+/** What is known of the topic of events, looked up in the background. */
+export function createSourceTopic(options: SourceTopicOptions): SourceTopic {
+  const { topic, admin, log, everyMs = 30_000, failingEveryMs = 1000 } = options
+  let partitions: number | undefined
+  let problem: string | undefined = 'Kafka: not connected yet'
+  let isReported = false
+  let isOver = false
+  let timer: NodeJS.Timeout | undefined
+  let isLooking = false
+
+  async function look(): Promise<void> {
+    if (isLooking) return
+    isLooking = true
+    clearTimeout(timer)
+    try {
+      partitions = (await admin.topicOffsets(topic)).size
+      problem = undefined
+      if (isReported) log.info({ topic }, 'Kafka is reachable again')
+      isReported = false
+    } catch (error) {
+      fail(messageOf(error))
+    }
+    isLooking = false
+    if (isOver) return
+    timer = setTimeout(look, problem === undefined ? everyMs : failingEveryMs)
+    timer.unref()
+  }
+
+  function fail(reason: string): void {
+    problem = `Kafka: ${reason}`
+    if (!isReported) log.warn({ topic, reason }, 'Kafka cannot be reached')
+    isReported = true
+  }
+
+  return {
+    name: 'source topic',
+    partitions: () => partitions,
+    problem: () => problem,
+    suspect(reason) {
+      fail(reason)
+      look()
+    },
+    start() {
+      look()
+    },
+    stop() {
+      isOver = true
+      clearTimeout(timer)
+      admin.close()
+    },
+  }
+}

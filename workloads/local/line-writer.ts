@@ -1,0 +1,74 @@
+import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { AppError, messageOf } from '../../lib/errors.ts'
+
+const flushAt = 256 * 1024
+const reasons: Readonly<Record<string, string>> = { ENOSPC: 'no space left', EPIPE: 'the reader has closed it' }
+
+/** Writes lines to a file or, as `-`, to standard output: in blocks, and only ever whole lines. */
+export class LineWriter {
+  readonly #path: string
+  readonly #fd: number
+  readonly #isFile: boolean
+  #position = 0
+  #lines = 0
+  #blocks: string[] = []
+  #length = 0
+  #waiting = 0
+
+  /** Replaces the file. @throws AppError OutputFailed */
+  constructor(path: string) {
+    this.#path = path === '-' ? 'standard output' : path
+    try {
+      this.#fd = path === '-' ? 1 : openSync(path, 'w')
+      this.#isFile = fstatSync(this.#fd).isFile() && path !== '-'
+    } catch (error) {
+      throw new AppError('OutputFailed', `${path}: cannot be written: ${messageOf(error)}`, { cause: error })
+    }
+  }
+
+  write(line: string): void {
+    this.#blocks.push(line, '\n')
+    this.#length += line.length + 1
+    this.#waiting++
+    if (this.#length >= flushAt) this.flush()
+  }
+
+  /** @throws AppError OutputFailed; what a file then holds is whole lines */
+  flush(): void {
+    if (this.#waiting === 0) return
+    const block = Buffer.from(this.#blocks.join(''))
+    const lines = this.#waiting
+    this.#blocks = []
+    this.#length = 0
+    this.#waiting = 0
+    let written = 0
+    while (written < block.length) {
+      try {
+        written += writeSync(this.#fd, block, written, undefined, this.#isFile ? this.#position + written : null)
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException
+        if (code === 'EAGAIN') {
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
+          continue
+        }
+        const whole = written === 0 ? 0 : block.lastIndexOf(10, written - 1) + 1
+        for (let i = 0; i < whole; i++) if (block[i] === 10) this.#lines++
+        this.#position += whole
+        if (this.#isFile) ftruncateSync(this.#fd, this.#position)
+        const why = reasons[code ?? ''] ?? messageOf(error)
+        throw new AppError(
+          'OutputFailed',
+          `${this.#path}: cannot be written: ${why}; it has the first ${this.#lines} lines whole`,
+          { cause: error },
+        )
+      }
+    }
+    this.#position += block.length
+    this.#lines += lines
+  }
+
+  close(): void {
+    this.flush()
+    if (this.#fd !== 1) closeSync(this.#fd)
+  }
+}

@@ -1,0 +1,208 @@
+import { expect } from 'chai'
+import { AppError } from '../../lib/errors.ts'
+import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
+import type { DetectOutcome, DetectOutcomeVerdict } from '../api/door.ts'
+import { futureTolerance } from '../detection/decode.ts'
+import type { Verdict } from '../detection/verdict.ts'
+import { createLocalDoor, type LocalDoor, type LocalDoorOptions } from './local-door.ts'
+import { createLocalPipeline, type LocalPipeline } from './local-pipeline.ts'
+
+const now = Date.UTC(2024, 5, 1)
+const seedEvent = {
+  eventId: 'test-123',
+  timestamp: 1640000000,
+  userId: 'user-456',
+  value: 125.5,
+  features: { feature1: 10.5, feature2: 20.3 },
+}
+
+describe('createLocalDoor()', () => {
+  let local: LocalPipeline
+  let door: LocalDoor
+  let running: Promise<void> | undefined
+
+  /** A door before a pipeline that calls values above 100 anomalies. */
+  function open(options: LocalDoorOptions = {}, event: object = {}): void {
+    const pipeline = parsePipeline({
+      apiVersion: 'anomaly.com/v1alpha1',
+      kind: 'AnomalyPipeline',
+      metadata: { name: 'threshold' },
+      spec: {
+        source: { brokers: ['localhost:9092'] },
+        event,
+        detection: { rules: [{ name: 'limit', field: 'value', above: '100' }] },
+      },
+    })
+    door = createLocalDoor(pipeline, () => local, options)
+    let time = 0
+    local = createLocalPipeline({
+      pipeline,
+      seed: 1,
+      fitting: 'Inline',
+      clocks: { wall: () => now, monotonic: () => (time += 2) },
+      observer: (processed) => door.observe(processed),
+    })
+  }
+
+  function start(): void {
+    running = local.run()
+  }
+
+  afterEach(async () => {
+    local.stream.end()
+    await running?.catch(() => {})
+    running = undefined
+  })
+
+  const verdictOf = (outcome: DetectOutcome | undefined): Verdict & { inferenceTimeMs: number } =>
+    JSON.parse((outcome as DetectOutcomeVerdict).json)
+
+  it('answers with the verdict that the event gets in the stream', async () => {
+    open()
+    start()
+    const [outcome] = await door.detect([seedEvent])
+    expect(outcome).to.include({ kind: 'verdict', replayed: false })
+    const verdict = verdictOf(outcome)
+    expect(verdict).to.deep.include({
+      eventId: 'test-123',
+      userId: 'user-456',
+      timestamp: 1640000000000,
+      isAnomaly: true,
+      confidence: 1,
+      inferenceTimeMs: 2,
+    })
+    expect(verdict.reasons[0]).to.include({ detector: 'rule', rule: 'limit', observed: 125.5, expected: 100 })
+    expect(await door.result('test-123')).to.equal((outcome as DetectOutcomeVerdict).json)
+  })
+
+  it('gives a second call the first verdict, whatever it carries, and learns nothing from it', async () => {
+    open()
+    start()
+    const [first] = await door.detect([seedEvent])
+    const [second] = await door.detect([{ ...seedEvent, value: 1 }])
+    expect(second).to.deep.equal({ ...first, replayed: true })
+    const [other] = await door.detect([{ ...seedEvent, eventId: 'other', value: 1 }])
+    expect(verdictOf(other)).to.deep.include({ eventId: 'other', isAnomaly: false })
+    expect(verdictOf(other).confidence).to.be.closeTo((1 / 11) * 0.5, 1e-6)
+  })
+
+  it('gives calls that come while the first is under way its verdict too', async () => {
+    open()
+    const calls = [seedEvent, seedEvent, { ...seedEvent, value: 1 }].map((body) => door.detect([body]))
+    expect(local.stream.waiting).to.equal(1)
+    start()
+    const [first, ...others] = (await Promise.all(calls)).flat()
+    expect(first).to.have.property('replayed', false)
+    for (const other of others) expect(other).to.deep.equal({ ...first, replayed: true })
+  })
+
+  it('lets an event be sent again that could not be read the first time', async () => {
+    open()
+    start()
+    const [refused] = await door.detect([{ ...seedEvent, value: 'high' }])
+    expect(refused).to.include({ kind: 'rejected', reason: 'InvalidValue', field: 'value' })
+    expect(await door.result('test-123')).to.equal(undefined)
+    const [accepted] = await door.detect([seedEvent])
+    expect(accepted).to.include({ kind: 'verdict', replayed: false })
+  })
+
+  it('finds the id where the pipeline says that it is', async () => {
+    open({}, { id: 'meta.id' })
+    start()
+    const body = { ...seedEvent, meta: { id: 7 } }
+    const outcomes = [...(await door.detect([body])), ...(await door.detect([body]))]
+    expect(
+      outcomes.map((outcome) => [verdictOf(outcome).eventId, 'replayed' in outcome && outcome.replayed]),
+    ).to.deep.equal([
+      ['7', false],
+      ['7', true],
+    ])
+  })
+
+  it('takes events without an id for different ones', async () => {
+    open()
+    start()
+    const { eventId: _, ...unnamed } = seedEvent
+    const outcomes = await door.detect([unnamed, unnamed])
+    expect(outcomes.map((outcome) => verdictOf(outcome).eventId)).to.deep.equal(['api:row-1', 'api:row-2'])
+  })
+
+  it('answers each event of a batch in order', async () => {
+    open()
+    start()
+    const { features: _, ...withoutFeatures } = { ...seedEvent, eventId: 'b' }
+    const outcomes = await door.detect([seedEvent, 7, withoutFeatures, { ...seedEvent, eventId: 'x'.repeat(257) }])
+    expect(
+      outcomes.map((outcome) => ('reason' in outcome ? outcome.reason : verdictOf(outcome).eventId)),
+    ).to.deep.equal(['test-123', 'NotAnObject', 'b', 'InvalidId'])
+  })
+
+  const unreadable: readonly (readonly [what: string, change: object, reason: string, field: string])[] = [
+    ['no key', { userId: undefined }, 'MissingKey', 'userId'],
+    ['a long id', { eventId: 'x'.repeat(257) }, 'InvalidId', 'eventId'],
+    ['an infinite number', { value: Number.POSITIVE_INFINITY }, 'InvalidValue', 'value'],
+    ['words for a number', { features: { a: 'high' } }, 'InvalidFeature', 'features.a'],
+    ['a time in the far future', { timestamp: now + futureTolerance + 1 }, 'InvalidTime', 'timestamp'],
+    [
+      'more features than a pipeline may have',
+      { features: Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`f${i}`, i])) },
+      'TooManyFeatures',
+      'features',
+    ],
+  ]
+  for (const [what, change, reason, field] of unreadable)
+    it(`refuses ${what}, and names the field`, async () => {
+      open()
+      start()
+      const [outcome] = await door.detect([{ ...seedEvent, ...change }])
+      expect(outcome).to.include({ kind: 'rejected', reason, field })
+    })
+
+  it('keeps a bounded number of verdicts, the latest', async () => {
+    open({ maxResults: 3 })
+    start()
+    for (const eventId of ['a', 'b', 'c', 'd']) await door.detect([{ ...seedEvent, eventId }])
+    const kept = await Promise.all(['a', 'b', 'c', 'd'].map((eventId) => door.result(eventId)))
+    expect(kept.map((json) => json !== undefined)).to.deep.equal([false, true, true, true])
+  })
+
+  it('keeps the anomalies among events that came by other ways', async () => {
+    open()
+    const row = { key: null, value: null, timestamp: Number.NaN, source: 'events.jsonl', line: 1 }
+    local.stream.append({ ...row, row: 1, body: { ...seedEvent, eventId: 'high' } })
+    local.stream.append({ ...row, row: 2, body: { ...seedEvent, eventId: 'ordinary', value: 1 } })
+    start()
+    await door.detect([seedEvent])
+    expect(JSON.parse((await door.result('high'))!)).to.have.property('isAnomaly', true)
+    expect(await door.result('ordinary')).to.equal(undefined)
+  })
+
+  it('turns requests away while too many events wait', async () => {
+    open({ maxWaiting: 2 })
+    const first = door.detect([seedEvent, { ...seedEvent, eventId: 'b' }])
+    const error = await door.detect([{ ...seedEvent, eventId: 'c' }]).catch((error: AppError) => error)
+    expect(error).to.be.instanceOf(AppError).and.include({ code: 'Unavailable', retriable: true })
+    start()
+    expect(await first).to.have.length(2)
+    expect(await door.detect([{ ...seedEvent, eventId: 'c' }])).to.have.length(1)
+  })
+
+  it('says how it is', async () => {
+    open()
+    expect(door.health()).to.deep.equal({
+      status: 'UP',
+      components: { stream: { status: 'UP', details: { waiting: 0 } } },
+      modelVersion: 'LEARNING',
+    })
+  })
+
+  it('turns away who waits, and who comes later, when the pipeline has failed', async () => {
+    open()
+    const waiting = door.detect([seedEvent]).catch((error: AppError) => error)
+    door.fail(new Error('the disk is full'))
+    const later = door.detect([{ ...seedEvent, eventId: 'later' }]).catch((error: AppError) => error)
+    for (const error of [await waiting, await later])
+      expect(error).to.be.instanceOf(AppError).and.include({ code: 'Unavailable', message: 'the pipeline has stopped' })
+    expect(door.health().status).to.equal('DOWN')
+  })
+})

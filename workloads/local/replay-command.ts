@@ -1,0 +1,278 @@
+import { Agent, request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { setTimeout as delay } from 'node:timers/promises'
+import { AppError, messageOf } from '../../lib/errors.ts'
+import { createLogger } from '../../lib/log.ts'
+import { LineWriter } from './line-writer.ts'
+import { type Format, type InputRecord, inputFiles, readEvents, sizeOfAll } from './read-events.ts'
+import { progressLine, summaryLines } from './status-line.ts'
+import { createLiveLine, lookOf } from './terminal.ts'
+
+export interface ReplayArguments {
+  readonly input: readonly string[]
+  readonly format?: Format | undefined
+  /** URL of the API, or - for standard output. */
+  readonly to?: string | undefined
+  /** host:port,... of Kafka. */
+  readonly brokers?: string | undefined
+  readonly topic?: string | undefined
+  /** Field of the events that is the key of their records. */
+  readonly key: string
+  readonly rate?: number | undefined
+}
+
+interface Destination {
+  /** Sends events; answers with how many alerted and how many were refused. */
+  send(events: readonly string[], signal: AbortSignal): Promise<{ readonly alerts: number; readonly rejected: number }>
+  close(): Promise<void> | void
+}
+
+const batchEvents = 500
+const batchBytes = 4 * 1024 * 1024
+/** With a rate, events leave in portions of this length. */
+const portionMs = 50
+const attempts = 10
+const answerWithinMs = 30_000
+
+/** @throws AppError */
+export async function replayCommand(args: ReplayArguments): Promise<void> {
+  const { rate } = args
+  if (rate !== undefined && !(rate > 0)) throw new AppError('InvalidArgument', `--rate: ${rate} must be above 0`)
+  const files = inputFiles(args.input, args.format)
+  const destination = await destinationOf(args)
+  const stop = new AbortController()
+  const onSignal = () => stop.abort()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal)
+  const total = sizeOfAll(files)
+  const live = createLiveLine()
+  const began = performance.now()
+  const counts = { events: 0, alerts: 0, rejected: 0 }
+  let read = 0
+  let sent = 0
+  let waiting: string[] = []
+  let bytes = 0
+
+  async function flush(): Promise<void> {
+    if (waiting.length === 0) return
+    const events = waiting
+    waiting = []
+    bytes = 0
+    if (rate !== undefined) {
+      const due = began + (sent / rate) * 1000
+      const ahead = due - performance.now()
+      if (ahead > 0) await delay(ahead, undefined, { signal: stop.signal }).catch(() => {})
+    }
+    const { alerts, rejected } = await destination.send(events, stop.signal)
+    sent += events.length
+    counts.events += events.length - rejected
+    counts.alerts += alerts
+    counts.rejected += rejected
+    const seconds = (performance.now() - began) / 1000
+    live.show(
+      progressLine(
+        { ...counts, seconds, ...(total === undefined ? undefined : { bytes: { read, total } }) },
+        live.look,
+      ),
+    )
+  }
+
+  const portion =
+    rate === undefined ? batchEvents : Math.max(1, Math.min(batchEvents, Math.round((rate * portionMs) / 1000)))
+  try {
+    for await (const rows of readEvents(files, {
+      signal: stop.signal,
+      onBytes: (count) => {
+        read += count
+      },
+    })) {
+      for (const row of rows) {
+        if (stop.signal.aborted) break
+        const event = jsonOf(row)
+        if (event === undefined) {
+          counts.rejected++
+          continue
+        }
+        waiting.push(event)
+        bytes += Buffer.byteLength(event)
+        if (waiting.length >= portion || bytes >= batchBytes) await flush()
+      }
+      if (stop.signal.aborted) break
+    }
+    await flush()
+  } finally {
+    await destination.close()
+    live.clear()
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, onSignal)
+  }
+  const lines = summaryLines({ ...counts, seconds: (performance.now() - began) / 1000 }, lookOf(process.stderr))
+  process.stderr.write(`${lines.join('\n')}\n`)
+}
+
+/** One line of JSON; of CSV an object whose numeric cells are numbers and whose empty ones are absent. */
+function jsonOf({ value, body, rejection }: InputRecord): string | undefined {
+  if (rejection !== undefined || value === null) return undefined
+  if (body === undefined) return value
+  const event: Record<string, unknown> = {}
+  for (const [name, cell] of Object.entries(body as Record<string, string>))
+    if (cell !== '') event[name] = isNumber(cell) ? Number(cell) : cell
+  return JSON.stringify(event)
+}
+
+/** Not so the number of an account that begins with 0, or one that has more digits than a number can hold. */
+function isNumber(cell: string): boolean {
+  if (!/^[+-]?(?!0\d)(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(cell)) return false
+  return /^[+-]?\d+$/.test(cell) ? Number.isSafeInteger(Number(cell)) : Number.isFinite(Number(cell))
+}
+
+/** @throws AppError InvalidArgument unless the arguments name exactly one destination */
+async function destinationOf({ to, brokers, topic, key }: ReplayArguments): Promise<Destination> {
+  if ((to === undefined) === (brokers === undefined))
+    throw new AppError('InvalidArgument', 'replay goes either --to URL|- or to --brokers HOST:PORT with --topic')
+  if ((brokers === undefined) !== (topic === undefined))
+    throw new AppError(
+      'InvalidArgument',
+      brokers === undefined ? '--topic goes with --brokers' : '--brokers: --topic is missing',
+    )
+  if (brokers !== undefined) return topicDestination(brokersOf(brokers), topic!, key)
+  return to === '-' ? outputDestination() : restDestination(to!)
+}
+
+function brokersOf(list: string): readonly string[] {
+  const brokers = list.split(',').map((broker) => broker.trim())
+  const wrong = brokers.find((broker) => !/^(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}$/i.test(broker))
+  if (wrong !== undefined)
+    throw new AppError('InvalidArgument', `--brokers: ${JSON.stringify(wrong)} must be HOST:PORT`)
+  return brokers
+}
+
+/** Records with the event's key, so that a key's events stay in order. */
+async function topicDestination(brokers: readonly string[], topic: string, keyField: string): Promise<Destination> {
+  const { connectProducer, openAdmin } = await import('../../lib/kafka.ts')
+  const settings = { brokers, clientId: 'anomaly-replay', log: await createLogger({ level: 'warn' }) }
+  const admin = openAdmin(settings)
+  try {
+    await admin.topicOffsets(topic)
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'NotFound')
+      throw new AppError('NotFound', `--topic: ${brokers.join(',')} has no topic ${topic}`, { cause: error })
+    throw error
+  } finally {
+    admin.close()
+  }
+  const producer = await connectProducer(settings)
+  return {
+    async send(events) {
+      await producer.send(events.map((value) => ({ topic, key: keyOf(value, keyField), value })))
+      return { alerts: 0, rejected: 0 }
+    },
+    close: () => producer.close(),
+  }
+}
+
+/** What cannot be read has no key: the pipeline says why it refuses it. */
+function keyOf(event: string, field: string): string | null {
+  try {
+    const key = (JSON.parse(event) as Record<string, unknown> | null)?.[field]
+    return typeof key === 'string' || typeof key === 'number' ? String(key) : null
+  } catch {
+    return null
+  }
+}
+
+function outputDestination(): Destination {
+  const writer = new LineWriter('-')
+  return {
+    async send(events) {
+      for (const event of events) writer.write(event)
+      writer.flush()
+      return { alerts: 0, rejected: 0 }
+    },
+    close: () => writer.close(),
+  }
+}
+
+function restDestination(to: string): Destination {
+  if (!/^https?:\/\//.test(to) || !URL.canParse(to))
+    throw new AppError('InvalidArgument', `--to: ${to} must be a URL such as http://localhost:8080, or -`)
+  const url = new URL('/api/v1/detect/batch', to)
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  return {
+    async send(events, signal) {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return countsOf(await post(url, agent, `${events.join('\n')}\n`), url)
+        } catch (error) {
+          if (!(error instanceof AppError && error.retriable) || attempt === attempts || signal.aborted) throw error
+          const wait = Math.min(5000, 100 * 2 ** attempt) * (0.5 + Math.random() / 2)
+          await delay(wait, undefined, { signal }).catch(() => {})
+        }
+      }
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+function post(url: URL, agent: Agent, body: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const options = {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/x-ndjson', 'Content-Length': Buffer.byteLength(body) },
+    }
+    const request = url.protocol === 'https:' ? httpsRequest(url, options) : httpRequest(url, { ...options, agent })
+    request.on('error', (error) =>
+      reject(new AppError('Unavailable', `${url.origin}: ${messageOf(error)}`, { cause: error })),
+    )
+    request.on('response', (response) => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', (chunk: string) => {
+        text += chunk
+      })
+      response.on('error', (error) =>
+        reject(new AppError('Unavailable', `${url.origin}: ${messageOf(error)}`, { cause: error })),
+      )
+      response.on('end', () => {
+        const status = response.statusCode ?? 0
+        if (status === 200) resolve(text)
+        else {
+          const retriable = status >= 500 || status === 429
+          reject(
+            new AppError(
+              retriable ? 'Unavailable' : 'InvalidArgument',
+              `${url}: answered ${status}: ${detailOf(text)}`,
+            ),
+          )
+        }
+      })
+    })
+    request.setTimeout(answerWithinMs, () => request.destroy(new Error(`no answer within ${answerWithinMs / 1000} s`)))
+    request.end(body)
+  })
+}
+
+function detailOf(text: string): string {
+  try {
+    return String((JSON.parse(text) as { detail?: unknown }).detail ?? text)
+  } catch {
+    return text.slice(0, 200)
+  }
+}
+
+/** @throws AppError InvalidArgument where the answer is none of the detect API */
+function countsOf(answer: string, url: URL): { alerts: number; rejected: number } {
+  let alerts = 0
+  let rejected = 0
+  try {
+    for (const line of answer.split('\n')) {
+      if (line === '') continue
+      const outcome = JSON.parse(line) as { isAnomaly?: boolean }
+      if (outcome.isAnomaly === undefined) rejected++
+      else if (outcome.isAnomaly) alerts++
+    }
+  } catch (error) {
+    throw new AppError('InvalidArgument', `${url}: answered what is no verdict: ${answer.slice(0, 60)}`, {
+      cause: error,
+    })
+  }
+  return { alerts, rejected }
+}

@@ -1,0 +1,216 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { AppError } from '../../lib/errors.ts'
+import { createLogger } from '../../lib/log.ts'
+import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { portOf } from '../port-of.ts'
+import { checkOutputs } from './check-outputs.ts'
+import { createInjectedTruth } from './injected-truth.ts'
+import { LineWriter } from './line-writer.ts'
+import type { LocalPipeline } from './local-pipeline.ts'
+import { type Format, type InputFile, type InputRecord, inputFiles, readEvents, sizeOfAll } from './read-events.ts'
+import { type Feed, run } from './run.ts'
+import { type SimulatedPayment, simulatePayments } from './simulate-payments.ts'
+import { alertLine, type LiveStatus, progressLine, statusLine, summaryLines } from './status-line.ts'
+import { createLiveLine, lookOf } from './terminal.ts'
+
+export interface RunArguments {
+  readonly file: string
+  readonly input?: readonly string[] | undefined
+  readonly format?: Format | undefined
+  readonly output?: string | undefined
+  readonly rejects?: string | undefined
+  readonly port?: number | undefined
+  readonly probesPort?: number | undefined
+  readonly exitAtEnd: boolean
+  readonly simulate: boolean
+  readonly rate: number
+  readonly seconds?: number | undefined
+  readonly seed: number
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+}
+
+/** Simulated payments that are learnt before the live ones begin: the past of a pipeline that has been running. */
+const simulatedPast = 30_000
+/** Long ago, since simulated time runs ahead: hours of it pass in a second. */
+const simulatedStart = Date.UTC(2020, 0, 6)
+const cardHolders = 500
+const portionMs = 20
+
+/** @throws AppError */
+export async function runCommand(args: RunArguments): Promise<void> {
+  if (args.simulate && args.input !== undefined)
+    throw new AppError('InvalidArgument', '--simulate and --input exclude one another')
+  if (!(args.rate > 0)) throw new AppError('InvalidArgument', `--rate: ${args.rate} must be above 0`)
+  const pipeline = await loadPipeline(args.file)
+  const files = args.input === undefined ? undefined : inputFiles(args.input, args.format)
+  if (args.exitAtEnd && files === undefined && !args.simulate)
+    throw new AppError('InvalidArgument', '--exit-at-end needs an end: name an --input')
+  const port = args.port === undefined ? (args.exitAtEnd ? undefined : 8080) : portOf(args.port, 'port')
+  const probesPort =
+    args.probesPort === undefined ? (args.exitAtEnd ? undefined : 9090) : portOf(args.probesPort, 'probes-port')
+  const log = await createLogger({ level: args.logLevel })
+  const stop = new AbortController()
+  checkOutputs({ output: args.output, rejects: args.rejects }, files)
+  const output = args.output === undefined ? undefined : new LineWriter(args.output)
+  const rejects = args.rejects === undefined ? undefined : new LineWriter(args.rejects)
+  // Where verdicts are not on standard output, a person sees the alerts there.
+  const alertsLook = output === undefined ? lookOf(process.stdout) : undefined
+  const live = createLiveLine()
+  const truth = args.simulate ? createInjectedTruth() : undefined
+  const simulated = new Map<string, SimulatedPayment>()
+  const counts = { events: 0, alerts: 0, rejected: 0 }
+  let past = args.simulate ? simulatedPast : 0
+  let began = performance.now()
+  let read = 0
+  let local: LocalPipeline | undefined
+
+  const feed: Feed | undefined =
+    files !== undefined
+      ? (to, signal) => feedFiles(to, signal, files, (count) => (read += count))
+      : args.simulate
+        ? (to, signal) =>
+            feedSimulation(to, signal, {
+              ...args,
+              onPayment: (payment) => simulated.set(payment.event.eventId, payment),
+              onLive: () => {
+                began = performance.now()
+              },
+              onEnd: () => stop.abort(),
+            })
+        : undefined
+
+  const total = files && sizeOfAll(files)
+  let recent = { events: 0, at: began, rate: 0 }
+  const show = () => {
+    const now = performance.now()
+    const seconds = (now - began) / 1000
+    if (now - recent.at >= 1000)
+      recent = { events: counts.events, at: now, rate: ((counts.events - recent.events) / (now - recent.at)) * 1000 }
+    if (files !== undefined && total !== undefined && read < total)
+      return live.show(progressLine({ ...counts, seconds, bytes: { read, total } }, live.look))
+    if (past > 0) return live.show(`learning from ${simulatedPast - past} past payments`)
+    const status: LiveStatus = {
+      eventsPerSecond: recent.rate,
+      alerts: counts.alerts,
+      keys: local?.processor.keys ?? 0,
+      modelVersion: local?.scorer.modelVersion ?? '',
+      ...(truth === undefined ? undefined : { truth: truth.summary() }),
+    }
+    live.show(statusLine(status, live.look))
+  }
+  const timer = live.isShown ? setInterval(show, 200) : undefined
+
+  try {
+    await run({
+      pipeline,
+      log,
+      feed,
+      output,
+      rejects,
+      port,
+      probesPort,
+      seed: args.seed,
+      exitAtEnd: args.exitAtEnd,
+      stop,
+      onStarted: (addresses, started) => {
+        local = started
+        if (addresses.api !== undefined)
+          log.info({ api: `http://localhost:${addresses.api}/api/v1/detect`, probes: addresses.probes }, 'ready')
+      },
+      onVerdict: (record, verdict) => {
+        const payment = simulated.get(verdict.eventId)
+        if (payment !== undefined) {
+          simulated.delete(verdict.eventId)
+          // What was found while it learnt is no measure of what it finds.
+          if (past > 0) {
+            past--
+            return
+          }
+          truth?.judge(payment, verdict.isAnomaly)
+        }
+        counts.events++
+        if (!verdict.isAnomaly) return
+        counts.alerts++
+        if (alertsLook === undefined) return
+        live.clear()
+        const injected = payment === undefined ? undefined : payment.injected
+        process.stdout.write(
+          `${alertLine({ verdict, injected: record.source === 'api' ? undefined : injected }, alertsLook)}\n`,
+        )
+      },
+      onRejected: () => {
+        counts.rejected++
+      },
+    })
+  } finally {
+    clearInterval(timer)
+    live.clear()
+  }
+  const seconds = (performance.now() - began) / 1000
+  for (const line of summaryLines(
+    { ...counts, seconds, ...(truth === undefined ? undefined : { truth: truth.summary() }) },
+    lookOf(process.stderr),
+  ))
+    process.stderr.write(`${line}\n`)
+}
+
+async function feedFiles(
+  local: LocalPipeline,
+  signal: AbortSignal,
+  files: readonly InputFile[],
+  onBytes: (count: number) => void,
+): Promise<void> {
+  for await (const rows of readEvents(files, { onBytes, signal })) {
+    for (const row of rows) {
+      if (signal.aborted) return
+      local.stream.append(row)
+      const room = local.stream.room()
+      if (room !== undefined) await room
+    }
+  }
+}
+
+interface SimulationFeed {
+  readonly seed: number
+  readonly rate: number
+  readonly seconds?: number | undefined
+  readonly onPayment: (payment: SimulatedPayment) => void
+  readonly onLive: () => void
+  readonly onEnd: () => void
+}
+
+/** The past at once, then `rate` payments a second. Simulated time runs as fast as the payments come. */
+async function feedSimulation(local: LocalPipeline, signal: AbortSignal, options: SimulationFeed): Promise<void> {
+  const { rate, seconds, onPayment, onLive, onEnd } = options
+  const payments = simulatePayments({ seed: options.seed, users: cardHolders, startTime: simulatedStart })
+  let sent = 0
+  const send = () => {
+    const payment = payments.next().value
+    onPayment(payment)
+    const record: Omit<InputRecord, 'offset'> = {
+      key: payment.event.userId,
+      value: null,
+      body: payment.event,
+      timestamp: payment.event.timestamp,
+      source: 'simulation',
+      row: ++sent,
+      line: 0,
+    }
+    local.stream.append(record)
+  }
+  for (let i = 0; i < simulatedPast && !signal.aborted; i++) {
+    send()
+    const room = local.stream.room()
+    if (room !== undefined) await room
+  }
+  onLive()
+  const began = performance.now()
+  const end = seconds === undefined ? Number.POSITIVE_INFINITY : began + seconds * 1000
+  let live = 0
+  while (!signal.aborted && performance.now() < end) {
+    const due = ((performance.now() - began) / 1000) * rate
+    for (; live < due; live++) send()
+    await delay(portionMs, undefined, { signal }).catch(() => {})
+  }
+  if (!signal.aborted) onEnd()
+}

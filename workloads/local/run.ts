@@ -1,0 +1,173 @@
+import { Registry } from 'prom-client'
+import { type Part, run as runParts } from '../../lib/lifecycle.ts'
+import type { Logger } from '../../lib/log.ts'
+import { createMetrics } from '../../lib/metrics.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { createProbes } from '../../lib/probes.ts'
+import { createApp } from '../api/app.ts'
+import { createApiServer } from '../api/server.ts'
+import { isVerdict, type ProcessedBatch } from '../consumer/processor.ts'
+import type { Rejection } from '../detection/decode.ts'
+import type { Verdict } from '../detection/verdict.ts'
+import type { LineWriter } from './line-writer.ts'
+import { createLocalDoor } from './local-door.ts'
+import { createLocalPipeline, type LocalPipeline } from './local-pipeline.ts'
+import type { InputRecord } from './read-events.ts'
+import { writeRejection } from './rejects.ts'
+
+/** Feeds the stream; returns when there is no more. */
+export type Feed = (local: LocalPipeline, signal: AbortSignal) => Promise<void>
+
+export interface RunOptions {
+  readonly pipeline: Pipeline
+  readonly log: Logger
+  readonly feed?: Feed | undefined
+  /** Verdicts as JSONL. */
+  readonly output?: LineWriter | undefined
+  readonly rejects?: LineWriter | undefined
+  /** Port of the API; undefined: none. */
+  readonly port: number | undefined
+  /** Port of the probes and metrics; undefined: none. */
+  readonly probesPort: number | undefined
+  readonly seed: number
+  readonly exitAtEnd: boolean
+  readonly onVerdict?: (record: InputRecord, verdict: Verdict) => void
+  readonly onRejected?: (record: InputRecord, rejection: Rejection) => void
+  readonly onStarted?: (
+    addresses: { readonly api: number | undefined; readonly probes: number | undefined },
+    local: LocalPipeline,
+  ) => void
+  readonly stop?: AbortController
+}
+
+export interface RunSummary {
+  readonly events: number
+  readonly alerts: number
+  readonly rejected: number
+}
+
+/** A whole pipeline in this process, until its input ends (`exitAtEnd`), a signal comes or something fails. */
+export async function run(options: RunOptions): Promise<RunSummary> {
+  const { pipeline, log, feed, output, rejects, onVerdict, onRejected } = options
+  const stop = options.stop ?? new AbortController()
+  const registry = new Registry()
+  const metrics = createMetrics(registry)
+  const summary = { events: 0, alerts: 0, rejected: 0 }
+  let turned = performance.now()
+  let local: LocalPipeline
+  const door = createLocalDoor(pipeline, () => local)
+
+  const observer = (processed: ProcessedBatch) => {
+    const { batch, outcomes, took } = processed
+    turned = performance.now()
+    let alerts = 0
+    let rejected = 0
+    for (let i = 0; i < outcomes.length; i++) {
+      const outcome = outcomes[i]!
+      const record = batch.records[i] as InputRecord
+      if (isVerdict(outcome)) {
+        if (outcome.isAnomaly) alerts++
+        onVerdict?.(record, outcome)
+      } else {
+        rejected++
+        metrics.rejections.inc({ reason: outcome.reason })
+        if (rejects !== undefined) writeRejection(rejects, record, outcome)
+        onRejected?.(record, outcome)
+      }
+    }
+    const verdicts = outcomes.length - rejected
+    summary.events += verdicts
+    summary.alerts += alerts
+    summary.rejected += rejected
+    metrics.detections.inc({ verdict: 'anomaly' }, alerts)
+    metrics.detections.inc({ verdict: 'normal' }, verdicts - alerts)
+    if (took !== undefined) for (let i = 0; i < verdicts; i++) metrics.detectionSeconds.observe(took / 1000)
+    metrics.stateLookups.inc({ outcome: 'hit' }, verdicts)
+    metrics.alertRate.set(summary.events === 0 ? 0 : summary.alerts / summary.events)
+    metrics.setModel(local.scorer.modelVersion)
+    if (output !== undefined)
+      for (const verdict of processed.published) if (verdict !== undefined) output.write(verdict)
+    // Who reads along sees each batch when it is judged.
+    output?.flush()
+    rejects?.flush()
+    door.observe(processed)
+  }
+  local = createLocalPipeline({
+    pipeline,
+    seed: options.seed,
+    fitting: 'Worker',
+    clocks: { wall: Date.now, monotonic: () => performance.now() },
+    observer,
+    onFitError: (error) => log.warn({ error }, 'a model could not be fitted; the former one goes on'),
+  })
+
+  let handling: Promise<void> = Promise.resolve()
+  const loop: Part = {
+    name: 'pipeline',
+    start() {
+      handling = local.run()
+      handling.catch((error: unknown) => {
+        stop.abort(error)
+        door.fail(error)
+      })
+    },
+    async stop() {
+      local.stream.end()
+      await handling.catch(() => {})
+      await local.scorer.close()
+    },
+  }
+  const writers: Part = {
+    name: 'output',
+    stop() {
+      try {
+        output?.close()
+      } finally {
+        rejects?.close()
+      }
+    },
+  }
+  let feeding: Promise<void> = Promise.resolve()
+  const input: Part = {
+    name: 'input',
+    start() {
+      if (feed === undefined) return
+      feeding = feed(local, stop.signal).then(
+        () => {
+          if (options.exitAtEnd) stop.abort()
+        },
+        (error: unknown) => stop.abort(error),
+      )
+    },
+    stop: () => feeding,
+  }
+  const live = {
+    'poll-loop': () =>
+      local.stream.waiting > 0 && performance.now() - turned > 60_000
+        ? 'events wait, and no batch has ended for a minute'
+        : undefined,
+  }
+  const probes =
+    options.probesPort === undefined
+      ? undefined
+      : createProbes({
+          port: options.probesPort,
+          registry,
+          stopping: stop.signal,
+          live,
+          status: () => ({ ...summary, keys: local.processor.keys, modelVersion: local.scorer.modelVersion }),
+        })
+  const api =
+    options.port === undefined
+      ? undefined
+      : createApiServer(createApp(door, { log, registry, event: pipeline.spec.event }), { port: options.port })
+  const started: Part = {
+    name: 'start',
+    start: () => options.onStarted?.({ api: api?.port, probes: probes?.port }, local),
+  }
+  await runParts(
+    [probes, writers, loop, api, started, input].filter((part) => part !== undefined),
+    { log, stop },
+  )
+  return summary
+}

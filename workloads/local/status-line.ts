@@ -1,0 +1,200 @@
+import { stripVTControlCharacters, styleText } from 'node:util'
+import type { Verdict } from '../detection/verdict.ts'
+import { counted, describeReason, formatNumber, formatScore, formatShare, formatTime } from './wording.ts'
+
+/** The terminal that a line is for. */
+export interface Look {
+  /** Width in cells; Infinity where the output is no terminal. No line is wider. */
+  readonly columns: number
+  readonly colour: boolean
+}
+
+export interface LiveStatus {
+  readonly eventsPerSecond: number
+  readonly alerts: number
+  readonly keys: number
+  readonly modelVersion: string
+  /** Against the injected truth; absent where there is none. */
+  readonly truth?: { readonly precision: number; readonly recall: number } | undefined
+}
+
+/** `2,014 events/s · 153 alerts · 2,000 keys · model v3 · precision 81 % · recall 74 %`, or as much as there is room for. */
+export function statusLine({ eventsPerSecond, alerts, keys, modelVersion, truth }: LiveStatus, look: Look): string {
+  const parts: Part[] = [
+    { text: `${formatNumber(Math.round(eventsPerSecond))} events/s`, rank: 0, style: 'bold' },
+    { text: counted(alerts, 'alert'), rank: 1 },
+    { text: counted(keys, 'key'), rank: 4 },
+    { text: `model ${modelVersion}`, rank: 5 },
+  ]
+  if (truth)
+    parts.push(
+      { text: `precision ${formatShare(truth.precision)}`, rank: 2 },
+      { text: `recall ${formatShare(truth.recall)}`, rank: 3 },
+    )
+  return joined(parts, ' · ', look)
+}
+
+export interface Alert {
+  readonly verdict: Verdict
+  /** What was injected here, '' for nothing; undefined where the truth is unknown. */
+  readonly injected?: string | undefined
+}
+
+/** `2024-01-03 14:03:22  0.99987  user-0042  amount-spike  value 950 where 42 was expected (profile, 62 %)`, in columns. */
+export function alertLine({ verdict, injected }: Alert, look: Look): string {
+  const { timestamp, anomalyScore, userId, eventId, reasons } = verdict
+  const parts: Part[] = [
+    { text: formatTime(timestamp), rank: 4, style: 'dim' },
+    { text: padded(formatScore(anomalyScore), 12), rank: 1, style: 'bold' },
+    { text: padded(printable(userId || eventId), 10), rank: 0 },
+  ]
+  if (injected !== undefined)
+    parts.push({ text: padded(injected || 'false alert', 20), rank: 2, style: injected ? 'green' : 'yellow' })
+  const [leading = '', ...others] = reasons.map((reason) => printable(describeReason(reason)))
+  const head = joined(parts, '  ', look)
+  const room = look.columns - displayWidth(head) - 2
+  if (room < 20) return head
+  const reason = clipped(leading, room)
+  const rest = others.length === 0 ? '' : clipped(`; ${others.join('; ')}`, room - displayWidth(reason))
+  return `${head}  ${reason}${painted(rest, 'dim', look)}`.trimEnd()
+}
+
+export interface Progress {
+  readonly events: number
+  readonly alerts: number
+  readonly rejected: number
+  readonly seconds: number
+  /** Of the input; absent where its size is unknown. */
+  readonly bytes?: { readonly read: number; readonly total: number } | undefined
+}
+
+const shortestBar = 8
+const longestBar = 40
+
+/** `━━━━━━━━━━━──────  62 %  1,234,567 events  210,000/s  153 alerts  0:12 left`; without a known size the counts alone. */
+export function progressLine({ events, alerts, rejected, seconds, bytes }: Progress, look: Look): string {
+  const parts: Part[] = [
+    { text: counted(events, 'event'), rank: 1 },
+    { text: `${formatNumber(seconds > 0 ? Math.round(events / seconds) : 0)}/s`, rank: 3 },
+    { text: counted(alerts, 'alert'), rank: 4 },
+  ]
+  if (rejected > 0) parts.push({ text: `${formatNumber(rejected)} rejected`, rank: 5, style: 'yellow' })
+  if (!bytes || bytes.total <= 0) return joined([...parts, { text: clock(seconds), rank: 2 }], '  ', look)
+
+  const done = Math.min(1, bytes.read / bytes.total)
+  const left = done > 0 && seconds > 0 ? clock((seconds / done) * (1 - done)) : '–:––'
+  const text = joined(
+    [
+      { text: `${String(Math.floor(done * 100)).padStart(3)} %`, rank: 0, style: 'bold' },
+      ...parts,
+      { text: `${left} left`, rank: 2 },
+    ],
+    '  ',
+    look,
+  )
+  const cells = Math.min(longestBar, look.columns - displayWidth(text) - 2)
+  if (cells < shortestBar) return text
+  const filled = Math.floor(done * cells)
+  return `${painted('━'.repeat(filled), 'cyan', look)}${painted('─'.repeat(cells - filled), 'dim', look)}  ${text}`
+}
+
+export interface RunSummary {
+  readonly events: number
+  readonly alerts: number
+  readonly rejected: number
+  readonly seconds: number
+  readonly truth?: TruthSummary | undefined
+}
+
+export interface TruthSummary {
+  readonly precision: number
+  readonly recall: number
+  readonly kinds: readonly { readonly kind: string; readonly episodes: number; readonly found: number }[]
+}
+
+/** The final lines: events, alerts, rejected, events/s and, where the truth is known, what was found of it. */
+export function summaryLines({ events, alerts, rejected, seconds, truth }: RunSummary, look: Look): string[] {
+  const lines = [
+    `${counted(events, 'event')} in ${seconds.toFixed(1)} s (${formatNumber(seconds > 0 ? Math.round(events / seconds) : 0)}/s), ${counted(alerts, 'alert')}, ${formatNumber(rejected)} rejected`,
+  ]
+  if (truth) {
+    lines.push(
+      `precision ${formatShare(truth.precision)}, recall ${formatShare(truth.recall)} of the injected anomalies`,
+    )
+    const widest = truth.kinds.reduce((most, { kind }) => Math.max(most, kind.length), 0)
+    for (const { kind, episodes, found } of truth.kinds)
+      lines.push(`  ${padded(kind, widest)}  ${formatNumber(found)} of ${counted(episodes, 'episode')} found`)
+  }
+  return lines.map((line, i) => painted(clipped(line, look.columns), i === 0 ? 'bold' : undefined, look))
+}
+
+type Style = 'bold' | 'dim' | 'green' | 'yellow' | 'cyan'
+
+interface Part {
+  readonly text: string
+  /** The highest rank goes first where there is no room for all. */
+  readonly rank: number
+  readonly style?: Style
+}
+
+function joined(parts: readonly Part[], separator: string, look: Look): string {
+  let kept = parts
+  const width = () => kept.reduce((sum, { text }) => sum + displayWidth(text) + separator.length, -separator.length)
+  while (kept.length > 1 && width() > look.columns) {
+    const last = Math.max(...kept.map(({ rank }) => rank))
+    kept = kept.filter(({ rank }) => rank !== last)
+  }
+  return kept.map(({ text, style }) => painted(clipped(text, look.columns), style, look)).join(separator)
+}
+
+function painted(text: string, style: Style | undefined, look: Look): string {
+  return look.colour && style && text !== '' ? styleText(style, text, { validateStream: false }) : text
+}
+
+/** Without what could move the cursor, change colours or turn the direction of writing: keys and names are foreign text. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cs}\u2028-\u202e\u2066-\u2069]/gu, '\u{fffd}')
+}
+
+const combining = /^[\p{M}\u200b-\u200d]$/u
+const wide =
+  /^[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]$/u
+
+function displayWidth(text: string): number {
+  let width = 0
+  for (const character of stripVTControlCharacters(text)) width += cellsOf(character)
+  return width
+}
+
+function cellsOf(character: string): number {
+  if (character < '\u0300') return 1
+  return combining.test(character) ? 0 : wide.test(character) ? 2 : 1
+}
+
+/** Cut to the width, with an ellipsis for what is missing. */
+function clipped(text: string, columns: number): string {
+  if (displayWidth(text) <= columns) return text
+  if (columns < 1) return ''
+  let kept = ''
+  let width = 1
+  for (const character of text) {
+    width += cellsOf(character)
+    if (width > columns) break
+    kept += character
+  }
+  return `${kept}…`
+}
+
+function padded(text: string, columns: number): string {
+  return text + ' '.repeat(Math.max(0, columns - displayWidth(text)))
+}
+
+/** 0:12, 3:07, 1:02:03 */
+function clock(seconds: number): string {
+  const whole = Math.round(seconds)
+  const two = (n: number) => String(n).padStart(2, '0')
+  const minutes = Math.floor(whole / 60)
+  return minutes < 60
+    ? `${minutes}:${two(whole % 60)}`
+    : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`
+}

@@ -1,0 +1,176 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  type ChannelOptions,
+  type ClientUnaryCall,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js'
+import { AppError } from '../../lib/errors.ts'
+import type { Part } from '../../lib/lifecycle.ts'
+import { RetryBudget } from '../../lib/retry-budget.ts'
+import { inject, traced } from '../../lib/telemetry.ts'
+import type { RowExplanation, ScoredRows } from '../detection/scored-rows.ts'
+import { type ScoreRowsRequest, type ScoreRowsResponse, ScoringServiceClient } from '../gen/anomaly/v1/scoring.ts'
+import { packNumbers, schemaIdOf, unpackNumbers } from './packed-rows.ts'
+import type { RowBatch, Scorer } from './scorer.ts'
+
+export interface GrpcScorerOptions {
+  /** host:port, or a target as gRPC names it; every address behind the name is used in turn, and looked up again when one fails. */
+  readonly address: string
+  /** For a batch as a whole, retries included. */
+  readonly deadlineMs?: number | undefined
+  /** For one try of it. */
+  readonly attemptMs?: number | undefined
+  /** Of a message, either way. */
+  readonly maxMessageBytes?: number | undefined
+}
+
+export interface GrpcScorer extends Scorer, Part {
+  /** Why the last batch could not be scored, or undefined. */
+  problem(): string | undefined
+  stop(): void
+}
+
+/** While calls fail, one try takes no longer than this: callers degrade soon, and the first answer ends it. */
+const failingAttemptMs = 250
+
+/** Scores rows at the inference service. */
+export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
+  const { address, deadlineMs = 2000, attemptMs = 1000, maxMessageBytes = 16 * 2 ** 20 } = options
+  const channelOptions: ChannelOptions = {
+    'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+    'grpc.service_config_disable_resolution': 1,
+    // By default 30 s pass before a name is looked up again, and reconnects wait for up to two minutes.
+    'grpc.dns_min_time_between_resolutions_ms': 1000,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 1000,
+    // Finds out within two seconds that a server hangs.
+    'grpc.keepalive_time_ms': 1000,
+    'grpc.keepalive_timeout_ms': 1000,
+    'grpc.enable_retries': 0,
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_send_message_length': maxMessageBytes,
+  }
+  const target = /^[a-z0-9]+:\D/.test(address) ? address : `dns:///${address}`
+  const client = new ScoringServiceClient(target, credentials.createInsecure(), channelOptions)
+  const budget = new RetryBudget()
+  const announced = new Set<string>()
+  let modelVersion = 'LEARNING'
+  let problem: string | undefined
+
+  function call(
+    request: ScoreRowsRequest,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ScoreRowsResponse> {
+    const metadata = new Metadata()
+    const trace = inject()
+    if (trace !== undefined) {
+      metadata.set('traceparent', trace.traceparent)
+      if (trace.tracestate !== undefined) metadata.set('tracestate', trace.tracestate)
+    }
+    return new Promise((resolve, reject) => {
+      const cancel = () => underway.cancel()
+      const underway: ClientUnaryCall = client.scoreRows(
+        request,
+        metadata,
+        { deadline: Date.now() + timeoutMs },
+        (error, response) => {
+          signal?.removeEventListener('abort', cancel)
+          if (error === null) resolve(response)
+          else reject(error)
+        },
+      )
+      signal?.addEventListener('abort', cancel, { once: true })
+    })
+  }
+
+  /** A schema's columns go with its first rows, and with the next if a server does not know them. */
+  async function attempt(
+    batch: RowBatch,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ScoreRowsResponse> {
+    const { columns, rows, count, explainFrom } = batch
+    const schemaId = schemaIdOf(columns)
+    const packed = packNumbers(rows.subarray(0, count * columns.length))
+    const ends = performance.now() + timeoutMs
+    const request = { schemaId, rows: packed, explainFrom, columns: announced.has(schemaId) ? [] : [...columns] }
+    const answered = call(request, timeoutMs, signal).catch((error: ServiceError) => {
+      if (error.code !== status.FAILED_PRECONDITION || request.columns.length > 0) throw error
+      return call({ ...request, columns: [...columns] }, ends - performance.now(), signal)
+    })
+    const response = await answered
+    announced.add(schemaId)
+    return response
+  }
+
+  async function score(batch: RowBatch, signal: AbortSignal | undefined): Promise<ScoredRows> {
+    const ends = performance.now() + deadlineMs
+    for (let tries = 1; ; tries++) {
+      signal?.throwIfAborted()
+      const left = ends - performance.now()
+      try {
+        const timeoutMs = Math.min(left, attemptMs, problem === undefined ? attemptMs : failingAttemptMs)
+        const response = await attempt(batch, timeoutMs, signal)
+        budget.succeeded()
+        problem = undefined
+        modelVersion = response.modelVersion
+        return scoredRowsOf(response, batch.count)
+      } catch (error) {
+        signal?.throwIfAborted()
+        const failure = errorOf(error as ServiceError, address)
+        if (!failure.retriable) throw failure
+        problem = failure.message
+        const pauseMs = Math.random() * Math.min(1000, 50 * 2 ** (tries - 1))
+        if (performance.now() + pauseMs >= ends || !budget.spend()) throw failure
+        await delay(pauseMs, undefined, { signal })
+      }
+    }
+  }
+
+  return {
+    name: 'inference client',
+    get modelVersion() {
+      return modelVersion
+    },
+    score: (batch, { signal } = {}) =>
+      traced('score rows', { kind: 'client', attributes: { 'anomaly.rows': batch.count } }, () => score(batch, signal)),
+    problem: () => problem,
+    stop: () => client.close(),
+  }
+}
+
+/** @throws AppError Internal where the answer does not fit the rows */
+function scoredRowsOf(response: ScoreRowsResponse, count: number): ScoredRows {
+  const numbers = unpackNumbers(response.surprisals)
+  if (count > 0 && numbers.length % count !== 0)
+    throw new AppError('Internal', `inference answered ${numbers.length} surprisals for ${count} rows`)
+  const surprisals = Array.from({ length: count === 0 ? 0 : numbers.length / count }, (_, detector) =>
+    numbers.subarray(detector * count, (detector + 1) * count),
+  )
+  const explanations = new Map<number, RowExplanation[]>()
+  for (const { row, detector, column, observed = null, expected = null, contribution } of response.explanations) {
+    const ofRow = explanations.get(row) ?? []
+    ofRow.push({ model: detector, column, observed, expected, contribution })
+    explanations.set(row, ofRow)
+  }
+  return { modelVersionOf: () => response.modelVersion, surprisals, explanations }
+}
+
+function errorOf(error: ServiceError, address: string): AppError {
+  if (error instanceof AppError) return error
+  const message = `inference at ${address}: ${error.details ?? error.message}`
+  switch (error.code) {
+    case status.DEADLINE_EXCEEDED:
+      return new AppError('DeadlineExceeded', message, { cause: error })
+    case status.INVALID_ARGUMENT:
+      return new AppError('InvalidArgument', message, { cause: error })
+    case status.UNIMPLEMENTED:
+      return new AppError('Internal', message, { cause: error })
+    default:
+      return new AppError('Unavailable', message, { cause: error })
+  }
+}

@@ -1,0 +1,184 @@
+import { randomUUID } from 'node:crypto'
+import {
+  formerModelSeconds,
+  type ModelPointer,
+  type PartitionChanges,
+  reservoirSeconds,
+  type StateStore,
+  type TakenPartition,
+} from './state.ts'
+
+export interface MemoryStateOptions {
+  readonly profileTtlSeconds: number
+  readonly featureTtlSeconds: number
+  readonly maxFeatures: number
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
+interface MemoryPartition {
+  epoch: number | undefined
+  state: Uint8Array | undefined
+}
+
+/** State of one process, gone with it. Several owners may share it, as they would share a server. */
+export function createMemoryState(options: MemoryStateOptions): StateStore {
+  const { profileTtlSeconds, featureTtlSeconds, maxFeatures, now } = options
+  const partitions = new Map<number, MemoryPartition>()
+  const profiles = new ExpiringMap<Uint8Array>(now)
+  const lastFeatures = new ExpiringMap<string>(now)
+  const names = new Set<string>()
+  /** A verdict, or undefined for a claim. */
+  const results = new ExpiringMap<string | undefined>(now)
+  const models = new ExpiringMap<Uint8Array>(now)
+  const reservoirs = new ExpiringMap<Uint8Array>(now)
+  const locks = new ExpiringMap<string>(now)
+  let current: ModelPointer | undefined
+
+  function partitionOf(partition: number): MemoryPartition {
+    let found = partitions.get(partition)
+    if (found === undefined) {
+      found = { epoch: undefined, state: undefined }
+      partitions.set(partition, found)
+    }
+    return found
+  }
+
+  return {
+    problem: () => undefined,
+    partitions: {
+      async take(partition): Promise<TakenPartition> {
+        const { epoch, state } = partitionOf(partition)
+        return { epoch: Math.max((epoch ?? 0) + 1, now()), formerEpoch: epoch, state }
+      },
+      async loadPartition(partition) {
+        return partitionOf(partition).state
+      },
+      async loadKeys(partition, keys) {
+        return keys.map((key) => profiles.get(`${partition}:${key}`))
+      },
+      async flush(partition, epoch, changes: PartitionChanges) {
+        const stored = partitionOf(partition)
+        const former = stored.epoch
+        if (former !== undefined && former > epoch) return 'Fenced'
+        stored.epoch = epoch
+        if (changes.partition !== undefined) stored.state = changes.partition.slice()
+        for (const [key, payload] of changes.keys)
+          profiles.set(`${partition}:${key}`, payload.slice(), profileTtlSeconds)
+        for (const [key, json] of changes.features ?? []) lastFeatures.set(key, json, featureTtlSeconds)
+        return former === undefined ? 'Refill' : 'Written'
+      },
+    },
+    features: {
+      async names() {
+        return [...names]
+      },
+      async extend(wanted) {
+        for (const name of wanted) if (names.size < maxFeatures) names.add(name)
+        return [...names]
+      },
+      async last(keys) {
+        return keys.map((key) => lastFeatures.get(key))
+      },
+    },
+    results: {
+      async claim(eventIds, ttlSeconds) {
+        return eventIds.map((id) => {
+          if (!results.has(id)) {
+            results.set(id, undefined, ttlSeconds)
+            return { type: 'Claimed' }
+          }
+          const json = results.get(id)
+          return json === undefined ? { type: 'Pending' } : { type: 'Verdict', json }
+        })
+      },
+      async release(eventIds) {
+        for (const id of eventIds) if (results.get(id) === undefined) results.delete(id)
+      },
+      async put(verdicts, ttlSeconds) {
+        for (const [id, json] of verdicts) if (results.get(id) === undefined) results.set(id, json, ttlSeconds)
+      },
+      async get(eventId) {
+        return results.get(eventId)
+      },
+    },
+    models: {
+      async current() {
+        return current
+      },
+      async get(version) {
+        return models.get(version)
+      },
+      async put(version, model) {
+        models.set(version, model.slice(), formerModelSeconds)
+      },
+      async swap(expected, next) {
+        if (current?.version !== expected) return 'Conflict'
+        if (current !== undefined && next.rowsSeen < current.rowsSeen) return 'FewerRows'
+        const model = models.get(next.version)
+        if (model === undefined) return 'Missing'
+        const former = current === undefined ? undefined : models.get(current.version)
+        if (former !== undefined) models.set(current!.version, former, formerModelSeconds)
+        models.set(next.version, model, Number.POSITIVE_INFINITY)
+        current = { version: next.version, rowsSeen: next.rowsSeen }
+        return 'Swapped'
+      },
+      async putReservoir(replica, reservoir) {
+        reservoirs.set(replica, reservoir.slice(), reservoirSeconds)
+      },
+      async reservoirs() {
+        return new Map([...reservoirs.entries()].sort(([a], [b]) => (a < b ? -1 : 1)))
+      },
+      async lock(ttlSeconds) {
+        const token = randomUUID()
+        if (locks.has('fit')) return undefined
+        locks.set('fit', token, ttlSeconds)
+        return {
+          async release() {
+            if (locks.get('fit') === token) locks.delete('fit')
+          },
+        }
+      },
+    },
+  }
+}
+
+/** A map whose entries are gone when their time is over. */
+class ExpiringMap<V> {
+  readonly #now: () => number
+  readonly #entries = new Map<string, { readonly value: V; readonly until: number }>()
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  #live(key: string): { readonly value: V } | undefined {
+    const entry = this.#entries.get(key)
+    if (entry === undefined || entry.until > this.#now()) return entry
+    this.#entries.delete(key)
+    return undefined
+  }
+
+  has(key: string): boolean {
+    return this.#live(key) !== undefined
+  }
+
+  get(key: string): V | undefined {
+    return this.#live(key)?.value
+  }
+
+  set(key: string, value: V, seconds: number): void {
+    this.#entries.set(key, { value, until: this.#now() + seconds * 1000 })
+  }
+
+  delete(key: string): void {
+    this.#entries.delete(key)
+  }
+
+  *entries(): Generator<[string, V]> {
+    for (const key of [...this.#entries.keys()]) {
+      const entry = this.#live(key)
+      if (entry !== undefined) yield [key, entry.value]
+    }
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * What outlives a process: the profiles and calibration of partitions, the names and last values of features, the
+ * verdicts of events by id, and the models.
+ *
+ * Every method may throw AppError `Unavailable` or `DeadlineExceeded`, at once or within its deadline; nothing waits for
+ * the store to come back.
+ */
+export interface StateStore {
+  readonly partitions: PartitionStore
+  readonly features: FeatureStore
+  readonly results: ResultStore
+  readonly models: ModelStore
+  /** What is wrong with the store, in a few words, or undefined; known already, never asked for. */
+  problem(): string | undefined
+}
+
+/** What a flush came to. */
+export const flushOutcomes = ['Written', 'Refill', 'Fenced'] as const
+/**
+ * Written: the store holds it. Refill: so it does, but it has nothing of this partition from before or has lost some of
+ * it, so everything in memory is to be written again. Fenced: nothing was written, a newer owner holds the partition.
+ */
+export type FlushOutcome = (typeof flushOutcomes)[number]
+
+/** What a new owner finds. */
+export interface TakenPartition {
+  /** Orders the owners of a partition: greater than every epoch that was flushed so far. */
+  readonly epoch: number
+  /** The epoch of the owner that flushed last; undefined where none did. */
+  readonly formerEpoch: number | undefined
+  readonly state: Uint8Array | undefined
+}
+
+export interface PartitionChanges {
+  /** Payload by event key. */
+  readonly keys: ReadonlyMap<string, Uint8Array>
+  /** The state that the partition's keys share; absent: unchanged. */
+  readonly partition?: Uint8Array | undefined
+  /** JSON of the last features by event key. */
+  readonly features?: ReadonlyMap<string, string> | undefined
+}
+
+/** State that only the owner of a partition writes. */
+export interface PartitionStore {
+  /**
+   * To be called by every new owner, before it reads anything else. Epoch = max(stored + 1, the store's time in ms): a
+   * reading, which fences nobody until the first flush under it.
+   */
+  take(partition: number): Promise<TakenPartition>
+  loadPartition(partition: number): Promise<Uint8Array | undefined>
+  /** The payloads of the keys, in order, in one read; undefined where there is none that this program can read. */
+  loadKeys(partition: number, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>
+  /**
+   * Writes the changes under the owner's epoch, in steps that each take effect as a whole. One flush of a partition at
+   * a time. After an error any part may have been written; the same changes, or newer ones, can be flushed again.
+   */
+  flush(partition: number, epoch: number, changes: PartitionChanges): Promise<FlushOutcome>
+}
+
+/** A pipeline's feature names and each key's last features. */
+export interface FeatureStore {
+  /** All names, in the order in which they became known. */
+  names(): Promise<readonly string[]>
+  /**
+   * Appends the names that are new, in order and as long as there is room, and answers with all names. To be called with
+   * all names that the caller knows, so that a store that lost its list gets it back in the same order; where the answer
+   * does not begin with them, another list has taken its place and rows made so far mean nothing to others.
+   */
+  extend(names: readonly string[]): Promise<readonly string[]>
+  /** The JSON that was last flushed for each key and has not expired, in order. */
+  last(keys: readonly string[]): Promise<readonly (string | undefined)[]>
+}
+
+/** Claimed: it is the caller's to score. Pending: somebody else's, who has not finished. Verdict: it has been scored. */
+export type Claim =
+  | { readonly type: 'Claimed' }
+  | { readonly type: 'Pending' }
+  | { readonly type: 'Verdict'; readonly json: string }
+
+/** The first verdict of each event id. */
+export interface ResultStore {
+  /**
+   * Claims event ids, each for itself and in order, before they are scored. A claim lapses after `ttlSeconds`, so that
+   * the event of a process that died can be sent again.
+   */
+  claim(eventIds: readonly string[], ttlSeconds: number): Promise<readonly Claim[]>
+  /** Gives up this store's own claims that came to nothing; other ids are left as they are. */
+  release(eventIds: readonly string[]): Promise<void>
+  /** Keeps verdicts (JSON by event id) for `ttlSeconds`; an id that has one keeps its first. */
+  put(verdicts: ReadonlyMap<string, string>, ttlSeconds: number): Promise<void>
+  get(eventId: string): Promise<string | undefined>
+}
+
+export interface ModelPointer {
+  readonly version: string
+  /** Rows that the model was fitted on or sampled from; a successor has at least as many. */
+  readonly rowsSeen: number
+}
+
+/** Missing: no such model is stored. Conflict: the pointer is not what was expected. */
+export const swapOutcomes = ['Swapped', 'Conflict', 'FewerRows', 'Missing'] as const
+export type SwapOutcome = (typeof swapOutcomes)[number]
+
+/** Fitted models, the pointer to the current one, and the replicas' reservoirs. */
+export interface ModelStore {
+  current(): Promise<ModelPointer | undefined>
+  get(version: string): Promise<Uint8Array | undefined>
+  /** A model that does not become current is forgotten after an hour. */
+  put(version: string, model: Uint8Array): Promise<void>
+  /**
+   * Makes a stored model the current one if `expected` is (undefined: if there is none). The former stays for an hour,
+   * for those who are loading it.
+   */
+  swap(expected: string | undefined, next: ModelPointer): Promise<SwapOutcome>
+  putReservoir(replica: string, reservoir: Uint8Array): Promise<void>
+  /** The last reservoir of each replica that stored one within 30 days. */
+  reservoirs(): Promise<ReadonlyMap<string, Uint8Array>>
+  /** The right to fit, for at most `ttlSeconds`; undefined where another holds it. */
+  lock(ttlSeconds: number): Promise<FitLock | undefined>
+}
+
+export interface FitLock {
+  /** Lets others fit. Where the lock has lapsed and another holds it, that is left as it is. */
+  release(): Promise<void>
+}
+
+/** How long models that are not current are kept. */
+export const formerModelSeconds = 3600
+export const reservoirSeconds = 30 * 24 * 3600

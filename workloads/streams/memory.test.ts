@@ -1,0 +1,161 @@
+import { expect } from 'chai'
+import { MemoryStream, type MemoryStreamOptions } from './memory.ts'
+import type { OutgoingRecord, RecordBatch, StreamHandler } from './stream.ts'
+import { behavesAsStream } from './stream-suite.ts'
+
+const record = (value: string, key: string | null = null) => ({ key, value, timestamp: 0 })
+
+function handlerOf(batch: StreamHandler['batch']): StreamHandler {
+  return {
+    async assigned() {},
+    batch,
+    committed() {},
+    dropped() {},
+    async releasing() {},
+    revoked() {},
+  }
+}
+
+function open(options: Partial<MemoryStreamOptions> = {}) {
+  const batches: RecordBatch[] = []
+  const stream = new MemoryStream({ topic: 'events', ...options })
+  const handler = handlerOf(async (batch) => {
+    batches.push(batch)
+    return []
+  })
+  const values = () => batches.map(({ records }) => records.map(({ value }) => value))
+  return { stream, handler, batches, values }
+}
+
+describe('MemoryStream', () => {
+  behavesAsStream(() => {
+    const produced: OutgoingRecord[] = []
+    const stream = new MemoryStream({
+      topic: 'events',
+      partitions: 2,
+      sink: (records) => {
+        produced.push(...records)
+      },
+    })
+    return {
+      stream,
+      append: (partition, values) => {
+        for (const value of values) stream.append(record(value), partition)
+      },
+      produced: () => produced,
+      close: () => stream.end(),
+    }
+  })
+
+  it('returns when it has ended and all is handled', async () => {
+    const { stream, handler, values } = open({ batchSize: 2 })
+    for (const value of ['1', '2', '3']) stream.append(record(value))
+    stream.end()
+    await stream.consume(handler)
+    expect(values()).to.deep.equal([['1', '2'], ['3']])
+    expect(stream.waiting).to.equal(0)
+    expect(() => stream.append(record('4'))).to.throw(RangeError, 'the stream has ended')
+  })
+
+  it('returns also when it ends while it waits', async () => {
+    const { stream, handler, values } = open()
+    const consuming = stream.consume(handler)
+    stream.append(record('1'))
+    await new Promise(setImmediate)
+    await new Promise(setImmediate)
+    expect(values()).to.deep.equal([['1']])
+    stream.end()
+    await consuming
+  })
+
+  it('joins what comes in one turn of the event loop into one batch', async () => {
+    const { stream, handler, values } = open()
+    const consuming = stream.consume(handler)
+    await new Promise(setImmediate)
+    for (const value of ['1', '2', '3']) stream.append(record(value))
+    stream.end()
+    await consuming
+    expect(values()).to.deep.equal([['1', '2', '3']])
+  })
+
+  it('asks for patience at its capacity, and has room again when a batch is handled', async () => {
+    const { stream, handler } = open({ batchSize: 2, capacity: 3 })
+    stream.append(record('1'))
+    stream.append(record('2'))
+    expect(stream.room()).to.equal(undefined)
+    stream.append(record('3'))
+    const room = stream.room()
+    expect(room).to.be.instanceOf(Promise)
+    const consuming = stream.consume(handler)
+    await room
+    expect(stream.waiting).to.equal(1)
+    stream.end()
+    await consuming
+  })
+
+  it('leaves nobody waiting for room when the handler fails', async () => {
+    const { stream } = open({ batchSize: 1, capacity: 2 })
+    for (const value of ['1', '2', '3', '4']) stream.append(record(value))
+    const room = stream.room()
+    const failing = handlerOf(() => Promise.reject(new Error('the disk is full')))
+    const error = await stream.consume(failing).catch((error: Error) => error)
+    expect(error).to.have.property('message', 'the disk is full')
+    await room
+    expect(stream.room()).to.equal(undefined)
+  })
+
+  it('takes a failing sink for a failing batch', async () => {
+    let dropped = 0
+    const stream = new MemoryStream({ topic: 'events', sink: () => Promise.reject(new Error('no')) })
+    const handler = {
+      ...handlerOf(async () => []),
+      dropped() {
+        dropped++
+      },
+    }
+    stream.append(record('1'))
+    expect(await stream.consume(handler).catch((error: Error) => error.message)).to.equal('no')
+    expect([dropped, stream.waiting]).to.deep.equal([1, 1])
+  })
+
+  it('lets others have their turn between batches', async () => {
+    const { stream, handler, batches } = open({ batchSize: 1 })
+    for (let i = 0; i < 1000; i++) stream.append(record(`${i}`))
+    stream.end()
+    const consuming = stream.consume(handler)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    expect(batches.length).to.be.below(1000)
+    await consuming
+    expect(batches).to.have.length(1000)
+  })
+
+  it('puts records of one key into one partition, and keys into all', async () => {
+    const { stream, batches, handler } = open({ partitions: 4 })
+    for (let i = 0; i < 200; i++) stream.append(record('', `user-${i % 100}`))
+    expect(() => stream.append(record(''), 4)).to.throw(RangeError, 'there is no partition 4')
+    stream.end()
+    await stream.consume(handler)
+    const partitionOf = new Map<string, number>()
+    for (const { partition, records } of batches)
+      for (const { key } of records) {
+        expect(partitionOf.get(String(key)) ?? partition).to.equal(partition)
+        partitionOf.set(String(key), partition)
+      }
+    expect(partitionOf.size).to.equal(100)
+    expect(new Set(partitionOf.values()).size).to.equal(4)
+  })
+
+  it('holds no more than its capacity, however much passes through', async () => {
+    const { stream, handler } = open({ batchSize: 10, capacity: 50 })
+    const consuming = stream.consume(handler)
+    for (let i = 0; i < 5000; i++) {
+      stream.append(record('x'.repeat(100)))
+      const room = stream.room()
+      if (room !== undefined) await room
+      expect(stream.waiting).to.be.at.most(50)
+    }
+    stream.end()
+    await consuming
+    expect(stream.waiting).to.equal(0)
+  })
+})
