@@ -1,0 +1,331 @@
+import { AppError } from '../../lib/errors.ts'
+import type { Logger } from '../../lib/log.ts'
+import { traced } from '../../lib/telemetry.ts'
+import type { Detection } from '../detection/detection.ts'
+import type { Event } from '../detection/event.ts'
+import type { FeatureSchema } from '../detection/feature-schema.ts'
+import type { StateStore, TakenPartition } from '../state/state.ts'
+import { WriteBehind } from '../state/write-behind.ts'
+
+export interface KeptStateOptions {
+  readonly store: StateStore
+  readonly schema: FeatureSchema
+  readonly log: Logger
+  /** Milliseconds since 1970. */
+  readonly wall: () => number
+  /** A newer owner holds the partition. */
+  readonly onFenced: (partition: number) => void
+  /** The store has lost what it had, or never had anything: what all partitions share is to be written as well. */
+  readonly onEmptied?: () => void
+  /** A stored state is of other detectors or damaged, and was left aside. */
+  readonly onForeign?: ((what: 'profile' | 'partition') => void) | undefined
+  /** Told of each look at a key's state, once a key and batch. */
+  readonly onLookups?: (outcome: 'hit' | 'miss', count: number) => void
+}
+
+/** Keys whose stored profile could not be read: what they learn meanwhile must not replace it. */
+const maxBlindKeys = 200_000
+/** So many of them are read again with each batch when the store is back. */
+const blindKeysAtOnce = 1000
+const retakeMs = 1000
+/** How long a store that is slow, not away, may hold up the first batch of a partition. */
+const takeMs = 3000
+/** How far the clocks of this machine and of the store may be apart. */
+const clockSkewMs = 5000
+
+/** What this process knows of a partition's place in the store. */
+interface Kept {
+  readonly make: () => Detection
+  detection: Detection
+  /** undefined before the store has answered for the first time: nothing is written, and nothing has been read. */
+  writeBehind: WriteBehind<Event> | undefined
+  /** Epochs that the stored one may be: with any other, somebody else has written since memory was read. */
+  readonly epochs: Set<number>
+  /** Wall clock, in ms. */
+  assignedAt: number
+  /** Grows with every assignment; what was asked before is void. */
+  turn: number
+  readonly blind: Set<string>
+  /** Whether the epoch is this assignment's and the store has not been away since. */
+  isTaken: boolean
+  /** Not before this is a failed attempt to take the partition repeated; wall clock, in ms. */
+  retakeAt: number
+  /** Between the first batch of a transaction and its end. */
+  isHeld: boolean
+}
+
+/**
+ * The state of partitions behind a store: read when a partition is taken and when a key is met that memory lacks,
+ * written behind. Without the store detection goes on from memory alone; when it is back, partitions are taken again:
+ * memory stays and is written unless somebody else has written meanwhile.
+ */
+export class KeptState {
+  readonly #options: KeptStateOptions
+  readonly #partitions = new Map<number, Kept>()
+  #watch: NodeJS.Timeout | undefined
+
+  constructor(options: KeptStateOptions) {
+    this.#options = options
+  }
+
+  /** To be given to every Detection, so that what it forgets is written first. */
+  readonly onEvict = (partition: number, key: string): void => {
+    const kept = this.#partitions.get(partition)
+    kept?.writeBehind?.evicting(key)
+    kept?.blind.delete(key)
+  }
+
+  /**
+   * Takes the partition and answers with its detection: the one in memory where nobody else has written since, else a
+   * fresh one with what is stored.
+   */
+  async assigned(partition: number, make: () => Detection): Promise<Detection> {
+    const kept: Kept = this.#partitions.get(partition) ?? {
+      make,
+      detection: make(),
+      writeBehind: undefined,
+      epochs: new Set(),
+      assignedAt: 0,
+      turn: 0,
+      blind: new Set(),
+      isTaken: false,
+      retakeAt: 0,
+      isHeld: false,
+    }
+    this.#partitions.set(partition, kept)
+    this.#watch ??= setInterval(() => this.#lookAfter(), retakeMs).unref()
+    kept.assignedAt = this.#options.wall()
+    kept.turn++
+    kept.isTaken = false
+    try {
+      this.#take(partition, kept, await this.#ask(partition))
+    } catch (error) {
+      if (!(error instanceof AppError && error.retriable)) throw error
+      kept.retakeAt = this.#options.wall() + retakeMs
+      this.#options.log.warn({ partition, error: error.message }, 'state cannot be read: detection goes on from memory')
+    }
+    return kept.detection
+  }
+
+  /** The partition's detection: another one than before where the store has come back. */
+  detectionOf(partition: number): Detection | undefined {
+    return this.#partitions.get(partition)?.detection
+  }
+
+  /**
+   * A batch begins: nothing is written until it is over, and the states of its keys that memory lacks are read. False:
+   * some could not be.
+   */
+  async begin(partition: number, events: readonly Event[]): Promise<boolean> {
+    const kept = this.#partitions.get(partition)!
+    const { store, onLookups } = this.#options
+    const isFirst = !kept.isHeld
+    if (isFirst) await this.#retake(partition, kept)
+    const { detection, writeBehind, blind } = kept
+    kept.isHeld = true
+    writeBehind?.hold()
+    const missing = detection.missingKeys(events)
+    const keys = new Set<string>()
+    for (const { key } of events) keys.add(key)
+    const wanted: string[] = []
+    for (const key of missing) {
+      const parked = writeBehind?.recall(key)
+      if (parked === undefined) wanted.push(key)
+      else detection.adopt(key, parked)
+    }
+    onLookups?.('hit', keys.size - wanted.length)
+    onLookups?.('miss', wanted.length)
+    // Only before anything is staged: what an earlier batch of the transaction changed must stay undoable.
+    const again = isFirst && writeBehind !== undefined && store.problem() === undefined ? firstOf(blind) : []
+    if (wanted.length > 0 || again.length > 0) {
+      try {
+        if (writeBehind === undefined) throw new AppError('Unavailable', 'the partition is not taken yet')
+        const payloads = await traced('load state', { kind: 'client' }, () =>
+          store.partitions.loadKeys(partition, [...wanted, ...again]),
+        )
+        for (const [i, key] of wanted.entries()) {
+          blind.delete(key)
+          this.#adopt(detection, key, payloads[i])
+        }
+        for (const [i, key] of again.entries()) {
+          blind.delete(key)
+          const payload = payloads[wanted.length + i]
+          if (payload === undefined) continue
+          detection.forget(key)
+          this.#adopt(detection, key, payload)
+        }
+        writeBehind.rewrite(again)
+      } catch (error) {
+        if (!(error instanceof AppError && error.retriable)) throw error
+        for (const key of wanted) this.#addBlind(kept, key)
+      }
+    }
+    if (blind.size > 0) for (const key of keys) if (blind.has(key)) return false
+    return true
+  }
+
+  /** The batches since the last end are for good. `last` is each key's last event with features. */
+  committed(partition: number, changed: Iterable<string>, last: ReadonlyMap<string, Event>): void {
+    const kept = this.#partitions.get(partition)
+    if (kept === undefined) return
+    kept.isHeld = false
+    kept.writeBehind?.release(changed, last)
+  }
+
+  dropped(partition: number): void {
+    const kept = this.#partitions.get(partition)
+    if (kept === undefined) return
+    kept.isHeld = false
+    kept.writeBehind?.release()
+  }
+
+  /** Writes what is left of partitions that another may own soon. */
+  async releasing(partitions: readonly number[]): Promise<void> {
+    await Promise.all(
+      partitions.map(async (partition) => {
+        const kept = this.#partitions.get(partition)
+        if (kept === undefined || kept.isHeld) return
+        await kept.writeBehind?.flushNow()
+      }),
+    )
+  }
+
+  revoked(partition: number): void {
+    const kept = this.#partitions.get(partition)
+    if (kept === undefined) return
+    this.#partitions.delete(partition)
+    kept.writeBehind?.close().catch(() => {})
+    if (this.#partitions.size > 0) return
+    clearInterval(this.#watch)
+    this.#watch = undefined
+  }
+
+  /** Keys that are not written yet, and evicted ones that never were. */
+  get pending(): number {
+    let pending = 0
+    for (const { writeBehind } of this.#partitions.values()) pending += writeBehind?.pending ?? 0
+    return pending
+  }
+
+  /** What is learnt without knowing the stored state is lost when that is read, so a slow answer is worth waiting for. */
+  async #ask(partition: number): Promise<TakenPartition> {
+    const { store, wall } = this.#options
+    for (const until = wall() + takeMs; ; ) {
+      try {
+        return await store.partitions.take(partition)
+      } catch (error) {
+        const isSlow = error instanceof AppError && error.code === 'DeadlineExceeded'
+        if (!isSlow || wall() > until || store.problem() !== undefined) throw error
+      }
+    }
+  }
+
+  /** Notices that the store was away, and takes idle partitions again when it is back. */
+  #lookAfter(): void {
+    const { store, log } = this.#options
+    const isAway = store.problem() !== undefined
+    for (const [partition, kept] of this.#partitions) {
+      if (isAway) kept.isTaken = false
+      else if (!kept.isHeld)
+        this.#retake(partition, kept).catch((error: unknown) => log.error({ partition, error }, 'cannot read state'))
+    }
+  }
+
+  /** Between batches, where the store did not answer when the partition was assigned, or was away since. */
+  async #retake(partition: number, kept: Kept): Promise<void> {
+    const { store, wall, log } = this.#options
+    if (kept.isTaken || wall() < kept.retakeAt || store.problem() !== undefined) return
+    const { turn } = kept
+    kept.retakeAt = wall() + retakeMs
+    try {
+      const taken = await store.partitions.take(partition)
+      if (kept.turn !== turn || kept.isTaken || kept.isHeld || this.#partitions.get(partition) !== kept) return
+      const { formerEpoch = 0 } = taken
+      if (!kept.epochs.has(formerEpoch) && formerEpoch > kept.assignedAt + clockSkewMs) {
+        // Whoever wrote after this process was given the partition owns it now; a later epoch would fence the owner.
+        kept.isTaken = true
+        this.#options.onFenced(partition)
+        return
+      }
+      this.#take(partition, kept, taken)
+      log.info({ partition }, 'the store is back: state is read and written again')
+    } catch (error) {
+      if (!(error instanceof AppError && error.retriable)) throw error
+    }
+  }
+
+  #take(partition: number, kept: Kept, { epoch, formerEpoch, state }: TakenPartition): void {
+    const { log, onEmptied, onForeign } = this.#options
+    const isEmpty = formerEpoch === undefined
+    if (!isEmpty && !kept.epochs.has(formerEpoch)) {
+      kept.writeBehind?.close().catch(() => {})
+      kept.writeBehind = undefined
+      kept.detection = kept.make()
+      kept.blind.clear()
+      kept.epochs.clear()
+      kept.epochs.add(formerEpoch)
+      if (state !== undefined && !kept.detection.loadPartition(state)) {
+        onForeign?.('partition')
+        log.warn({ partition }, 'the stored state of the partition is of other detectors: it is left aside')
+      }
+    }
+    for (const earlier of kept.epochs) if (!isEmpty && earlier < formerEpoch) kept.epochs.delete(earlier)
+    kept.epochs.add(epoch)
+    kept.isTaken = true
+    const isFirst = kept.writeBehind === undefined
+    kept.writeBehind ??= this.#writeBehind(partition, kept, epoch)
+    kept.writeBehind.renew(epoch)
+    if (isEmpty) kept.blind.clear()
+    if (isEmpty || isFirst) kept.writeBehind.rewrite()
+    if (isEmpty) onEmptied?.()
+  }
+
+  #writeBehind(partition: number, kept: Kept, epoch: number): WriteBehind<Event> {
+    const { store, schema, log, onFenced, onEmptied } = this.#options
+    const writeBehind = new WriteBehind<Event>({
+      partition,
+      epoch,
+      store: store.partitions,
+      memory: {
+        keys: () => kept.detection.keysInMemory(),
+        saveKey: (key) => (kept.blind.has(key) ? undefined : kept.detection.saveKey(key)),
+        savePartition: () => kept.detection.savePartition(),
+      },
+      featuresJson: (event) => featuresJson(event, schema),
+      log,
+      onRefill: onEmptied,
+      onFenced: () => onFenced(partition),
+    })
+    if (kept.isHeld) writeBehind.hold()
+    return writeBehind
+  }
+
+  #adopt(detection: Detection, key: string, payload: Uint8Array | undefined): void {
+    if (payload !== undefined && !detection.adopt(key, payload)) this.#options.onForeign?.('profile')
+  }
+
+  /** The first that became blind is forgotten where there are too many. */
+  #addBlind({ blind, detection }: Kept, key: string): void {
+    blind.add(key)
+    if (blind.size <= maxBlindKeys) return
+    const [first] = blind
+    blind.delete(first!)
+    detection.forget(first!)
+  }
+}
+
+function firstOf(keys: ReadonlySet<string>): string[] {
+  const first: string[] = []
+  for (const key of keys) {
+    if (first.length === blindKeysAtOnce) break
+    first.push(key)
+  }
+  return first
+}
+
+/** The event's features by name, those that it carries. */
+export function featuresJson(event: Event, schema: FeatureSchema): string {
+  const present: Record<string, number> = {}
+  for (const [i, x] of event.features.entries()) if (!Number.isNaN(x)) present[schema.names[i]!] = x
+  return JSON.stringify(present)
+}

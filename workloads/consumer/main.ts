@@ -1,0 +1,340 @@
+import type { KeyObject } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Counter, Gauge, Registry } from 'prom-client'
+import { type KafkaSettings, openAdmin } from '../../lib/kafka.ts'
+import { type Part, run } from '../../lib/lifecycle.ts'
+import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
+import { createMetrics } from '../../lib/metrics.ts'
+import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { resolveGroupId } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { createProbes } from '../../lib/probes.ts'
+import { extract, startTelemetry, traced } from '../../lib/telemetry.ts'
+import { verifyVerdict } from '../api/signed-verdict.ts'
+import { futureTolerance } from '../detection/decode.ts'
+import { FeatureSchema } from '../detection/feature-schema.ts'
+import { type KafkaArguments, kafkaSettingsOf } from '../kafka-settings.ts'
+import { portOf } from '../port-of.ts'
+import { type RedisArguments, redisSettingsOf } from '../redis-settings.ts'
+import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
+import { createRedisState } from '../state/redis.ts'
+import type { StateStore } from '../state/state.ts'
+import { KafkaStream } from '../streams/kafka.ts'
+import type { OutgoingRecord, RecordBatch, StreamHandler } from '../streams/stream.ts'
+import { keyOfFile } from '../text-file.ts'
+import { KeptState } from './kept-state.ts'
+import { isVerdict, type ProcessedBatch, Processor } from './processor.ts'
+
+export interface ConsumerArguments extends KafkaArguments, RedisArguments {
+  readonly file: string
+  readonly inference: string
+  readonly probesPort: number
+  readonly signingKeyFile?: string | undefined
+  /** Memory for the state of one partition's keys, in MiB. */
+  readonly stateMebibytes: number
+  readonly otlpEndpoint?: string | undefined
+  readonly logLevel: NonNullable<LoggerOptions['level']>
+}
+
+export interface ConsumerOptions {
+  readonly pipeline: Pipeline
+  readonly kafka: KafkaSettings
+  readonly store: StateStore
+  readonly scorer: GrpcScorer
+  readonly probesPort: number
+  readonly stateBytes: number
+  readonly log: Logger
+  /** With which the API signs verdicts; without it none that comes with an event is believed. */
+  readonly signingKey?: KeyObject | undefined
+  readonly registry?: Registry | undefined
+  /** A stored state could not be read: it is of other detectors or damaged. */
+  readonly onForeign?: ((what: 'profile' | 'partition') => void) | undefined
+  /** Parts that must outlive the loop; started first. */
+  readonly beneath?: readonly Part[] | undefined
+  readonly stop?: AbortController | undefined
+}
+
+/** Without a turn of the loop for so long, a restart may help. */
+const stuckMs = 60_000
+const longestPauseMs = 2000
+/** A store that is only slow is waited for: what is learnt without knowing the stored state is lost again. */
+const readMs = 500
+
+/** Judges the events of the partitions that the group assigns to this process, until a signal comes. */
+export async function runConsumer(options: ConsumerOptions): Promise<void> {
+  const { pipeline, kafka, store, scorer, log, stateBytes, signingKey } = options
+  const { source, results } = pipeline.spec
+  const stop = options.stop ?? new AbortController()
+  const { registry = new Registry() } = options
+  const metrics = createMetrics(registry)
+  new Gauge({
+    name: 'anomaly_state_pending_keys',
+    help: 'Keys whose state is not written yet',
+    registers: [registry],
+    collect() {
+      this.set(kept.pending)
+    },
+  })
+  const offsetsLost = new Gauge({
+    name: 'anomaly_consumer_offsets_lost',
+    help: 'Records that were gone from the log before they were read',
+    registers: [registry],
+  })
+  const misplaced = new Gauge({
+    name: 'anomaly_consumer_misplaced_batches',
+    help: 'Batches whose first record had another key than its event: such a key has a profile in every partition',
+    registers: [registry],
+  })
+  const counts = { events: 0, alerts: 0, rejected: 0 }
+  const conditions = { offsetsLost: 0, keysMisplaced: false }
+  const schema = new FeatureSchema()
+  const kept = new KeptState({
+    store,
+    schema,
+    log,
+    wall: Date.now,
+    onFenced: (partition) =>
+      log.warn({ partition }, 'the state of the partition has a newer owner: nothing more is written'),
+    onEmptied: () => {
+      if (schema.size > 0) extendSchema([]).catch(() => {})
+    },
+    onForeign: options.onForeign,
+    onLookups: (outcome, count) => metrics.stateLookups.inc({ outcome }, count),
+  })
+
+  let isClosed = false
+  /** With all that is known, so that a store that lost the names gets them back in the same order. */
+  async function extendSchema(names: readonly string[]): Promise<void> {
+    try {
+      const known = await store.features.extend([...schema.names, ...names])
+      if (schema.names.some((name, i) => known[i] !== name))
+        log.error(
+          { known: known.length },
+          'feature names have another order in the store: its state means nothing here',
+        )
+      for (const name of known) schema.append(name)
+      isClosed = false
+    } catch (error) {
+      // Without the store every process would have an order of its own.
+      if (!isClosed) log.warn({ error, names }, 'new features cannot be made known: they are left aside until they can')
+      isClosed = true
+      throw error
+    }
+  }
+
+  const processor = new Processor({
+    pipeline,
+    schema,
+    scorer,
+    kept,
+    stateBytes,
+    clock: () => performance.now(),
+    extendSchema,
+    originOf: (record, { topic, partition }) => {
+      const now = Date.now()
+      return {
+        id: `${topic}-${partition}-${record.offset}`,
+        source: topic,
+        recordKey: record.key === null ? undefined : String(record.key),
+        arrival: record.timestamp,
+        latest: now + futureTolerance,
+      }
+    },
+    givenVerdict:
+      signingKey === undefined
+        ? undefined
+        : ({ key, value, headers }, event, { topic }) =>
+            headers === undefined
+              ? undefined
+              : verifyVerdict(signingKey, { topic, key, eventId: event.id, value }, headers),
+    pause: async (attempt, signal) => {
+      await delay(Math.min(longestPauseMs, 100 * 2 ** attempt), undefined, { signal }).catch(() => {})
+    },
+    observer: (processed) => observe(processed),
+  })
+
+  function observe({ batch, outcomes, events, took }: ProcessedBatch): void {
+    let alerts = 0
+    let rejected = 0
+    for (const outcome of outcomes) {
+      if (!isVerdict(outcome)) {
+        rejected++
+        metrics.rejections.inc({ reason: outcome.reason })
+      } else if (outcome.isAnomaly) alerts++
+    }
+    const verdicts = outcomes.length - rejected
+    counts.events += verdicts
+    counts.alerts += alerts
+    counts.rejected += rejected
+    metrics.detections.inc({ verdict: 'anomaly' }, alerts)
+    metrics.detections.inc({ verdict: 'normal' }, verdicts - alerts)
+    if (verdicts > 0 && took !== undefined) metrics.detectionSeconds.observe(took / 1000)
+    metrics.alertRate.set(counts.events === 0 ? 0 : counts.alerts / counts.events)
+    metrics.setModel(scorer.modelVersion)
+    const at = events.findIndex((event) => event !== undefined)
+    if (at < 0 || String(batch.records[at]!.key ?? '') === events[at]!.key) return
+    misplaced.inc()
+    if (conditions.keysMisplaced) return
+    conditions.keysMisplaced = true
+    log.warn(
+      { topic: batch.topic, partition: batch.partition },
+      "record keys are not the events' keys: a key has a profile in every partition that it occurs in",
+    )
+  }
+
+  const stream = new KafkaStream(kafka, {
+    topic: source.topic,
+    groupId: resolveGroupId(pipeline),
+    startFrom: source.startFrom,
+    onOffsetLost: (of, { from, to }) => {
+      conditions.offsetsLost += Math.max(0, to - from)
+      offsetsLost.inc(Math.max(0, to - from))
+      log.error({ ...of, from, to }, 'records are gone from the log before they were read')
+    },
+    // Of a dead letter what leads to the record is kept.
+    tooLarge: ({ topic, key, headers }: OutgoingRecord) => ({
+      topic: results.deadLetterTopic,
+      key,
+      value: null,
+      headers: {
+        reason: 'TooLarge',
+        message: `the record with what was to be said of it exceeds what ${topic} takes`,
+        topic: headers?.topic,
+        partition: headers?.partition,
+        offset: headers?.offset,
+      },
+    }),
+  })
+
+  /** A batch's work continues the trace of its first record; the others are linked. */
+  const handler: StreamHandler = {
+    assigned: (partition) => processor.assigned(partition),
+    batch: (batch: RecordBatch, signal) => {
+      const traces = batch.records.flatMap(({ headers }) => {
+        const trace = headers?.traceparent === undefined ? undefined : extract((name) => headers[name])
+        return trace === undefined ? [] : [trace]
+      })
+      const [parent, ...links] = traces
+      return traced('consume batch', { kind: 'consumer', parent, links: links.slice(0, 100) }, () =>
+        processor.batch(batch, signal),
+      )
+    },
+    committed: (partition) => processor.committed(partition),
+    dropped: (partition) => processor.dropped(partition),
+    releasing: (partitions) => processor.releasing(partitions),
+    revoked: (partition) => processor.revoked(partition),
+  }
+
+  const lag: Part = {
+    name: 'lag',
+    start() {
+      const timer = setInterval(() => {
+        for (const [partition, waiting] of stream.lag())
+          metrics.consumerLag.set({ partition: String(partition) }, waiting)
+      }, 1000)
+      timer.unref()
+    },
+  }
+  const topics: Part = {
+    name: 'topics',
+    async start(signal) {
+      const admin = openAdmin(kafka)
+      try {
+        for (let attempt = 0; !signal.aborted; attempt++) {
+          try {
+            if (source.createTopics.mode === 'Disabled') return
+            const { partitions } = source.createTopics
+            const created = await admin.createMissingTopics(
+              [source.topic, results.topic, results.deadLetterTopic].map((topic) => ({ topic, partitions })),
+            )
+            if (created.length > 0) log.info({ created, partitions }, 'topics created')
+            return
+          } catch (error) {
+            log.warn({ error }, 'topics cannot be looked up yet')
+            await delay(Math.min(5000, 200 * 2 ** attempt), undefined, { signal }).catch(() => {})
+          }
+        }
+      } finally {
+        admin.close()
+      }
+    },
+  }
+  const names: Part = {
+    name: 'features',
+    async start() {
+      // Where the store is away, names come with the first event that has them.
+      const known = await store.features.names().catch(() => [])
+      for (const name of known) schema.append(name)
+    },
+  }
+  let consuming: Promise<void> = Promise.resolve()
+  const loop: Part = {
+    name: 'consumer',
+    start() {
+      consuming = stream.consume(handler, { signal: stop.signal })
+      consuming.catch((error: unknown) => stop.abort(error))
+    },
+    stop: () => consuming,
+  }
+  const probes = createProbes({
+    port: options.probesPort,
+    registry,
+    stopping: stop.signal,
+    live: {
+      'poll-loop': () =>
+        Date.now() - stream.polledAt() > stuckMs
+          ? `has not turned for ${Math.round((Date.now() - stream.polledAt()) / 1000)} s`
+          : undefined,
+    },
+    ready: { kafka: () => stream.problem() },
+    status: () => ({
+      ...counts,
+      keys: processor.keys,
+      modelVersion: scorer.modelVersion,
+      lag: Object.fromEntries(stream.lag()),
+      conditions,
+      kafka: stream.problem() ?? 'ok',
+      redis: store.problem() ?? 'ok',
+      inference: scorer.problem() ?? 'ok',
+    }),
+  })
+  const started: Part = {
+    name: 'start',
+    start: () => log.info({ probes: probes.port, groupId: resolveGroupId(pipeline), topic: source.topic }, 'started'),
+  }
+  await run([probes, ...(options.beneath ?? []), scorer, topics, names, lag, loop, started], { log, stop })
+}
+
+/** @throws AppError */
+export async function consumerCommand(args: ConsumerArguments): Promise<void> {
+  const pipeline = await loadPipeline(args.file)
+  const log = await createLogger({ level: args.logLevel })
+  const kafka = kafkaSettingsOf(pipeline, args, log)
+  const registry = new Registry()
+  const foreign = new Counter({
+    name: 'anomaly_state_foreign_total',
+    help: 'States of keys and partitions that are of other detectors or another version of the program: they are left aside',
+    labelNames: ['what'],
+    registers: [registry],
+  })
+  const onForeign = (what: 'profile' | 'partition'): void => foreign.inc({ what })
+  const state = createRedisState({
+    ...redisSettingsOf(pipeline, args),
+    log,
+    readMs,
+    onForeign,
+  })
+  await runConsumer({
+    pipeline,
+    kafka,
+    store: state,
+    scorer: createGrpcScorer({ address: args.inference }),
+    probesPort: portOf(args.probesPort, 'probes-port'),
+    stateBytes: args.stateMebibytes * 2 ** 20,
+    signingKey: args.signingKeyFile === undefined ? undefined : keyOfFile(args.signingKeyFile),
+    log,
+    registry,
+    onForeign,
+    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-consumer' }), state],
+  })
+}

@@ -1,0 +1,292 @@
+import { AppError, messageOf } from '../../lib/errors.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import {
+  createDecode,
+  type Decode,
+  type Decoded,
+  type DecodeOptions,
+  isEvent,
+  isRejection,
+  type Origin,
+  type Rejection,
+} from '../detection/decode.ts'
+import { Detection, type ObservedBatch } from '../detection/detection.ts'
+import type { Event } from '../detection/event.ts'
+import type { FeatureSchema } from '../detection/feature-schema.ts'
+import type { ScoredRows } from '../detection/scored-rows.ts'
+import { type Verdict, verdictJson } from '../detection/verdict.ts'
+import type { Scorer } from '../scoring/scorer.ts'
+import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
+import type { KeptState } from './kept-state.ts'
+
+/** What became of a record. */
+export type Outcome = Verdict | Rejection
+
+export function isVerdict(outcome: Outcome): outcome is Verdict {
+  return 'isAnomaly' in outcome
+}
+
+/** A batch that took effect: what came of each record, in order. */
+export interface ProcessedBatch {
+  readonly batch: RecordBatch
+  readonly outcomes: readonly Outcome[]
+  /** The decoded event of each record; undefined for one that could not be read. */
+  readonly events: readonly (Event | undefined)[]
+  /** The verdict of each record as it is published, JSON; undefined where none is. */
+  readonly published: readonly (string | undefined)[]
+  /** Time from the records to their verdicts, in ms; undefined without a clock. */
+  readonly took: number | undefined
+}
+
+export interface ProcessorOptions {
+  readonly pipeline: Pipeline
+  readonly schema: FeatureSchema
+  readonly scorer: Scorer
+  /** Makes new features part of the schema, for good; afterwards `schema` knows them. */
+  readonly extendSchema: (names: readonly string[]) => Promise<void> | void
+  readonly originOf: (record: StreamRecord, batch: RecordBatch) => Origin
+  /** The parsed body of a record. @throws SyntaxError where it cannot be parsed */
+  readonly parse?: (record: StreamRecord) => unknown
+  /** A record that is known to be unreadable. */
+  readonly rejectionOf?: (record: StreamRecord) => Rejection | undefined
+  readonly decode?: DecodeOptions
+  /** Memory for the state of a partition's keys, in bytes. */
+  readonly stateBytes?: number | undefined
+  /** Where state outlives the process; absent: memory is all there is. Batches can then be undone. */
+  readonly kept?: KeptState | undefined
+  /** The verdict that an event was given already, as JSON: it is published in place of a second one. */
+  readonly givenVerdict?: ((record: StreamRecord, event: Event, batch: RecordBatch) => string | undefined) | undefined
+  /** Monotonic time in ms; without it verdicts say nothing of the time that they took. */
+  readonly clock?: () => number
+  /** Waits before the next attempt where the pipeline is to wait for its model. */
+  readonly pause?: (attempt: number, signal: AbortSignal | undefined) => Promise<void>
+  /** Called when a batch has taken effect. */
+  readonly observer?: (processed: ProcessedBatch) => void
+}
+
+interface PartitionWork {
+  detection: Detection
+  /** What the batches in hand came to, until they are committed. */
+  readonly pending: ProcessedBatch[]
+}
+
+/** The way of a batch from records to verdicts, whatever the stream, the state and the models are made of. */
+export class Processor implements StreamHandler {
+  readonly #options: ProcessorOptions
+  readonly #decode: Decode
+  readonly #parse: (record: StreamRecord) => unknown
+  readonly #partitions = new Map<number, PartitionWork>()
+
+  constructor(options: ProcessorOptions) {
+    this.#options = options
+    this.#decode = createDecode(options.pipeline.spec.event, options.schema, options.decode)
+    this.#parse = options.parse ?? parseJson
+  }
+
+  /** Keys whose state is in memory, over all partitions. */
+  get keys(): number {
+    let keys = 0
+    for (const { detection } of this.#partitions.values()) keys += detection.keys
+    return keys
+  }
+
+  async assigned(partition: number): Promise<void> {
+    const { pipeline, schema, stateBytes, kept } = this.#options
+    const make = () =>
+      new Detection(pipeline, {
+        schema,
+        stateBytes,
+        staged: kept !== undefined,
+        onEvict: kept === undefined ? undefined : (key) => kept.onEvict(partition, key),
+      })
+    const detection = kept === undefined ? make() : await kept.assigned(partition, make)
+    // What is staged stays staged: whether it was committed may still be unknown.
+    const pending = this.#partitions.get(partition)?.pending ?? []
+    this.#partitions.set(partition, { detection, pending })
+  }
+
+  async batch(batch: RecordBatch, signal?: AbortSignal): Promise<readonly OutgoingRecord[]> {
+    const work = this.#partitions.get(batch.partition)
+    if (work === undefined) throw new AppError('Internal', `partition ${batch.partition} was not assigned`)
+    const { clock } = this.#options
+    const began = clock?.()
+    const { records } = batch
+    const outcomes: Outcome[] = new Array(records.length)
+    const eventOf: (Event | undefined)[] = new Array(records.length)
+    let events: Event[] = []
+    let places: number[] = []
+    const judge = async () => {
+      const verdicts = await this.#judge(work, batch.partition, events, signal)
+      for (const [v, verdict] of verdicts.entries()) outcomes[places[v]!] = verdict
+      events = []
+      places = []
+    }
+    for (let i = 0; i < records.length; i++) {
+      const record = records[i]!
+      let decoded = this.#read(record, batch)
+      if ('unknown' in decoded) {
+        // New columns begin with the event that brings them, so that results do not depend on where batches are cut.
+        if (events.length > 0) await judge()
+        decoded = await this.#readWith(decoded.unknown, record, batch)
+      }
+      if (isRejection(decoded)) outcomes[i] = decoded
+      else {
+        eventOf[i] = decoded
+        events.push(decoded)
+        places.push(i)
+      }
+    }
+    await judge()
+
+    const { givenVerdict } = this.#options
+    const { results } = this.#options.pipeline.spec
+    const took = began === undefined ? undefined : clock!() - began
+    const produced: OutgoingRecord[] = []
+    const published: (string | undefined)[] = new Array(records.length)
+    let rejected = 0
+    for (let i = 0; i < records.length; i++) {
+      const verdict = outcomes[i]!
+      if (!isVerdict(verdict)) {
+        rejected++
+        continue
+      }
+      const given = givenVerdict?.(records[i]!, eventOf[i]!, batch)
+      const isAnomaly = given === undefined ? verdict.isAnomaly : (JSON.parse(given) as Verdict).isAnomaly
+      if (results.publish === 'Anomalies' && !isAnomaly) continue
+      const value = given ?? verdictJson(verdict, took)
+      published[i] = value
+      const traceparent = records[i]!.headers?.traceparent
+      produced.push({
+        topic: results.topic,
+        key: verdict.userId,
+        value,
+        ...(traceparent === undefined ? undefined : { headers: { traceparent } }),
+      })
+    }
+    if (rejected > 0) {
+      for (let i = 0; i < records.length; i++) {
+        const outcome = outcomes[i]!
+        if (!isVerdict(outcome)) produced.push(this.#deadLetter(records[i]!, batch, outcome))
+      }
+    }
+    work.pending.push({ batch, outcomes, events: eventOf, published, took })
+    return produced
+  }
+
+  committed(partition: number): void {
+    const work = this.#partitions.get(partition)
+    if (work === undefined) return
+    const pending = work.pending.splice(0)
+    const { kept, observer } = this.#options
+    if (kept !== undefined) kept.committed(partition, work.detection.commit(), lastByKey(pending))
+    for (const processed of pending) observer?.(processed)
+  }
+
+  dropped(partition: number): void {
+    const work = this.#partitions.get(partition)
+    if (work === undefined) return
+    work.pending.length = 0
+    work.detection.rollback()
+    this.#options.kept?.dropped(partition)
+  }
+
+  async releasing(partitions: readonly number[]): Promise<void> {
+    await this.#options.kept?.releasing(partitions)
+  }
+
+  revoked(partition: number): void {
+    this.#partitions.delete(partition)
+    this.#options.kept?.revoked(partition)
+  }
+
+  #read(record: StreamRecord, batch: RecordBatch): Decoded {
+    const rejection = this.#options.rejectionOf?.(record)
+    if (rejection !== undefined) return rejection
+    let body: unknown
+    try {
+      body = this.#parse(record)
+    } catch (error) {
+      return { reason: 'MalformedJson', message: messageOf(error) }
+    }
+    return this.#decode(body, this.#options.originOf(record, batch))
+  }
+
+  /** Reads an event that brings features which the schema lacks: makes them part of it first. */
+  async #readWith(unknown: readonly string[], record: StreamRecord, batch: RecordBatch): Promise<Event | Rejection> {
+    let knownOnly = false
+    try {
+      await this.#options.extendSchema(unknown)
+    } catch (error) {
+      if (!(error instanceof AppError && error.retriable)) throw error
+      // While the store is away, the event is judged by the features that are known.
+      knownOnly = true
+    }
+    const decoded = this.#decode(this.#parse(record), { ...this.#options.originOf(record, batch), knownOnly })
+    if (isEvent(decoded) || isRejection(decoded)) return decoded
+    return { reason: 'TooManyFeatures', message: `the schema has no room for ${decoded.unknown.join(', ')}` }
+  }
+
+  async #judge(
+    work: PartitionWork,
+    partition: number,
+    events: readonly Event[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly Verdict[]> {
+    const { kept } = this.#options
+    const hasState = kept === undefined || (await kept.begin(partition, events))
+    if (kept !== undefined) work.detection = kept.detectionOf(partition)!
+    const observed = work.detection.observe(events)
+    const scored = events.length === 0 ? undefined : await this.#score(work.detection, observed, signal)
+    return work.detection.decide(observed, scored, hasState ? undefined : 'StateUnavailable')
+  }
+
+  async #score(
+    detection: Detection,
+    { rows, columns, events }: ObservedBatch,
+    signal: AbortSignal | undefined,
+  ): Promise<ScoredRows | undefined> {
+    if (detection.modelNames.length === 0) return undefined
+    const { pipeline, scorer, pause } = this.#options
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await scorer.score(
+          { rows, columns, count: events.length, explainFrom: detection.explainFrom },
+          { signal },
+        )
+      } catch (error) {
+        if (signal?.aborted === true || !(error instanceof AppError && error.retriable)) throw error
+        if (pipeline.spec.detection.onModelUnavailable === 'Degrade' || pause === undefined) return undefined
+        await pause(attempt, signal)
+      }
+    }
+  }
+
+  #deadLetter(record: StreamRecord, batch: RecordBatch, rejection: Rejection): OutgoingRecord {
+    return {
+      topic: this.#options.pipeline.spec.results.deadLetterTopic,
+      key: record.key,
+      value: record.value,
+      headers: {
+        ...record.headers,
+        reason: rejection.reason,
+        message: rejection.message,
+        topic: batch.topic,
+        partition: String(batch.partition),
+        offset: String(record.offset),
+      },
+    }
+  }
+}
+
+function parseJson(record: StreamRecord): unknown {
+  return JSON.parse(String(record.value ?? 'null'))
+}
+
+/** Each key's last event that carried features. */
+function lastByKey(pending: readonly ProcessedBatch[]): ReadonlyMap<string, Event> {
+  const last = new Map<string, Event>()
+  for (const { events } of pending)
+    for (const event of events)
+      if (event?.features.some((feature) => !Number.isNaN(feature)) === true) last.set(event.key, event)
+  return last
+}

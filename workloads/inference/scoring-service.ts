@@ -1,0 +1,80 @@
+import { status } from '@grpc/grpc-js'
+import type { ScoreRowsRequest, ScoreRowsResponse } from '../gen/anomaly/v1/scoring.ts'
+import { packNumbers, schemaIdOf, unpackNumbers } from '../scoring/packed-rows.ts'
+import type { RowBatch } from '../scoring/scorer.ts'
+import type { Replica } from './replica.ts'
+import { RpcError } from './rpc-error.ts'
+
+/** Lists of columns remembered; the one unused for longest goes first, and its callers send it again. */
+const maxSchemas = 256
+
+/** Answers `ScoreRows`: rows of a schema that was sent once are scored and learnt. */
+export class ScoringService {
+  readonly #replica: Replica
+  readonly #schemas = new Map<string, readonly string[]>()
+
+  constructor(replica: Replica) {
+    this.#replica = replica
+  }
+
+  /** @throws RpcError FAILED_PRECONDITION for an unknown schema, INVALID_ARGUMENT for rows that do not fit theirs */
+  batchOf(request: ScoreRowsRequest): RowBatch {
+    const columns = this.#columnsOf(request)
+    let rows: Float64Array
+    try {
+      rows = unpackNumbers(request.rows)
+    } catch (error) {
+      throw new RpcError(status.INVALID_ARGUMENT, `rows: ${(error as Error).message}`)
+    }
+    if (rows.length % columns.length !== 0)
+      throw new RpcError(
+        status.INVALID_ARGUMENT,
+        `rows: ${rows.length} numbers make no rows of ${columns.length} columns`,
+      )
+    return { columns, rows, count: rows.length / columns.length, explainFrom: request.explainFrom }
+  }
+
+  scoreRows(batch: RowBatch): ScoreRowsResponse {
+    const { surprisals, explanations, modelVersionOf } = this.#replica.scoreNow(batch)
+    const packed = new Float64Array(surprisals.length * batch.count)
+    for (const [detector, ofDetector] of surprisals.entries()) packed.set(ofDetector, detector * batch.count)
+    const response: ScoreRowsResponse = {
+      modelVersion: modelVersionOf(0),
+      surprisals: packNumbers(packed),
+      explanations: [],
+    }
+    for (const [row, reasons] of explanations)
+      for (const { model, column, observed, expected, contribution } of reasons)
+        response.explanations.push({
+          row,
+          detector: model,
+          column,
+          observed: observed ?? undefined,
+          expected: expected ?? undefined,
+          contribution,
+        })
+    return response
+  }
+
+  #columnsOf({ schemaId, columns }: ScoreRowsRequest): readonly string[] {
+    const known = this.#schemas.get(schemaId)
+    if (known !== undefined) {
+      this.#schemas.delete(schemaId)
+      this.#schemas.set(schemaId, known)
+      return known
+    }
+    if (columns.length === 0)
+      throw new RpcError(status.FAILED_PRECONDITION, `schema ${schemaId} is not known here: send its columns`)
+    if (schemaIdOf(columns) !== schemaId)
+      throw new RpcError(
+        status.INVALID_ARGUMENT,
+        `schema_id: ${schemaId} is not that of the columns, ${schemaIdOf(columns)}`,
+      )
+    this.#schemas.set(schemaId, columns)
+    if (this.#schemas.size > maxSchemas) {
+      const [oldest] = this.#schemas.keys()
+      this.#schemas.delete(oldest!)
+    }
+    return columns
+  }
+}

@@ -1,0 +1,33 @@
+import { Reservoir } from '../detection/reservoir.ts'
+import { seal, unseal } from '../detection/sealed-bytes.ts'
+
+const kind = 'RPLC'
+const format = 1
+
+/** A replica's reservoir as others read it: with the names of its columns. */
+export interface StoredReservoir {
+  readonly columns: readonly string[]
+  /** Milliseconds since 1970. */
+  readonly savedAt: number
+  readonly reservoir: Reservoir
+}
+
+/** Length of the header, header (JSON), reservoir. */
+export function encodeReservoir({ columns, savedAt, reservoir }: StoredReservoir): Uint8Array {
+  const header = new TextEncoder().encode(JSON.stringify({ columns, savedAt }))
+  const from = 4 + Math.ceil(header.length / 4) * 4
+  const bytes = reservoir.save()
+  const payload = new Uint8Array(from + bytes.length)
+  new DataView(payload.buffer).setUint32(0, header.length, true)
+  payload.set(header, 4)
+  payload.set(bytes, from)
+  return seal(kind, format, payload)
+}
+
+/** @throws Error that names what is wrong with the bytes */
+export function decodeReservoir(bytes: Uint8Array): StoredReservoir {
+  const payload = unseal(kind, format, bytes)
+  const length = new DataView(payload.buffer, payload.byteOffset, payload.byteLength).getUint32(0, true)
+  const { columns, savedAt } = JSON.parse(new TextDecoder().decode(payload.subarray(4, 4 + length)))
+  return { columns, savedAt, reservoir: Reservoir.load(payload.subarray(4 + Math.ceil(length / 4) * 4)) }
+}

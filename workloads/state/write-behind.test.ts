@@ -1,0 +1,365 @@
+import { expect } from 'chai'
+import { AppError } from '../../lib/errors.ts'
+import type { Logger } from '../../lib/log.ts'
+import type { FlushOutcome, PartitionChanges, PartitionStore } from './state.ts'
+import { type Clock, WriteBehind } from './write-behind.ts'
+
+/** A clock that goes when it is told to. */
+function manualClock(): Clock & { pass(ms: number): Promise<void> } {
+  let time = 0
+  const timers = new Set<{ readonly at: number; readonly run: () => void }>()
+  return {
+    now: () => time,
+    after(ms, run) {
+      const timer = { at: time + ms, run }
+      timers.add(timer)
+      return () => timers.delete(timer)
+    },
+    async pass(ms) {
+      const until = time + ms
+      for (;;) {
+        await settled()
+        const next = [...timers].sort((a, b) => a.at - b.at)[0]
+        if (next === undefined || next.at > until) break
+        timers.delete(next)
+        time = next.at
+        next.run()
+      }
+      time = until
+    },
+  }
+}
+
+/** Every promise that can settle by itself has. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+const text = (bytes: Uint8Array | undefined): string | undefined => bytes && Buffer.from(bytes).toString()
+
+interface Flushed {
+  readonly at: number
+  readonly epoch: number
+  readonly keys: Readonly<Record<string, string>>
+  readonly features: Readonly<Record<string, string>>
+  readonly partition: string | undefined
+}
+
+/** A memory of texts, a store that answers as it is told, and what got there. */
+function bench(options: { readonly parkedBytes?: number } = {}) {
+  const clock = manualClock()
+  const memory = new Map<string, string>()
+  const flushed: Flushed[] = []
+  const logged: string[] = []
+  let fenced = 0
+  let answer: FlushOutcome | Error = 'Written'
+  let gate: Promise<void> | undefined
+  const store: Pick<PartitionStore, 'flush'> = {
+    async flush(partition, epoch, { keys, features, partition: shared }: PartitionChanges) {
+      expect(partition).to.equal(7)
+      const at = clock.now()
+      await gate
+      if (answer instanceof Error) throw answer
+      if (answer !== 'Fenced')
+        flushed.push({
+          at,
+          epoch,
+          keys: Object.fromEntries([...keys].map(([key, payload]) => [key, text(payload)!])),
+          features: Object.fromEntries(features ?? []),
+          partition: text(shared),
+        })
+      return answer
+    },
+  }
+  const log: Logger = {
+    debug: () => {},
+    info: (_, message) => void logged.push(message),
+    warn: (_, message) => void logged.push(message),
+    error: (_, message) => void logged.push(message),
+  }
+  const behind = new WriteBehind<number>({
+    partition: 7,
+    epoch: 1000,
+    store,
+    memory: {
+      keys: () => memory.keys(),
+      saveKey: (key) => (memory.has(key) ? Buffer.from(memory.get(key)!) : undefined),
+      savePartition: () => Buffer.from(`of ${memory.size} keys`),
+    },
+    featuresJson: (x) => JSON.stringify({ x }),
+    log,
+    onFenced: () => fenced++,
+    clock,
+    ...options,
+  })
+  return {
+    clock,
+    memory,
+    flushed,
+    logged,
+    behind,
+    fenced: () => fenced,
+    answerWith: (next: FlushOutcome | Error) => {
+      answer = next
+    },
+    /** Answers wait until the returned function is called. */
+    stall(): () => void {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      gate = promise
+      return resolve
+    },
+    /** A batch that is committed. */
+    learn(changes: Readonly<Record<string, string>>): void {
+      behind.hold()
+      for (const [key, value] of Object.entries(changes)) memory.set(key, value)
+      behind.release(Object.keys(changes))
+    },
+  }
+}
+
+const unavailable = new AppError('Unavailable', 'Redis is unreachable')
+
+describe('WriteBehind', () => {
+  it('writes the first change at once and then each key at most once a second, as it is by then', async () => {
+    const { clock, flushed, learn } = bench()
+    learn({ a: 'a1' })
+    await clock.pass(100)
+    learn({ a: 'a2', b: 'b1' })
+    await clock.pass(100)
+    learn({ a: 'a3' })
+    await clock.pass(5000)
+    expect(flushed).to.deep.equal([
+      { at: 0, epoch: 1000, keys: { a: 'a1' }, features: {}, partition: 'of 1 keys' },
+      { at: 1000, epoch: 1000, keys: { a: 'a3', b: 'b1' }, features: {}, partition: 'of 2 keys' },
+    ])
+  })
+
+  it('writes nothing where nothing changed', async () => {
+    const { clock, flushed, behind } = bench()
+    behind.hold()
+    behind.release()
+    await clock.pass(5000)
+    expect(flushed).to.deep.equal([])
+    expect(await behind.flushNow()).to.equal(true)
+  })
+
+  it('reads nothing from memory while a batch is in hand', async () => {
+    const { clock, flushed, memory, behind, learn } = bench()
+    learn({ a: 'a1' })
+    await clock.pass(10)
+    learn({ a: 'a2' })
+    behind.hold()
+    memory.set('a', 'not committed')
+    await clock.pass(3000)
+    expect(flushed.length).to.equal(1)
+    memory.set('a', 'a2')
+    behind.release()
+    await settled()
+    expect(flushed.at(-1)!.keys).to.deep.equal({ a: 'a2' })
+  })
+
+  it('writes the last features of a key with it', async () => {
+    const { clock, flushed, memory, behind } = bench()
+    memory.set('a', 'a1')
+    behind.release(['a'], new Map([['a', 1]]))
+    await clock.pass(1)
+    behind.release(['a'], new Map([['a', 2]]))
+    behind.release(['a'], new Map([['a', 3]]))
+    await clock.pass(1000)
+    expect(flushed.map(({ features }) => features)).to.deep.equal([{ a: '{"x":1}' }, { a: '{"x":3}' }])
+  })
+
+  it('writes all that is left before a hand-over, what is on its way first', async () => {
+    const { flushed, behind, learn, stall } = bench()
+    const go = stall()
+    learn({ a: 'a1' })
+    learn({ a: 'a2', b: 'b1' })
+    const all = behind.flushNow()
+    await settled()
+    expect(flushed).to.deep.equal([])
+    go()
+    expect(await all).to.equal(true)
+    expect(flushed.map(({ keys }) => keys)).to.deep.equal([{ a: 'a1' }, { a: 'a2', b: 'b1' }])
+    expect(behind.pending).to.equal(0)
+  })
+
+  it('tries again with back-off while the store is away, and then writes what is in memory by then', async () => {
+    const { clock, flushed, logged, behind, answerWith, learn } = bench()
+    answerWith(unavailable)
+    learn({ a: 'a1', b: 'b1' })
+    await clock.pass(500)
+    learn({ a: 'a2', c: 'c1' })
+    await clock.pass(20_000)
+    expect(behind.pending).to.equal(3)
+    expect(logged).to.deep.equal(['cannot write state; it stays in memory and is tried again'])
+    answerWith('Written')
+    await clock.pass(6000)
+    expect(Object.assign({}, ...flushed.map(({ keys }) => keys))).to.deep.equal({ a: 'a2', b: 'b1', c: 'c1' })
+    expect(behind.pending).to.equal(0)
+    expect(logged.at(-1)).to.equal('state is written again')
+  })
+
+  it('asks a store that is away less and less often, at least every 5 s', async () => {
+    const clock = manualClock()
+    const times: number[] = []
+    const counting = new WriteBehind({
+      partition: 0,
+      epoch: 1,
+      store: {
+        async flush() {
+          times.push(clock.now())
+          throw unavailable
+        },
+      },
+      memory: { keys: () => [], saveKey: () => Buffer.from('x'), savePartition: () => Buffer.from('x') },
+      log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+      onFenced: () => {},
+      clock,
+    })
+    counting.release(['a'])
+    await clock.pass(18_000)
+    expect(times).to.deep.equal([0, 1000, 3000, 7000, 12_000, 17_000])
+  })
+
+  it('gives up a hand-over when the store stays away, and says so', async () => {
+    const { clock, behind, answerWith, learn } = bench()
+    answerWith(unavailable)
+    learn({ a: 'a1' })
+    let answered: boolean | undefined
+    void behind.flushNow({ timeoutMs: 2000 }).then((all) => {
+      answered = all
+    })
+    await clock.pass(1900)
+    expect(answered).to.equal(undefined)
+    await clock.pass(200)
+    expect(answered).to.equal(false)
+    expect(behind.pending).to.equal(1)
+  })
+
+  it('hands over when the store comes back in time', async () => {
+    const { clock, flushed, behind, answerWith, learn } = bench()
+    answerWith(unavailable)
+    learn({ a: 'a1' })
+    let answered: boolean | undefined
+    void behind.flushNow({ timeoutMs: 2000 }).then((all) => {
+      answered = all
+    })
+    await clock.pass(500)
+    answerWith('Written')
+    await clock.pass(1400)
+    expect(answered).to.equal(true)
+    expect(flushed.map(({ keys }) => keys)).to.deep.equal([{ a: 'a1' }])
+  })
+
+  it('writes all of memory again when the store has lost it', async () => {
+    const { clock, flushed, answerWith, learn } = bench()
+    learn({ a: 'a1', b: 'b1' })
+    await clock.pass(2000)
+    answerWith('Refill')
+    learn({ c: 'c1' })
+    await settled()
+    answerWith('Written')
+    await clock.pass(2000)
+    expect(flushed.map(({ keys }) => keys)).to.deep.equal([
+      { a: 'a1', b: 'b1' },
+      { c: 'c1' },
+      { a: 'a1', b: 'b1', c: 'c1' },
+    ])
+  })
+
+  it('writes a large memory in portions, without waiting between them', async () => {
+    const { clock, flushed, learn } = bench()
+    learn(Object.fromEntries(Array.from({ length: 25_000 }, (_, i) => [`k${i}`, 'x'])))
+    await clock.pass(10)
+    expect(flushed.map(({ keys }) => Object.keys(keys).length)).to.deep.equal([10_000, 10_000, 5000])
+  })
+
+  it('tells its owner once when it is fenced, and writes nothing more', async () => {
+    const { clock, flushed, fenced, behind, answerWith, learn } = bench()
+    answerWith('Fenced')
+    learn({ a: 'a1' })
+    await settled()
+    expect(fenced()).to.equal(1)
+    answerWith('Written')
+    learn({ a: 'a2' })
+    await clock.pass(5000)
+    expect(await behind.flushNow()).to.equal(false)
+    expect([fenced(), flushed.length]).to.deep.equal([1, 0])
+  })
+
+  it('goes on under a new epoch with what is not written yet', async () => {
+    const { clock, flushed, behind, learn } = bench()
+    learn({ a: 'a1', b: 'b1' })
+    await clock.pass(10)
+    learn({ a: 'a2' })
+    behind.renew(2000)
+    await clock.pass(2000)
+    expect(flushed.map(({ epoch, keys }) => [epoch, keys])).to.deep.equal([
+      [1000, { a: 'a1', b: 'b1' }],
+      [2000, { a: 'a2' }],
+    ])
+  })
+
+  it('keeps what an evicted key had learnt until it is written', async () => {
+    const { clock, flushed, memory, behind, learn } = bench()
+    learn({ a: 'a1' })
+    await clock.pass(10)
+    learn({ a: 'a2' })
+    behind.evicting('a')
+    memory.delete('a')
+    expect(text(behind.recall('a'))).to.equal('a2')
+    memory.set('a', 'a2')
+    behind.evicting('a')
+    memory.delete('a')
+    await clock.pass(2000)
+    expect(flushed.at(-1)!.keys).to.deep.equal({ a: 'a2' })
+    expect(behind.recall('a'), 'the store has it').to.equal(undefined)
+  })
+
+  it('keeps what an evicted key had learnt when its flush fails on the way', async () => {
+    const { clock, flushed, memory, behind, answerWith, learn, stall } = bench()
+    const go = stall()
+    answerWith(unavailable)
+    learn({ a: 'a1' })
+    behind.evicting('a')
+    memory.delete('a')
+    go()
+    await settled()
+    expect(text(behind.recall('a'))).to.equal('a1')
+    memory.set('a', 'a1')
+    answerWith('Written')
+    await clock.pass(2000)
+    expect(flushed.at(-1)!.keys).to.deep.equal({ a: 'a1' })
+  })
+
+  it('need not keep an evicted key that is written', async () => {
+    const { clock, memory, behind, learn } = bench()
+    learn({ a: 'a1' })
+    await clock.pass(10)
+    behind.evicting('a')
+    memory.delete('a')
+    expect(behind.recall('a')).to.equal(undefined)
+  })
+
+  it('holds evicted keys within its limit and counts what it lost', async () => {
+    const { clock, memory, behind, answerWith, learn } = bench({ parkedBytes: 10 })
+    answerWith(unavailable)
+    learn({ a: '4444', b: '4444', c: '4444' })
+    await clock.pass(10)
+    for (const key of ['a', 'b', 'c']) {
+      behind.evicting(key)
+      memory.delete(key)
+    }
+    expect(['a', 'b', 'c'].map((key) => text(behind.recall(key)))).to.deep.equal([undefined, '4444', '4444'])
+    expect(behind.lost).to.equal(1)
+    expect(behind.pending, 'names of lost keys are forgotten too').to.equal(2)
+  })
+
+  it('stops when closed', async () => {
+    const { clock, flushed, behind, learn } = bench()
+    learn({ a: 'a1' })
+    await clock.pass(10)
+    learn({ a: 'a2' })
+    await behind.close()
+    await clock.pass(5000)
+    expect(flushed.length).to.equal(1)
+  })
+})

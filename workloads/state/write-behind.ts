@@ -1,0 +1,289 @@
+import type { Logger } from '../../lib/log.ts'
+import type { PartitionStore } from './state.ts'
+
+/** The memory of one partition, which is what gets written. */
+export interface PartitionMemory {
+  /** Every key in memory. */
+  keys(): Iterable<string>
+  /** The payload of a key, in bytes of its own; undefined where memory has none. */
+  saveKey(key: string): Uint8Array | undefined
+  savePartition(): Uint8Array
+}
+
+export interface Clock {
+  /** Milliseconds that never go back. */
+  now(): number
+  /** Calls `run` once after so many ms; the answer calls that off. */
+  after(ms: number, run: () => void): () => void
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms)
+    timer.unref()
+    return () => clearTimeout(timer)
+  },
+}
+
+export interface WriteBehindOptions<F> {
+  readonly partition: number
+  readonly epoch: number
+  readonly store: Pick<PartitionStore, 'flush'>
+  readonly memory: PartitionMemory
+  /** JSON of a key's last features, made when they are written; without it none are. */
+  readonly featuresJson?: ((last: F) => string) | undefined
+  readonly log: Logger
+  /** A newer owner holds the partition: nothing of this one is written any more. */
+  readonly onFenced: () => void
+  /** The store had nothing of the partition, or has lost some of it: everything in memory is being written again. */
+  readonly onRefill?: (() => void) | undefined
+  readonly clock?: Clock | undefined
+  /** A key is written at most this often, in ms. */
+  readonly everyMs?: number | undefined
+  /** What evicted keys may hold until they are written, in bytes; the first evicted are lost beyond it. */
+  readonly parkedBytes?: number | undefined
+}
+
+/** Keys that are encoded in one go, so that writing everything again does not hold up the stream. */
+const keysAtOnce = 10_000
+const maxBackOffMs = 5000
+/** Keys whose last features are remembered until they are written; those unchanged for longest are dropped beyond it. */
+const maxFeatureKeys = 50_000
+
+/**
+ * Writes a partition's memory to the store behind the stream: what changed, each key at most once a second, only between
+ * batches. While the store does not answer, the names of changed keys add up, never their payloads, and are
+ * tried again after 1, 2, 4 and then every 5 s. A crash loses what the last flush did not have.
+ *
+ * `F` is whatever the owner knows of the last features of a key, such as its last event.
+ */
+export class WriteBehind<F = never> {
+  readonly #options: WriteBehindOptions<F>
+  readonly #clock: Clock
+  readonly #everyMs: number
+  #epoch: number
+  readonly #parkedLimit: number
+  /** Keys that changed since the round began, and those of the round that are still to be written. */
+  #changed = new Set<string>()
+  #round = new Set<string>()
+  #partitionChanged = false
+  #features = new Map<string, F>()
+  /** Payloads of keys that memory has dropped before they were written, in order of their eviction. */
+  readonly #parked = new Map<string, Uint8Array>()
+  #parkedBytes = 0
+  #lost = 0
+  /** The keys on their way to the store. */
+  #sent: ReadonlyMap<string, Uint8Array> | undefined
+  #flight: Promise<void> = Promise.resolve()
+  #held = false
+  #over = false
+  #failures = 0
+  /** Before this no round begins and no failed flush is repeated. */
+  #notBefore = Number.NEGATIVE_INFINITY
+  #cancelTimer: (() => void) | undefined
+
+  constructor(options: WriteBehindOptions<F>) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#everyMs = options.everyMs ?? 1000
+    this.#epoch = options.epoch
+    this.#parkedLimit = options.parkedBytes ?? 16 * 2 ** 20
+  }
+
+  /** Keys that are not written yet. */
+  get pending(): number {
+    let pending = this.#round.size + (this.#sent?.size ?? 0)
+    for (const key of this.#changed) if (!this.#round.has(key) && !this.#sent?.has(key)) pending++
+    return pending
+  }
+
+  /** Evicted keys whose last changes were never written because the store was away for too long. */
+  get lost(): number {
+    return this.#lost
+  }
+
+  /** The same owner has taken the partition again and kept its memory: what is not written yet goes under the new epoch. */
+  renew(epoch: number): void {
+    this.#epoch = epoch
+  }
+
+  /** These keys, by default all in memory, are written again, whatever the store has of them. */
+  rewrite(keys: Iterable<string> = this.#options.memory.keys()): void {
+    if (this.#over) return
+    for (const key of keys) {
+      this.#changed.add(key)
+      this.#partitionChanged = true
+    }
+    this.#next()
+  }
+
+  /** A batch begins: from now on memory holds what is not committed, and nothing is read from it. */
+  hold(): void {
+    this.#held = true
+  }
+
+  /** The batch is over: these keys changed for good, none where it was dropped; `features` are the keys' last. */
+  release(changed: Iterable<string> = [], features?: ReadonlyMap<string, F>): void {
+    this.#held = false
+    if (this.#over) return
+    for (const key of changed) {
+      this.#changed.add(key)
+      this.#partitionChanged = true
+    }
+    if (features !== undefined && this.#options.featuresJson !== undefined)
+      this.#features = newest(this.#features, features)
+    this.#next()
+  }
+
+  /** To be called before memory drops a key that the batch in hand has not changed. */
+  evicting(key: string): void {
+    if (this.#over) return
+    if (!this.#changed.has(key) && !this.#round.has(key) && !this.#sent?.has(key)) return
+    const payload = this.#options.memory.saveKey(key)
+    if (payload === undefined) return
+    this.#unpark(key)
+    this.#parked.set(key, payload)
+    this.#parkedBytes += payload.length
+    for (const first of this.#parked.keys()) {
+      if (this.#parkedBytes <= this.#parkedLimit) break
+      this.#unpark(first)
+      this.#changed.delete(first)
+      this.#round.delete(first)
+      this.#lost++
+    }
+  }
+
+  /** The payload of an evicted key that the store may not have yet; to be asked before the store is. Memory has it again. */
+  recall(key: string): Uint8Array | undefined {
+    const payload = this.#parked.get(key)
+    if (payload === undefined) return undefined
+    this.#unpark(key)
+    this.#changed.add(key)
+    return payload
+  }
+
+  /**
+   * Writes all that is left, before the partition is handed over; not while a batch is held. True: the store has
+   * everything. False: it was fenced, out of reach for `timeoutMs`, or a batch began meanwhile.
+   */
+  async flushNow(options: { readonly timeoutMs?: number | undefined } = {}): Promise<boolean> {
+    if (this.#held) throw new RangeError('cannot flush a batch that is neither committed nor dropped')
+    const { timeoutMs = 3000 } = options
+    const deadline = this.#clock.now() + timeoutMs
+    let pauseMs = 50
+    for (;;) {
+      await this.#flight
+      if (this.#over || this.#held) return false
+      if (!this.#dirty) return true
+      if (this.#failures > 0) {
+        const left = deadline - this.#clock.now()
+        if (left <= 0) return false
+        await this.#pause(Math.min(pauseMs, left))
+        pauseMs *= 2
+      }
+      this.#notBefore = Number.NEGATIVE_INFINITY
+      this.#next()
+    }
+  }
+
+  /** Nothing is written from now on; settles when nothing is on its way. */
+  async close(): Promise<void> {
+    this.#over = true
+    this.#cancelTimer?.()
+    await this.#flight
+  }
+
+  get #dirty(): boolean {
+    return this.#partitionChanged || this.#changed.size > 0 || this.#round.size > 0 || this.#features.size > 0
+  }
+
+  /** Sends the next keys if it is time and there are any. */
+  #next(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    if (this.#over || this.#held || this.#sent !== undefined || !this.#dirty) return
+    const now = this.#clock.now()
+    const wait = this.#notBefore - now
+    if (wait > 0 && (this.#round.size === 0 || this.#failures > 0)) {
+      this.#cancelTimer = this.#clock.after(wait, () => this.#next())
+      return
+    }
+    if (this.#round.size === 0) {
+      this.#round = this.#changed
+      this.#changed = new Set()
+      this.#notBefore = now + this.#everyMs
+    }
+    this.#flight = this.#send()
+  }
+
+  async #send(): Promise<void> {
+    const { memory, store, partition, featuresJson, log, onFenced, onRefill } = this.#options
+    const sent = new Map<string, Uint8Array>()
+    const withPartition = this.#partitionChanged
+    const features = this.#features
+    this.#sent = sent
+    this.#partitionChanged = false
+    this.#features = new Map()
+    try {
+      for (const key of this.#round) {
+        if (sent.size === keysAtOnce) break
+        this.#round.delete(key)
+        const payload = this.#parked.get(key) ?? memory.saveKey(key)
+        if (payload !== undefined) sent.set(key, payload)
+      }
+      const shared = withPartition ? memory.savePartition() : undefined
+      const jsons = new Map<string, string>()
+      for (const [key, last] of features) jsons.set(key, featuresJson!(last))
+      const outcome = await store.flush(partition, this.#epoch, { keys: sent, partition: shared, features: jsons })
+      if (this.#failures > 0) log.info({ partition }, 'state is written again')
+      this.#failures = 0
+      for (const [key, payload] of sent) if (this.#parked.get(key) === payload) this.#unpark(key)
+      if (outcome === 'Refill') {
+        for (const key of memory.keys()) this.#changed.add(key)
+        this.#partitionChanged ||= !withPartition
+        onRefill?.()
+      } else if (outcome === 'Fenced' && !this.#over) {
+        this.#over = true
+        onFenced()
+      }
+    } catch (error) {
+      if (this.#failures++ === 0)
+        log.warn({ partition, error }, 'cannot write state; it stays in memory and is tried again')
+      for (const key of sent.keys()) this.#round.add(key)
+      this.#partitionChanged ||= withPartition
+      this.#features = newest(features, this.#features)
+      const backOff = Math.min(this.#everyMs * 2 ** (this.#failures - 1), maxBackOffMs)
+      this.#notBefore = this.#clock.now() + backOff
+    } finally {
+      this.#sent = undefined
+    }
+    this.#next()
+  }
+
+  #unpark(key: string): void {
+    const payload = this.#parked.get(key)
+    if (payload === undefined) return
+    this.#parked.delete(key)
+    this.#parkedBytes -= payload.length
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.after(ms, resolve)
+    })
+  }
+}
+
+/** The entries of both, `later` winning, as far as there is room. */
+function newest<F>(earlier: Map<string, F>, later: ReadonlyMap<string, F>): Map<string, F> {
+  for (const [key, last] of later) {
+    earlier.delete(key)
+    earlier.set(key, last)
+  }
+  for (const key of earlier.keys()) {
+    if (earlier.size <= maxFeatureKeys) break
+    earlier.delete(key)
+  }
+  return earlier
+}

@@ -1,0 +1,57 @@
+import type { ExactlyOnceOptions } from '../../lib/exactly-once.ts'
+import { type ExactlyOnce, runExactlyOnce } from '../../lib/exactly-once.ts'
+import type { KafkaSettings } from '../../lib/kafka.ts'
+import type { EventStream, OutgoingRecord, StreamHandler } from './stream.ts'
+
+export interface KafkaStreamOptions extends Omit<ExactlyOnceOptions, 'handler'> {
+  /** Stands in for a record that alone exceeds what its topic takes. */
+  readonly tooLarge: (record: OutgoingRecord) => OutgoingRecord
+}
+
+/** A topic's partitions as far as the group assigns them to this process; each batch with what it produces in one transaction. */
+export class KafkaStream implements EventStream {
+  readonly #settings: KafkaSettings
+  readonly #options: KafkaStreamOptions
+  #loop: ExactlyOnce | undefined
+
+  constructor(settings: KafkaSettings, options: KafkaStreamOptions) {
+    this.#settings = settings
+    this.#options = options
+  }
+
+  /** Why nothing is read, in words; undefined while it is. */
+  problem(): string | undefined {
+    return this.#loop === undefined ? 'not started' : this.#loop.problem()
+  }
+
+  /** When the loop last turned, milliseconds since 1970. */
+  polledAt(): number {
+    return this.#loop?.polledAt() ?? Date.now()
+  }
+
+  lag(): ReadonlyMap<number, number> {
+    return this.#loop?.lag() ?? new Map()
+  }
+
+  /** Never ends by itself: whatever fails is tried again until the signal aborts. */
+  async consume(handler: StreamHandler, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const { signal } = options
+    const { tooLarge, ...rest } = this.#options
+    if (signal?.aborted === true) return
+    const loop = runExactlyOnce(this.#settings, {
+      ...rest,
+      handler: {
+        assigned: ({ partition }) => handler.assigned(partition),
+        batch: (batch, aborted) => handler.batch(batch, aborted),
+        committed: ({ partition }) => handler.committed(partition),
+        dropped: ({ partition }) => handler.dropped(partition),
+        releasing: (partitions) => handler.releasing(partitions.map(({ partition }) => partition)),
+        revoked: ({ partition }) => handler.revoked(partition),
+        tooLarge,
+      },
+    })
+    this.#loop = loop
+    await new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve(), { once: true }))
+    await loop.stop()
+  }
+}
