@@ -1,0 +1,33 @@
+import type { KubeObject } from '../runtime/kube-object.ts'
+import { ports } from './child.ts'
+import { service } from './service.ts'
+import { inferenceAddress, kafkaAccess, signingAccess, tokensMount, type WorkloadInput, workload } from './workload.ts'
+
+/** The Deployment that answers the REST API, and its Service. */
+export function api(input: WorkloadInput): readonly KubeObject[] {
+  const { secretRef } = input.pipeline.spec.api.auth
+  const kafka = kafkaAccess(input)
+  const signing = signingAccess(input)
+  const tokens = secretRef === undefined ? undefined : tokensMount(secretRef.name)
+  const http = { name: 'http', port: ports.api, appProtocol: 'http' }
+  return [
+    service(input, 'api', [http, { name: 'metrics', port: ports.metrics }], { headless: false }),
+    workload(input, {
+      role: 'api',
+      flags: [
+        '--port',
+        String(ports.api),
+        '--inference',
+        inferenceAddress(input),
+        ...kafka.flags,
+        ...signing.flags,
+        ...(tokens === undefined ? [] : ['--token-dir', tokens.path]),
+      ],
+      mounts: [...kafka.mounts, ...signing.mounts, ...(tokens === undefined ? [] : [tokens])],
+      containerPorts: [{ name: 'http', containerPort: ports.api }],
+      requests: { cpu: '250m', memory: '256Mi' },
+      memoryLimit: '512Mi',
+      served: true,
+    }),
+  ]
+}

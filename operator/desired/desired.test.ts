@@ -1,0 +1,125 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { parseAllDocuments, stringify } from 'yaml'
+import { desired, type Observed } from './desired.ts'
+import { testObserved, testParent } from './test-parent.ts'
+
+const settings = { workloadImage: 'anomaly:1', redisImage: 'redis:8', logLevel: 'info' }
+const autoscaled = { mark: 'autoscaled', autoscaler: true }
+
+/** Everything that a document can ask for at once. */
+const full = {
+  source: {
+    brokers: ['kafka:9093'],
+    tls: { caSecretRef: { name: 'kafka-ca', key: 'ca.pem' }, certificateSecretRef: { name: 'kafka-client' } },
+    sasl: { mechanism: 'ScramSha512', secretRef: { name: 'kafka-user' } },
+  },
+  state: {
+    redis: {
+      external: {
+        urlSecretRef: { name: 'redis', key: 'address' },
+        tls: { caSecretRef: { name: 'redis-ca', key: 'ca.crt' }, certificateSecretRef: { name: 'redis-client' } },
+      },
+    },
+  },
+  consumer: {
+    autoscaling: { minReplicas: 2, maxReplicas: 6, targetCpuPercent: 60, targetLag: 500 },
+    resources: { requests: { cpu: 2, memory: '2Gi' } },
+    template: {
+      labels: { team: 'risk' },
+      annotations: { note: 'x' },
+      nodeSelector: { disk: 'ssd' },
+      tolerations: [{ key: 'batch', operator: 'Exists' }],
+      affinity: { nodeAffinity: {} },
+      priorityClassName: 'high',
+      env: [
+        { name: 'NODE_OPTIONS', value: '--max-old-space-size=1024' },
+        { name: 'ANOMALY_REDIS_URL', value: 'redis://elsewhere' },
+      ],
+    },
+  },
+  inference: { autoscaling: { maxReplicas: 5 } },
+  api: { replicas: 3, auth: { mode: 'Bearer', secretRef: { name: 'tokens' } } },
+  network: { policy: 'IngressAndEgress', egress: [{ cidr: '10.0.0.0/8', ports: [9093, 6379] }] },
+}
+
+const cases: Readonly<Record<string, { spec: object; observed?: Partial<Observed> }>> = {
+  'a-line': { spec: {} },
+  everything: {
+    spec: full,
+    observed: {
+      replicas: {
+        consumer: autoscaled,
+        inference: autoscaled,
+        api: { replicas: 3, mark: 'fixed', autoscaler: false },
+      },
+      consumerBounds: { minReplicas: 4, maxReplicas: 6 },
+      servesMonitors: true,
+      restartAt: '2025-05-01',
+    },
+  },
+  'paused-ephemeral': {
+    spec: {
+      desiredState: 'Paused',
+      state: { redis: { managed: { memoryMebibytes: 1000, storage: { type: 'Ephemeral' } } } },
+      network: { policy: 'Disabled' },
+    },
+  },
+}
+
+describe('desired', () => {
+  for (const [name, { spec, observed }] of Object.entries(cases))
+    it(`is what manifests/${name}.yaml says`, () => {
+      const path = join(import.meta.dirname, 'manifests', `${name}.yaml`)
+      const parent = testParent(spec)
+      const objects = desired(parent, testObserved(parent, observed), settings)
+      // UPDATE=1 writes the files anew, for their changes to be read.
+      if (process.env.UPDATE === '1')
+        writeFileSync(path, objects.map((object) => stringify(object, { aliasDuplicateObjects: false })).join('---\n'))
+      const written = parseAllDocuments(readFileSync(path, 'utf8')).map((document) => document.toJS() as unknown)
+      expect(JSON.parse(JSON.stringify(objects))).to.deep.equal(written)
+    })
+
+  const workloads = (spec: object, observed: Partial<Observed> = {}) => {
+    const parent = testParent(spec)
+    const objects = desired(parent, testObserved(parent, observed), settings)
+    return new Map(
+      objects.filter(({ kind }) => kind === 'Deployment').map(({ metadata, spec: body }) => [metadata.name, body]),
+    ) as ReadonlyMap<string, { readonly template: unknown }>
+  }
+  const templates = (spec: object, observed: Partial<Observed> = {}) =>
+    [...workloads(spec, observed).values()].map(({ template }) => template)
+
+  it('rolls no pod for a change of scale or of state', () => {
+    const before = templates({})
+    expect(templates({ consumer: { autoscaling: { maxReplicas: 3 } }, api: { replicas: 9 } })).to.deep.equal(before)
+    expect(templates({ desiredState: 'Paused' })).to.deep.equal(before)
+  })
+
+  it('rolls the pods for a change of what they read, and for a new restart-at', () => {
+    const before = templates({})
+    expect(templates({ detection: { refractorySeconds: 1 } })).to.not.deep.equal(before)
+    for (const [index, template] of templates({}, { restartAt: 'now' }).entries())
+      expect(template).to.not.deep.equal(before[index])
+  })
+
+  it('leaves out a workload that waits for its first Secret', () => {
+    const secretHashes = { consumer: undefined, inference: 'i', api: undefined }
+    expect([...workloads({}, { secretHashes }).keys()]).to.deep.equal(['payments-inference'])
+  })
+
+  it('copies no label of the pipeline', () => {
+    const parent = testParent()
+    const labels = desired(parent, testObserved(parent), settings).flatMap(({ metadata }) =>
+      Object.keys(metadata.labels ?? {}),
+    )
+    expect([...new Set(labels)].sort()).to.deep.equal([
+      'app.kubernetes.io/component',
+      'app.kubernetes.io/instance',
+      'app.kubernetes.io/managed-by',
+      'app.kubernetes.io/name',
+      'app.kubernetes.io/part-of',
+    ])
+  })
+})

@@ -1,0 +1,81 @@
+import { resolveRedis, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
+import { type Role, roles } from '../../lib/pipeline/spec.ts'
+import type { KubeObject } from '../runtime/kube-object.ts'
+import { api } from './api.ts'
+import { autoscaler } from './autoscaler.ts'
+import type { Component, Parent } from './child.ts'
+import { consumer } from './consumer.ts'
+import { disruptionBudget } from './disruption-budget.ts'
+import { inference } from './inference.ts'
+import { serviceMonitor } from './monitoring.ts'
+import { networkPolicy } from './network-policy.ts'
+import { pipelineFile } from './pipeline-file.ts'
+import { managedRedis } from './redis.ts'
+import type { Bounds, ReplicasPlan } from './replicas.ts'
+import { redisSecret, signingSecret } from './secrets.ts'
+import { serviceAccount } from './service-account.ts'
+import type { WorkloadInput } from './workload.ts'
+
+/** What the operator was started with that shows in children. */
+export interface Settings {
+  readonly workloadImage: string
+  readonly redisImage: string
+  readonly logLevel: string
+  readonly otlpEndpoint?: string | undefined
+}
+
+/** What of the world the children of a pipeline depend on. */
+export interface Observed {
+  readonly replicas: Readonly<Record<Role, ReplicasPlan>>
+  /** Hash of the Secrets that a workload reads; undefined while one is missing and the workload never ran: it waits. */
+  readonly secretHashes: Readonly<Record<Role, string | undefined>>
+  /** Made once, kept from then on. */
+  readonly signingKey: string
+  readonly redisPassword: string
+  /** Bounds of the consumers as lag and partitions want them; the document's if absent. */
+  readonly consumerBounds?: Bounds | undefined
+  readonly servesMonitors: boolean
+  readonly restartAt?: string | undefined
+}
+
+const builders = { consumer, inference, api } as const
+
+/** Everything that a pipeline is made of, in the order in which it is to be applied. */
+export function desired(parent: Parent, observed: Observed, settings: Settings): readonly KubeObject[] {
+  const { pipeline } = parent
+  const { replicas, secretHashes, signingKey, redisPassword, restartAt } = observed
+  const redis = resolveRedis(pipeline)
+  const objects = [serviceAccount(parent), pipelineFile(parent), signingSecret(parent, signingKey)]
+  if (redis.type === 'managed') {
+    const paused = pipeline.spec.desiredState === 'Paused'
+    objects.push(
+      redisSecret(parent, redisPassword),
+      ...managedRedis({ ...parent, redis, image: settings.redisImage, password: redisPassword, paused, restartAt }),
+    )
+  }
+  const present: readonly Component[] = redis.type === 'managed' ? [...roles, 'redis'] : roles
+  objects.push(...present.flatMap((component) => networkPolicy(parent, component)))
+  objects.push(...present.map((component) => disruptionBudget(parent, component)))
+  for (const role of roles) {
+    const secretsHash = secretHashes[role]
+    if (secretsHash === undefined) continue
+    const { workloadImage: image, logLevel, otlpEndpoint } = settings
+    const input: WorkloadInput = {
+      ...parent,
+      image,
+      logLevel,
+      otlpEndpoint,
+      replicas: replicas[role],
+      secretsHash,
+      restartAt,
+    }
+    objects.push(...builders[role](input))
+    const scaling = resolveScaling(pipeline.spec, role)
+    if (replicas[role].autoscaler && scaling.type === 'autoscaling') {
+      const bounds = role === 'consumer' ? observed.consumerBounds : undefined
+      objects.push(autoscaler(parent, role, { ...scaling, ...bounds }))
+    }
+  }
+  if (observed.servesMonitors) objects.push(serviceMonitor(parent))
+  return objects
+}

@@ -1,0 +1,53 @@
+import { networkPolicies } from '../kinds.ts'
+import type { KubeObject } from '../runtime/kube-object.ts'
+import { type Component, child, type Parent, ports, selectorLabels } from './child.ts'
+
+const tcp = (port: number) => ({ protocol: 'TCP', port })
+const podsOf = (parent: Parent, component: Component) => ({
+  podSelector: { matchLabels: selectorLabels(parent, component) },
+})
+const metrics = { ports: [tcp(ports.metrics)] }
+const dns = { ports: [{ protocol: 'UDP', port: 53 }, tcp(53)] }
+
+/** Who may connect to the pods of a component: to each port those that have business there. */
+function ingress(parent: Parent, component: Component): readonly object[] {
+  switch (component) {
+    case 'consumer':
+      return [metrics]
+    case 'inference':
+      // The public gRPC contract is for anybody in the namespace.
+      return [{ from: [{ podSelector: {} }], ports: [tcp(ports.grpc)] }, metrics]
+    case 'api':
+      return [{ ports: [tcp(ports.api)] }, metrics]
+    case 'redis': {
+      const from = (['consumer', 'inference', 'api'] as const).map((role) => podsOf(parent, role))
+      return [{ from, ports: [tcp(ports.redis)] }]
+    }
+  }
+}
+
+/** Where the pods of a component may connect to: each other as they need it, DNS, and what the user lists. */
+function egress(parent: Parent, component: Component): readonly object[] {
+  if (component === 'redis') return []
+  const redis = { to: [podsOf(parent, 'redis')], ports: [tcp(ports.redis)] }
+  const inference = { to: [podsOf(parent, 'inference')], ports: [tcp(ports.grpc)] }
+  const listed = parent.pipeline.spec.network.egress.map(({ cidr, ports: open }) => ({
+    to: [{ ipBlock: { cidr } }],
+    ports: open.map(tcp),
+  }))
+  return [dns, redis, ...(component === 'inference' ? [] : [inference]), ...listed]
+}
+
+/** The NetworkPolicy of a component, as the pipeline wants it; none where it wants none. */
+export function networkPolicy(parent: Parent, component: Component): readonly KubeObject[] {
+  const { policy } = parent.pipeline.spec.network
+  if (policy === 'Disabled') return []
+  const isBoth = policy === 'IngressAndEgress'
+  const spec = {
+    podSelector: { matchLabels: selectorLabels(parent, component) },
+    policyTypes: isBoth ? ['Ingress', 'Egress'] : ['Ingress'],
+    ingress: ingress(parent, component),
+    ...(isBoth ? { egress: egress(parent, component) } : {}),
+  }
+  return [child(parent, networkPolicies, component, { spec }, { component })]
+}

@@ -1,0 +1,190 @@
+import { AppError, messageOf } from '../../lib/errors.ts'
+import { type KafkaAdmin, type KafkaSettings, openAdmin } from '../../lib/kafka.ts'
+import type { Logger } from '../../lib/log.ts'
+import { resolveGroupId, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { manager } from '../desired/child.ts'
+import type { Bounds } from '../desired/replicas.ts'
+import { type Clock, sleep } from '../runtime/clock.ts'
+import type { KubeObject } from '../runtime/kube-object.ts'
+import type { SourceSample } from '../status.ts'
+import { type LagState, nextLagState } from './lag-policy.ts'
+
+export interface LagSamplerOptions {
+  readonly log: Logger
+  readonly clock: Clock
+  readonly random: () => number
+  /** Called when what `read` gives has changed enough to be told. */
+  readonly changed: (key: string) => void
+  /** Consumers that are ready now. */
+  readonly readyConsumers: (key: string) => number
+  /** A Secret of the pipeline's namespace: `namespace/name`. */
+  readonly secret: (key: string) => KubeObject | null | undefined
+  readonly openAdmin?: typeof openAdmin
+  readonly intervalMs?: number
+  /** How often a lag that changed is told, at most. */
+  readonly tellMs?: number
+}
+
+export interface LagSampler {
+  /** Samples the pipeline's topic from now on; undefined: no longer. */
+  follow(key: string, pipeline: Pipeline | undefined): void
+  /** What was told last. */
+  read(key: string): LagView
+  stop(): void
+}
+
+export interface LagView {
+  readonly source?: SourceSample
+  /** For the HPA of the consumers; absent while there is no sample, with fixed replicas, and where the lag only recommends. */
+  readonly consumerBounds?: Bounds
+  /** For the status: the same, also where the lag only recommends. */
+  readonly recommended?: Bounds
+}
+
+interface Entry {
+  pipeline: Pipeline
+  readonly end: AbortController
+  state?: LagState | undefined
+  told: LagView
+  toldAt: number
+}
+
+/** Two significant digits: a status that changed with every event would be written for ever. */
+const rounded = (lag: number): number => (lag < 100 ? lag : Number(lag.toPrecision(2)))
+
+/**
+ * Looks at the topics of pipelines beside the reconciles, each in its own time: a Kafka that does not answer holds up
+ * nothing, and changes nothing but the condition that says so.
+ */
+export function createLagSampler(options: LagSamplerOptions): LagSampler {
+  const { log, clock, random, changed, readyConsumers, secret } = options
+  const { openAdmin: open = openAdmin, intervalMs = 15_000, tellMs = 60_000 } = options
+  const entries = new Map<string, Entry>()
+
+  async function sample(key: string, entry: Entry): Promise<LagView> {
+    const { pipeline } = entry
+    const { topic } = pipeline.spec.source
+    let admin: KafkaAdmin | undefined
+    try {
+      admin = open(settingsOf(pipeline, log, secret), { timeoutMs: 10_000 })
+      const byPartition = await admin.lag(resolveGroupId(pipeline), topic)
+      const lag = [...byPartition.values()].reduce((sum, part) => sum + part, 0)
+      return decide(key, entry, byPartition.size, lag)
+    } catch (error) {
+      const reason = error instanceof AppError && error.code === 'NotFound' ? 'TopicMissing' : 'Unreachable'
+      const { source: _, ...bounds } = entry.told
+      return { ...bounds, source: { problem: { reason, message: messageOf(error).slice(0, 1024) } } }
+    } finally {
+      admin?.close()
+    }
+  }
+
+  function decide(key: string, entry: Entry, partitions: number, lag: number): LagView {
+    const source: SourceSample = { partitions, lag: rounded(lag) }
+    const scaling = resolveScaling(entry.pipeline.spec, 'consumer')
+    if (scaling.type === 'fixed' || scaling.targetLag === undefined) {
+      entry.state = undefined
+      return { source }
+    }
+    const { minReplicas, maxReplicas, targetLag, mode } = scaling
+    const seen = { partitions, lag, readyReplicas: readyConsumers(key), at: clock.monotonic() }
+    entry.state = nextLagState(entry.state, seen, { minReplicas, maxReplicas, targetLag })
+    const most = Math.max(1, Math.min(maxReplicas, partitions))
+    const recommended = { minReplicas: entry.state.floor, maxReplicas: most }
+    // Bounds by partitions hold in either mode: more consumers than partitions do nothing.
+    const own = { minReplicas: Math.min(minReplicas, most), maxReplicas: most }
+    return { source, recommended, consumerBounds: mode === 'Recommend' ? own : recommended }
+  }
+
+  async function work(key: string, entry: Entry): Promise<void> {
+    const { signal } = entry.end
+    // Spread out, so that a thousand pipelines are not looked at in the same moment.
+    await sleep(clock, random() * Math.min(intervalMs, 2_000), signal)
+    while (!signal.aborted) {
+      if (entry.pipeline.spec.desiredState !== 'Paused') {
+        const view = await sample(key, entry)
+        if (signal.aborted) return
+        const isLate = clock.monotonic() - entry.toldAt >= tellMs
+        if (isNews(entry.told, view) || (isLate && !isSame(entry.told, view))) {
+          entry.told = view
+          entry.toldAt = clock.monotonic()
+          changed(key)
+        }
+      }
+      await sleep(clock, intervalMs * (0.9 + random() / 5), signal)
+    }
+  }
+
+  return {
+    follow(key, pipeline) {
+      const entry = entries.get(key)
+      if (pipeline === undefined) {
+        entry?.end.abort()
+        entries.delete(key)
+      } else if (entry !== undefined) {
+        entry.pipeline = pipeline
+      } else {
+        const begun: Entry = { pipeline, end: new AbortController(), told: {}, toldAt: Number.NEGATIVE_INFINITY }
+        entries.set(key, begun)
+        void work(key, begun)
+      }
+    },
+    read: (key) => entries.get(key)?.told ?? {},
+    stop() {
+      for (const { end } of entries.values()) end.abort()
+      entries.clear()
+    },
+  }
+}
+
+/** What is told at once: another decision, a source that came or went, other partitions. */
+function isNews(before: LagView, after: LagView): boolean {
+  const partitions = ({ source }: LagView) => (source?.problem === undefined ? source?.partitions : undefined)
+  return (
+    (before.source === undefined) !== (after.source === undefined) ||
+    before.source?.problem?.reason !== after.source?.problem?.reason ||
+    partitions(before) !== partitions(after) ||
+    JSON.stringify([before.consumerBounds, before.recommended]) !==
+      JSON.stringify([after.consumerBounds, after.recommended])
+  )
+}
+
+const isSame = (a: LagView, b: LagView): boolean => JSON.stringify(a) === JSON.stringify(b)
+
+/** How to reach the brokers, with what the pipeline's Secrets hold. Throws where one of them is not there. */
+function settingsOf(
+  { metadata: { namespace }, spec }: Pipeline,
+  log: Logger,
+  secret: LagSamplerOptions['secret'],
+): KafkaSettings {
+  const entryOf = (name: string, entry: string): string => {
+    const data = (secret(`${namespace}/${name}`)?.data ?? {}) as Readonly<Record<string, string>>
+    const value = data[entry]
+    if (value === undefined) throw new AppError('Unavailable', `Secret ${name} has no entry ${entry}`)
+    return Buffer.from(value, 'base64').toString()
+  }
+  const { brokers, tls, sasl } = spec.source
+  const { caSecretRef: ca, certificateSecretRef: certificate } = tls ?? {}
+  const pem = {
+    ...(ca === undefined ? {} : { ca: entryOf(ca.name, ca.key) }),
+    ...(certificate === undefined
+      ? {}
+      : { cert: entryOf(certificate.name, 'tls.crt'), key: entryOf(certificate.name, 'tls.key') }),
+  }
+  return {
+    brokers,
+    clientId: manager,
+    log,
+    ...(tls === undefined ? {} : { tls: pem }),
+    ...(sasl === undefined
+      ? {}
+      : {
+          sasl: {
+            mechanism: sasl.mechanism,
+            username: entryOf(sasl.secretRef.name, 'username').trim(),
+            password: entryOf(sasl.secretRef.name, 'password').trim(),
+          },
+        }),
+  }
+}

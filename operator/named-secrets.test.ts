@@ -1,0 +1,64 @@
+import { expect } from 'chai'
+import { testParent } from './desired/test-parent.ts'
+import { findSecrets, secretsOf } from './named-secrets.ts'
+import type { KubeObject } from './runtime/kube-object.ts'
+
+const secret = (name: string, data: Readonly<Record<string, string>>): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { name },
+  data,
+})
+const { pipeline } = testParent({
+  source: {
+    brokers: ['kafka:9092'],
+    tls: { caSecretRef: { name: 'ca', key: 'ca.pem' } },
+    sasl: { mechanism: 'Plain', secretRef: { name: 'user' } },
+  },
+  state: { redis: { external: { urlSecretRef: { name: 'redis', key: 'url' } } } },
+  api: { auth: { mode: 'Bearer', secretRef: { name: 'tokens' } } },
+})
+
+describe('secretsOf', () => {
+  it('gives each workload the Secrets that it reads, and no other', () => {
+    const names = (role: 'consumer' | 'inference' | 'api') => secretsOf(pipeline, role).map(({ name }) => name)
+    expect(names('consumer')).to.deep.equal(['redis', 'ca', 'user'])
+    expect(names('inference')).to.deep.equal(['redis'])
+    expect(names('api')).to.deep.equal(['redis', 'ca', 'user', 'tokens'])
+  })
+})
+
+describe('findSecrets', () => {
+  const uses = secretsOf(pipeline, 'consumer')
+  const all = [
+    secret('redis', { url: 'cmVkaXM=' }),
+    secret('ca', { 'ca.pem': 'eA==', other: 'eQ==' }),
+    secret('user', { username: 'dQ==', password: 'cA==' }),
+  ]
+  const from = (secrets: readonly KubeObject[]) => (name: string) =>
+    secrets.find(({ metadata }) => metadata.name === name) ?? null
+  const replaced = (changed: KubeObject) => [
+    ...all.filter(({ metadata }) => metadata.name !== changed.metadata.name),
+    changed,
+  ]
+
+  it('changes its hash with an entry that is read, and with no other', () => {
+    const { hash } = findSecrets(uses, from(all))
+    expect(hash).to.match(/^[0-9a-f]{16}$/)
+    expect(findSecrets(uses, from(replaced(secret('ca', { 'ca.pem': 'eA==' })))).hash).to.equal(hash)
+    expect(findSecrets(uses, from(replaced(secret('ca', { 'ca.pem': 'eg==' })))).hash).to.not.equal(hash)
+  })
+
+  it('says what is missing and who named it', () => {
+    const { missing } = findSecrets(uses, from(all.slice(0, 2)))
+    expect(missing).to.equal('Secret user (spec.source.sasl.secretRef) does not exist')
+    const without = findSecrets(uses, from(replaced(secret('user', { username: 'dQ==' }))))
+    expect(without.missing).to.equal('Secret user (spec.source.sasl.secretRef) has no entry password')
+    const empty = findSecrets(secretsOf(pipeline, 'api'), from([...all, secret('tokens', {})]))
+    expect(empty.missing).to.equal('Secret tokens (spec.api.auth.secretRef) is empty')
+  })
+
+  it('tells what is not known yet from what does not exist', () => {
+    expect(findSecrets(uses, () => undefined).missing).to.contain('could not be read yet')
+  })
+})

@@ -1,0 +1,69 @@
+import { resolveRedis } from '../lib/pipeline/resolve-pipeline.ts'
+import type { Pipeline, Role } from '../lib/pipeline/spec.ts'
+import { hashOf } from './desired/child.ts'
+import type { KubeObject } from './runtime/kube-object.ts'
+
+/** A Secret that a pipeline names, for one of its workloads. */
+export interface SecretUse {
+  readonly name: string
+  /** Entries that must be there; none: at least one of any name. */
+  readonly keys: readonly string[]
+  /** Where the pipeline names it. */
+  readonly field: string
+}
+
+/** The Secrets that a workload of the pipeline reads. */
+export function secretsOf(pipeline: Pipeline, role: Role): readonly SecretUse[] {
+  const { source, api } = pipeline.spec
+  const redis = resolveRedis(pipeline)
+  const uses: SecretUse[] = []
+  if (redis.type === 'external') {
+    const { name, key } = redis.urlSecretRef
+    uses.push({ name, keys: [key], field: 'spec.state.redis.external.urlSecretRef' })
+    uses.push(...tlsSecrets(redis.tls, 'spec.state.redis.external.tls'))
+  }
+  if (role === 'inference') return uses
+  uses.push(...tlsSecrets(source.tls, 'spec.source.tls'))
+  if (source.sasl !== undefined) {
+    const field = 'spec.source.sasl.secretRef'
+    uses.push({ name: source.sasl.secretRef.name, keys: ['username', 'password'], field })
+  }
+  if (role === 'api' && api.auth.secretRef !== undefined)
+    uses.push({ name: api.auth.secretRef.name, keys: [], field: 'spec.api.auth.secretRef' })
+  return uses
+}
+
+function tlsSecrets(tls: Pipeline['spec']['source']['tls'], field: string): readonly SecretUse[] {
+  const { caSecretRef: ca, certificateSecretRef: certificate } = tls ?? {}
+  return [
+    ...(ca === undefined ? [] : [{ name: ca.name, keys: [ca.key], field: `${field}.caSecretRef` }]),
+    ...(certificate === undefined
+      ? []
+      : [{ name: certificate.name, keys: ['tls.crt', 'tls.key'], field: `${field}.certificateSecretRef` }]),
+  ]
+}
+
+export type SecretsFound =
+  /** Hash of the entries that are read. */
+  | { readonly hash: string; readonly missing?: never }
+  /** What is missing, for people. */
+  | { readonly missing: string; readonly hash?: never }
+
+/** Whether all is there that the uses want, and a hash of that. Nothing of a value leaves this function. */
+export function findSecrets(
+  uses: readonly SecretUse[],
+  get: (name: string) => KubeObject | null | undefined,
+): SecretsFound {
+  const found: unknown[] = []
+  for (const { name, keys, field } of uses) {
+    const secret = get(name)
+    if (secret === undefined) return { missing: `Secret ${name} (${field}) could not be read yet` }
+    if (secret === null) return { missing: `Secret ${name} (${field}) does not exist` }
+    const data = (secret.data ?? {}) as Readonly<Record<string, string>>
+    const absent = keys.find((key) => data[key] === undefined)
+    if (absent !== undefined) return { missing: `Secret ${name} (${field}) has no entry ${absent}` }
+    if (keys.length === 0 && Object.keys(data).length === 0) return { missing: `Secret ${name} (${field}) is empty` }
+    found.push(keys.length === 0 ? data : keys.map((key) => data[key]))
+  }
+  return { hash: hashOf(found) }
+}

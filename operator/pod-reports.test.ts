@@ -1,0 +1,66 @@
+import { expect } from 'chai'
+import { createReportReader, mergeReports } from './pod-reports.ts'
+import { createManualClock } from './runtime/manual-clock.ts'
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+const pod = (podIP: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: podIP },
+  status: { podIP, phase: 'Running' },
+})
+
+describe('mergeReports', () => {
+  it('takes the model of most rows and the share of all events that were alerted', () => {
+    const inferences = [
+      { modelVersion: 'v1', modelRows: 5000 },
+      { modelVersion: 'v2', modelRows: 9000 },
+    ]
+    expect(
+      mergeReports(
+        [
+          { events: 90_000, alerts: 90 },
+          { events: 10_000, alerts: 60 },
+        ],
+        inferences,
+      ),
+    ).to.deep.equal({
+      model: { version: 'v2', rows: 9000 },
+      alertsPerMillion: 1500,
+    })
+  })
+
+  it('knows a first model that is learning from pods that say nothing', () => {
+    expect(mergeReports([], [{ modelVersion: 'LEARNING', modelRows: 0 }])).to.deep.equal({})
+    expect(mergeReports([{}, null, 'x'], [])).to.equal(undefined)
+  })
+})
+
+describe('createReportReader', () => {
+  it('tells of changes only, and of pods that answer whatever others do', async () => {
+    const clock = createManualClock()
+    const changed: string[] = []
+    const asked: string[] = []
+    const reader = createReportReader({
+      log: silent,
+      clock,
+      random: () => 0.5,
+      changed: (key) => changed.push(key),
+      podsOf: (_, component) => (component === 'inference' ? [pod('10.0.0.1'), pod('fd00::1')] : []),
+      async fetchStatus(address) {
+        asked.push(address)
+        if (address.includes('10.0.0.1')) throw new Error('refused')
+        return { modelVersion: 'v1', modelRows: 7 }
+      },
+    })
+    reader.follow('shop/payments', true)
+    for (const ms of [10_000, 60_000, 60_000]) {
+      await clock.advance(ms)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    reader.stop()
+    expect(asked.slice(0, 2)).to.deep.equal(['http://10.0.0.1:9090/status', 'http://[fd00::1]:9090/status'])
+    expect(asked.length).to.be.greaterThan(2)
+    expect(changed).to.deep.equal(['shop/payments'])
+  })
+})

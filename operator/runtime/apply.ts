@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import { AppError } from '../../lib/errors.ts'
+import { canonicalJson } from '../../lib/pipeline/canonical-json.ts'
+import type { Cache } from './cache.ts'
+import { type CallOptions, type KubeClient, statusOf } from './kube-client.ts'
+import { controllerOf, describeObject, type FieldSet, type KubeObject, keyOf, type Resource } from './kube-object.ts'
+import { coversIntent, keepOwnedFields } from './owned-fields.ts'
+
+/** A kind of child, and where its objects are seen. */
+export interface ChildKind {
+  readonly resource: Resource
+  /** Fed by reflectors that keep with `keepOwnedFields(fieldManager)`. */
+  readonly cache: Cache
+}
+
+export interface ApplierOptions {
+  readonly client: KubeClient
+  /** In whose name fields are set. */
+  readonly fieldManager: string
+  /** Annotation on each child that holds a hash of what was intended, for example `example.com/intent`. */
+  readonly hashAnnotation: string
+  /** Every kind that may be applied or pruned. */
+  readonly kinds: readonly ChildKind[]
+  /** Asked before each write, for example whether this process still leads; by default yes. */
+  readonly mayWrite?: () => boolean
+}
+
+export type Applied = 'unchanged' | 'created' | 'updated' | 'healed'
+
+export interface SyncResult {
+  /** What was done to each desired object that did not fail. */
+  readonly applied: readonly { readonly object: KubeObject; readonly outcome: Applied }[]
+  readonly pruned: readonly KubeObject[]
+  readonly failures: readonly { readonly object: KubeObject; readonly error: unknown }[]
+}
+
+export interface Applier {
+  /**
+   * Server-side apply, sent only when it would change something: when the intent differs from the one that was applied
+   * last (its hash is on the object), or somebody else changed or removed a field of it (then it is healed). Fields
+   * that the intent does not speak of stay as they are. Refuses, with Conflict, an object of that name that the
+   * intent's controller does not own.
+   */
+  apply(intent: KubeObject, options?: CallOptions): Promise<{ readonly object: KubeObject; readonly outcome: Applied }>
+  /**
+   * Applies all that is desired, in order, and deletes what else the owner controls. What fails does not keep the rest
+   * from being applied, but nothing is deleted then. Objects that are being deleted are left alone.
+   */
+  sync(owner: KubeObject, desired: readonly KubeObject[], options?: CallOptions): Promise<SyncResult>
+  /** Sets the whole status of an object by server-side apply, unless it is equal already. */
+  applyStatus(resource: Resource, object: KubeObject, status: unknown, options?: CallOptions): Promise<boolean>
+}
+
+/** An applier of raw JSON. It remembers nothing that is not on the objects: after a restart it writes nothing either. */
+export function createApplier(options: ApplierOptions): Applier {
+  const { client, fieldManager, hashAnnotation, kinds, mayWrite = () => true } = options
+  const keep = keepOwnedFields(fieldManager)
+  const byKind = new Map(kinds.map((kind) => [`${kind.resource.apiVersion}/${kind.resource.kind}`, kind]))
+  /**
+   * Objects of which the API server gave less than the intent right after it was applied, because a webhook changed it
+   * or a field is unknown. As long as it stays like that, applying once more would change nothing.
+   */
+  const settled = new Map<string, { readonly hash: string; readonly owned: FieldSet | undefined }>()
+
+  function kindOf(object: KubeObject): ChildKind {
+    const kind = byKind.get(`${object.apiVersion}/${object.kind}`)
+    if (kind === undefined)
+      throw new RangeError(`${object.apiVersion} ${object.kind} is not among the kinds of this applier`)
+    return kind
+  }
+
+  function assertMayWrite(what: string): void {
+    if (!mayWrite()) throw new AppError('Fenced', `Cannot ${what}: another process leads now`)
+  }
+
+  async function apply(intent: KubeObject, { signal }: CallOptions = {}) {
+    const { resource, cache } = kindOf(intent)
+    const what = describeObject(intent)
+    const id = `${resource.apiVersion}/${resource.plural}/${keyOf(intent)}`
+    const hash = createHash('sha256').update(canonicalJson(intent)).digest('hex').slice(0, 16)
+    const annotations = { ...intent.metadata.annotations, [hashAnnotation]: hash }
+    const stamped: KubeObject = { ...intent, metadata: { ...intent.metadata, annotations } }
+
+    // Objects outside the cache's selection may exist all the same, and must not be taken over.
+    const live = cache.get(keyOf(intent)) ?? (await find(resource, intent, signal))
+    const sameIntent = live?.metadata.annotations?.[hashAnnotation] === hash
+    if (live !== undefined) {
+      const owner = controllerOf(live)
+      // Without an owner but with fields of this manager, it is one of ours that somebody cut loose.
+      const isOurs =
+        owner === undefined ? live.metadata.ownedFields !== undefined : owner.uid === controllerOf(intent)?.uid
+      if (!isOurs) {
+        const whose = owner === undefined ? 'nobody' : `${owner.kind} ${owner.name}`
+        throw new AppError(
+          'Conflict',
+          `Cannot apply ${what}: it exists already and belongs to ${whose}; rename or delete it`,
+        )
+      }
+      if (live.metadata.deletionTimestamp !== undefined) {
+        throw new AppError('Unavailable', `Cannot apply ${what}: it is still being deleted`)
+      }
+      const owned = live.metadata.ownedFields
+      const before = settled.get(id)
+      const isSettled = before !== undefined && before.hash === hash && isDeepStrictEqual(before.owned, owned)
+      if (sameIntent && (isSettled || coversIntent(owned, stamped)))
+        return { object: live, outcome: 'unchanged' as const }
+    }
+
+    assertMayWrite(`apply ${what}`)
+    const object = keep(await client.apply(resource, stamped, { fieldManager, force: true, signal }))
+    cache.put(object)
+    const owned = object.metadata.ownedFields
+    if (coversIntent(owned, stamped)) settled.delete(id)
+    else settled.set(id, { hash, owned })
+    const outcome: Applied = live === undefined ? 'created' : sameIntent ? 'healed' : 'updated'
+    return { object, outcome }
+  }
+
+  async function find(
+    resource: Resource,
+    object: KubeObject,
+    signal: AbortSignal | undefined,
+  ): Promise<KubeObject | undefined> {
+    try {
+      return keep(await client.get(resource, object.metadata, { signal }))
+    } catch (error) {
+      if (statusOf(error)?.code === 404) return undefined
+      throw error
+    }
+  }
+
+  async function prune(
+    { resource, cache }: ChildKind,
+    object: KubeObject,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    assertMayWrite(`delete ${describeObject(object)}`)
+    const { uid } = object.metadata
+    try {
+      const remaining = await client.delete(resource, object.metadata, { uid, signal })
+      if (remaining === undefined) cache.remove(object)
+      else cache.put(keep(remaining))
+    } catch (error) {
+      // Gone already, or another one of this name took its place.
+      const code = statusOf(error)?.code
+      if (code !== 404 && code !== 409) throw error
+    }
+  }
+
+  return {
+    apply,
+    async sync(owner, desired, { signal } = {}) {
+      const applied: { object: KubeObject; outcome: Applied }[] = []
+      const pruned: KubeObject[] = []
+      const failures: { object: KubeObject; error: unknown }[] = []
+      for (const object of desired) {
+        try {
+          applied.push(await apply(object, { signal }))
+        } catch (error) {
+          failures.push({ object, error })
+          if (concernsAll(error)) break
+        }
+      }
+      if (failures.length > 0) return { applied, pruned, failures }
+      for (const kind of kinds) {
+        const wanted = new Set(desired.filter((object) => kindOf(object) === kind).map(keyOf))
+        for (const object of kind.cache.ownedBy(owner.metadata.uid ?? '')) {
+          const isOurs = controllerOf(object)?.uid === owner.metadata.uid
+          if (!isOurs || wanted.has(keyOf(object)) || object.metadata.deletionTimestamp !== undefined) continue
+          try {
+            await prune(kind, object, signal)
+            pruned.push(object)
+          } catch (error) {
+            failures.push({ object, error })
+            if (concernsAll(error)) return { applied, pruned, failures }
+          }
+        }
+      }
+      return { applied, pruned, failures }
+    },
+    async applyStatus(resource, object, status, { signal } = {}) {
+      if (canonicalJson(object.status ?? null) === canonicalJson(status)) return false
+      assertMayWrite(`apply the status of ${describeObject(object)}`)
+      const { apiVersion, kind, metadata } = object
+      const { name, namespace, uid } = metadata
+      const target = { name, ...(namespace === undefined ? {} : { namespace }), ...(uid === undefined ? {} : { uid }) }
+      const body: KubeObject = { apiVersion, kind, metadata: target, status }
+      const written = await client.apply(resource, body, { fieldManager, force: true, subresource: 'status', signal })
+      byKind.get(`${apiVersion}/${kind}`)?.cache.put(keep(written))
+      return true
+    },
+  }
+}
+
+/** The API server cannot be reached, or this process may not write: the next object would fare the same. */
+function concernsAll(error: unknown): boolean {
+  if (!(error instanceof AppError)) return false
+  return (
+    error.code === 'Fenced' ||
+    (statusOf(error) === undefined && (error.code === 'DeadlineExceeded' || error.cause !== undefined))
+  )
+}

@@ -1,0 +1,185 @@
+import { expect } from 'chai'
+import type { PipelineStatus } from '../lib/pipeline/status.ts'
+import { testParent } from './desired/test-parent.ts'
+import type { KubeObject } from './runtime/kube-object.ts'
+import { pipelineStatus, type StatusInput } from './status.ts'
+
+const now = '2025-06-01T12:00:00Z'
+const { pipeline } = testParent({ consumer: { replicas: 3 } })
+
+function workload(component: string, replicas: number, status: object = {}): KubeObject {
+  const counts = { replicas, readyReplicas: replicas, updatedReplicas: replicas }
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: `payments-${component}`, generation: 2 },
+    spec: { replicas },
+    status: { observedGeneration: 2, ...counts, ...status },
+  }
+}
+const running = {
+  redis: workload('redis', 1),
+  inference: workload('inference', 2),
+  consumer: workload('consumer', 3),
+  api: workload('api', 2),
+}
+function statusOf(changes: Partial<StatusInput> = {}, previous?: PipelineStatus): PipelineStatus {
+  const metadata = { name: 'payments', namespace: 'shop', generation: 7 }
+  return pipelineStatus({
+    document: { apiVersion: 'anomaly.com/v1alpha1', kind: 'AnomalyPipeline', metadata, status: previous },
+    pipeline,
+    issues: [],
+    problems: [],
+    disabled: false,
+    workloads: running,
+    pods: {},
+    autoscalers: [],
+    source: { partitions: 12, lag: 40 },
+    now,
+    ...changes,
+  })
+}
+const told = ({ conditions = [] }: PipelineStatus) =>
+  Object.fromEntries(conditions.map(({ type, status, reason }) => [type, `${status} ${reason}`]))
+const messageOf = ({ conditions = [] }: PipelineStatus, type: string) =>
+  conditions.find((condition) => condition.type === type)?.message
+
+describe('pipelineStatus', () => {
+  it('says that all is well, at a glance and in full', () => {
+    const reports = { model: { version: 'v3', rows: 9000 }, alertsPerMillion: 940 }
+    const status = statusOf({ reports })
+    expect(told(status)).to.deep.equal({
+      Ready: 'True AllReady',
+      Available: 'True Serving',
+      Progressing: 'False Complete',
+      SpecValid: 'True Valid',
+      SourceReachable: 'True Reachable',
+      ModelReady: 'True ModelLoaded',
+    })
+    const { conditions, ...others } = status
+    expect(conditions?.[0]).to.deep.equal({
+      type: 'Ready',
+      status: 'True',
+      observedGeneration: 7,
+      lastTransitionTime: now,
+      reason: 'AllReady',
+      message: 'All components are ready',
+    })
+    expect(others).to.deep.equal({
+      observedGeneration: 7,
+      components: {
+        redis: { desired: 1, updated: 1, ready: 1, summary: '1/1' },
+        inference: { desired: 2, updated: 2, ready: 2, summary: '2/2' },
+        consumer: { desired: 3, updated: 3, ready: 3, summary: '3/3' },
+        api: { desired: 2, updated: 2, ready: 2, summary: '2/2' },
+      },
+      source: { partitions: 12, lag: 40 },
+      model: { version: 'v3', rows: 9000 },
+      alerts: { perMillion: 940, budgetPerMillion: 1000, summary: '940/1000' },
+    })
+  })
+
+  it('is not ready while a component is not, and says why its pod waits', () => {
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'p' },
+      status: {
+        containerStatuses: [
+          {
+            name: 'consumer',
+            ready: false,
+            state: { waiting: { reason: 'ImagePullBackOff', message: 'no such image' } },
+          },
+        ],
+      },
+    }
+    const workloads = { ...running, consumer: workload('consumer', 3, { readyReplicas: 2 }) }
+    const status = statusOf({ workloads, pods: { consumer: [pod] } })
+    expect(told(status)).to.include({
+      Ready: 'False ConsumerNotReady',
+      Available: 'True Serving',
+      Progressing: 'True RollingOut',
+      Reconciling: 'True RollingOut',
+    })
+    expect(messageOf(status, 'Ready')).to.equal('consumer: 2 of 3 ready: ImagePullBackOff: no such image')
+    expect(status.components?.consumer).to.include({ reason: 'ImagePullBackOff', summary: '2/3' })
+  })
+
+  for (const [what, change] of Object.entries({
+    'a pod of the former template is left': { replicas: 4 },
+    'not all pods run the present template': { updatedReplicas: 1 },
+    'the controller has not seen the present template': { observedGeneration: 1 },
+  }))
+    it(`is not ready while ${what}`, () => {
+      const status = statusOf({ workloads: { ...running, api: workload('api', 2, change) } })
+      expect(told(status)).to.include({ Ready: 'False ApiNotReady', Progressing: 'True RollingOut' })
+    })
+
+  it('is not ready, nor available, before its workloads exist', () => {
+    const { redis } = running
+    expect(told(statusOf({ workloads: { redis } }))).to.include({
+      Ready: 'False InferenceNotReady',
+      Available: 'False NotServing',
+    })
+  })
+
+  it('names a quota that keeps pods from being made, and a roll-out that takes too long', () => {
+    const conditions = [
+      { type: 'ReplicaFailure', status: 'True', reason: 'FailedCreate', message: 'exceeded quota: pods=2' },
+      { type: 'Progressing', status: 'False', reason: 'ProgressDeadlineExceeded', message: 'timed out' },
+    ]
+    const status = statusOf({
+      workloads: { ...running, api: workload('api', 2, { readyReplicas: 0, conditions }) },
+    })
+    expect(messageOf(status, 'Ready')).to.equal('api: 0 of 2 ready: FailedCreate: exceeded quota: pods=2')
+    expect(told(status)).to.include({ Stalled: 'True ApiNotReady', Progressing: 'False ApiNotReady' })
+  })
+
+  it('tells what is wrong with a document and keeps what it knew', () => {
+    const before = statusOf()
+    const status = statusOf({ pipeline: undefined, issues: ['spec.source: is missing'], workloads: running }, before)
+    expect(told(status)).to.include({
+      Ready: 'False InvalidSpec',
+      SpecValid: 'False InvalidSpec',
+      Stalled: 'True InvalidSpec',
+      Available: 'True Serving',
+    })
+    expect(status.components).to.deep.equal(before.components)
+  })
+
+  it('keeps the time of a condition until its status changes', () => {
+    const before = statusOf()
+    const later = statusOf(
+      { now: '2025-06-01T13:00:00Z', source: { problem: { reason: 'Unreachable', message: 'no' } } },
+      before,
+    )
+    const times = Object.fromEntries(later.conditions?.map((one) => [one.type, one.lastTransitionTime]) ?? [])
+    expect(times).to.include({ Available: now, Ready: '2025-06-01T13:00:00Z', SourceReachable: '2025-06-01T13:00:00Z' })
+    expect(told(later)).to.include({ Ready: 'False SourceUnreachable' })
+    expect(later.source).to.deep.equal({ partitions: 12, lag: 40 })
+  })
+
+  it('is equal when nothing changed but the time', () => {
+    const before = statusOf()
+    expect(statusOf({ now: '2030-01-01T00:00:00Z' }, before)).to.deep.equal(before)
+  })
+
+  it('says what an autoscaler complains about', () => {
+    const { pipeline: scaled } = testParent({ api: { autoscaling: {} }, consumer: { replicas: 3 } })
+    const hpa = (status: string, reason: string): KubeObject => ({
+      apiVersion: 'autoscaling/v2',
+      kind: 'HorizontalPodAutoscaler',
+      metadata: { name: 'payments-api' },
+      status: { conditions: [{ type: 'ScalingActive', status, reason, message: 'no metrics' }] },
+    })
+    const active = (autoscalers: KubeObject[]) => told(statusOf({ pipeline: scaled, autoscalers })).ScalingActive
+    expect(active([])).to.equal('Unknown NotSeen')
+    expect(active([hpa('False', 'FailedGetResourceMetric')])).to.equal('False FailedGetResourceMetric')
+    expect(active([hpa('True', 'ValidMetricFound')])).to.equal('True ScalingActive')
+  })
+
+  it('does not hold it against a pipeline that its first model is learning', () => {
+    expect(told(statusOf({ reports: {} }))).to.include({ ModelReady: 'False Learning', Ready: 'True AllReady' })
+  })
+})

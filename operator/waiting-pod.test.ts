@@ -1,0 +1,45 @@
+import { expect } from 'chai'
+import { waitingReason } from './waiting-pod.ts'
+
+const reasonOf = (status: object, metadata: object = {}) =>
+  waitingReason({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', ...metadata }, status })
+const container = (state: object, more: object = {}) => ({
+  phase: 'Pending',
+  containerStatuses: [{ name: 'consumer', ready: false, state, ...more }],
+})
+
+describe('waitingReason', () => {
+  it('names an image that cannot be pulled', () => {
+    const waiting = { reason: 'ImagePullBackOff', message: 'no such image' }
+    expect(reasonOf(container({ waiting }))).to.deep.equal(waiting)
+  })
+
+  it('says how a container ended that crashes again and again', () => {
+    const waiting = { reason: 'CrashLoopBackOff', message: 'back-off 40s' }
+    const lastState = { terminated: { reason: 'OOMKilled', exitCode: 137 } }
+    expect(reasonOf(container({ waiting }, { lastState }))).to.deep.equal({
+      reason: 'CrashLoopBackOff',
+      message: 'back-off 40s (it ended with OOMKilled, exit code 137)',
+    })
+  })
+
+  it('names what the scheduler lacks', () => {
+    const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'insufficient cpu' }
+    expect(reasonOf({ phase: 'Pending', conditions: [condition] })).to.deep.equal({
+      reason: 'Unschedulable',
+      message: 'insufficient cpu',
+    })
+  })
+
+  it('names a probe that fails', () => {
+    const conditions = [{ type: 'Ready', status: 'False', message: 'containers with unready status: [api]' }]
+    expect(reasonOf({ ...container({ running: {} }), phase: 'Running', conditions })?.reason).to.equal('ProbeFailing')
+  })
+
+  it('has nothing to say of a pod that is starting, that is well, or that is going', () => {
+    expect(reasonOf(container({ waiting: { reason: 'ContainerCreating' } }))).to.equal(undefined)
+    expect(reasonOf({ phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] })).to.equal(undefined)
+    const crashing = container({ waiting: { reason: 'CrashLoopBackOff' } })
+    expect(reasonOf(crashing, { deletionTimestamp: 'now' })).to.equal(undefined)
+  })
+})

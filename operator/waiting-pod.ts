@@ -1,0 +1,69 @@
+import type { KubeObject } from './runtime/kube-object.ts'
+
+/** Why something waits: one word for programs, a sentence for people. */
+export interface Reason {
+  readonly reason: string
+  readonly message: string
+}
+
+interface PodStatus {
+  readonly phase?: string
+  readonly reason?: string
+  readonly message?: string
+  readonly conditions?: readonly { type: string; status: string; reason?: string; message?: string }[]
+  readonly initContainerStatuses?: readonly ContainerStatus[]
+  readonly containerStatuses?: readonly ContainerStatus[]
+}
+
+interface ContainerStatus {
+  readonly name: string
+  readonly ready: boolean
+  readonly restartCount?: number
+  readonly state?: {
+    readonly waiting?: { readonly reason?: string; readonly message?: string }
+    readonly running?: unknown
+    readonly terminated?: Terminated
+  }
+  readonly lastState?: { readonly terminated?: Terminated }
+}
+
+interface Terminated {
+  readonly reason?: string
+  readonly exitCode?: number
+  readonly message?: string
+}
+
+/** What every pod goes through for a moment. */
+const passing = new Set(['ContainerCreating', 'PodInitializing'])
+
+/** Why the pod is not ready, as far as that is a problem and not just a matter of moments. */
+export function waitingReason(pod: KubeObject): Reason | undefined {
+  if (pod.metadata.deletionTimestamp !== undefined) return undefined
+  const status = (pod.status ?? {}) as PodStatus
+  const conditions = new Map((status.conditions ?? []).map((condition) => [condition.type, condition]))
+  const scheduled = conditions.get('PodScheduled')
+  if (scheduled?.status === 'False')
+    return { reason: scheduled.reason ?? 'Unschedulable', message: scheduled.message ?? 'no node takes it' }
+  if (status.phase === 'Failed')
+    return { reason: status.reason ?? 'Failed', message: status.message ?? 'the pod failed' }
+  for (const container of [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])]) {
+    const { waiting, running, terminated } = container.state ?? {}
+    const last = terminated ?? container.lastState?.terminated
+    if (waiting?.reason !== undefined && !passing.has(waiting.reason))
+      return { reason: waiting.reason, message: withEnd(waiting.message ?? `${container.name} waits`, last) }
+    if (terminated !== undefined && terminated.exitCode !== 0)
+      return { reason: terminated.reason ?? 'Error', message: withEnd(`${container.name} ended`, terminated) }
+    if (running !== undefined && !container.ready && (container.restartCount ?? 0) > 0)
+      return { reason: 'Restarting', message: withEnd(`${container.name} was restarted`, last) }
+  }
+  const ready = conditions.get('Ready')
+  if (ready?.status === 'False' && status.phase === 'Running')
+    return { reason: 'ProbeFailing', message: ready.message || 'its readiness probe fails' }
+  return undefined
+}
+
+function withEnd(message: string, end: Terminated | undefined): string {
+  if (end === undefined) return message
+  const said = end.message === undefined ? '' : `: ${end.message.trim()}`
+  return `${message} (it ended with ${end.reason ?? 'Error'}, exit code ${end.exitCode ?? '?'}${said})`
+}
