@@ -1,0 +1,41 @@
+import { type ApiServer, type ApiServerOptions, startApiServer } from './api-server.ts'
+import { binary } from './binaries.ts'
+import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
+
+export interface Cluster {
+  readonly server: ApiServer
+  /** In front of the server; without faults again, and its count at zero, at the beginning of each test. */
+  readonly proxy: FaultProxy
+}
+
+/**
+ * Gives the enclosing `describe` an API server of its own with a proxy in front. The first run on a machine builds the
+ * programs, which takes minutes. SKIP_INTEGRATION=1 leaves the tests out.
+ */
+export function useApiServer(options: ApiServerOptions = {}): Cluster {
+  let server: ApiServer | undefined
+  let proxy: FaultProxy | undefined
+
+  before('start an API server', async function () {
+    if (process.env.SKIP_INTEGRATION === '1') this.skip()
+    this.timeout(30 * 60_000)
+    await Promise.all([binary('etcd'), binary('kube-apiserver')])
+    this.timeout(90_000)
+    server = await startApiServer(options)
+    proxy = await startFaultProxy(server)
+  })
+  beforeEach(() => proxy?.reset())
+  after('stop the API server', async function () {
+    this.timeout(30_000)
+    await proxy?.stop()
+    await server?.stop()
+  })
+  return {
+    get server() {
+      return server!
+    },
+    get proxy() {
+      return proxy!
+    },
+  }
+}

@@ -1,0 +1,160 @@
+import { expect } from 'chai'
+import { Registry } from 'prom-client'
+import { crd } from '../../lib/pipeline/crd.ts'
+import type { PipelineStatus } from '../../lib/pipeline/status.ts'
+import * as kinds from '../../operator/kinds.ts'
+import { createOperator, type Operator, type OperatorOptions } from '../../operator/operator.ts'
+import { createOperatorMetrics } from '../../operator/operator-metrics.ts'
+import { createKubeClient, type KubeClient, statusOf } from '../../operator/runtime/kube-client.ts'
+import type { KubeObject, Resource } from '../../operator/runtime/kube-object.ts'
+import type { Cluster } from './apiserver/use-api-server.ts'
+import { eventually } from './eventually.ts'
+
+const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false }
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+
+export interface OperatorBench {
+  /** Straight to the API server: never counted by the proxy. */
+  readonly client: KubeClient
+  /** A new namespace. */
+  namespace(): Promise<string>
+  /** Starts an operator behind the proxy; it is stopped after the test. */
+  start(options?: Partial<OperatorOptions>): Promise<Operator>
+  stop(operator: Operator): Promise<void>
+  /** Creates or replaces the pipeline `payments`, as a person with kubectl would. */
+  apply(namespace: string, spec?: object, metadata?: object): Promise<KubeObject>
+  /** All children of the kinds given, by default all, as `Kind name`. */
+  children(namespace: string): Promise<string[]>
+  get(resource: Resource, namespace: string, name: string): Promise<KubeObject>
+  status(namespace: string): Promise<PipelineStatus>
+  condition(namespace: string, type: string): Promise<string | undefined>
+  /** Waits until the operator has said nothing to the API server for a while. */
+  quiet(ms?: number): Promise<void>
+  /** Does the work of the absent kubelets: says of every workload of the namespace that its pods are ready. */
+  settle(namespace: string): Promise<void>
+  /** Settles until the pipeline says that it is ready. */
+  untilReady(namespace: string): Promise<void>
+}
+
+/** A topic of 12 partitions in which nothing waits: these tests are about Kubernetes. */
+const quietTopic = () => ({
+  lag: async () => new Map(Array.from({ length: 12 }, (_, partition) => [partition, 0])),
+  topicOffsets: async () => new Map(),
+  committedOffsets: async () => new Map(),
+  createMissingTopics: async () => [],
+  close() {},
+})
+
+export const minimalSpec = { source: { brokers: ['localhost:1'] } }
+
+/** Gives the enclosing `describe` operators to start against an API server that has the CRD. */
+export function useOperator(cluster: Cluster): OperatorBench {
+  let client: KubeClient
+  let count = 0
+  const started = new Set<Operator>()
+
+  before('install the CRD', async () => {
+    client = createKubeClient(cluster.server.kubeConfig, { userAgent: 'test' })
+    await client.create(kinds.definitions, crd() as unknown as KubeObject)
+    await eventually(() => client.list(kinds.pipelines))
+  })
+  afterEach('stop operators', async () => {
+    await Promise.all([...started].map(stop))
+    for (const { metadata } of (await client.list(kinds.pipelines)).items)
+      await client.delete(kinds.pipelines, metadata)
+  })
+
+  async function stop(operator: Operator): Promise<void> {
+    started.delete(operator)
+    await operator.stop?.()
+  }
+  const condition = async (namespace: string, type: string) => {
+    const found = (await bench.status(namespace)).conditions?.find((one) => one.type === type)
+    return found === undefined ? undefined : `${found.status} ${found.reason}`
+  }
+
+  const bench: OperatorBench = {
+    get client() {
+      return client
+    },
+    async namespace() {
+      const name = `ns-${++count}`
+      await client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+      return name
+    },
+    async start(options = {}) {
+      const operator = createOperator({
+        kubeConfig: cluster.proxy.kubeConfig,
+        settings: { workloadImage: 'anomaly:test', redisImage: 'redis:test', logLevel: 'info' },
+        leaseNamespace: 'default',
+        identity: `operator-${started.size}`,
+        concurrency: 8,
+        log: silent,
+        metrics: createOperatorMetrics(new Registry()),
+        election: { leaseMs: 3_000, renewDeadlineMs: 2_000, retryMs: 200 },
+        watch: { idleTimeoutMs: 5_000, backoff: { baseMs: 20, maxMs: 500 } },
+        sampling: { openAdmin: quietTopic, intervalMs: 500 },
+        ...options,
+      })
+      started.add(operator)
+      await operator.start?.(new AbortController().signal)
+      return operator
+    },
+    stop,
+    async apply(namespace, spec = minimalSpec, metadata = {}) {
+      const { apiVersion, kind } = kinds.pipelines
+      const object = { apiVersion, kind, metadata: { name: 'payments', namespace, ...metadata }, spec }
+      return client.apply(kinds.pipelines, object, { fieldManager: 'person', force: true })
+    },
+    async children(namespace) {
+      const found: string[] = []
+      for (const resource of kinds.childKinds) {
+        for (const { metadata } of (await client.list(resource, { namespace })).items) {
+          if (metadata.ownerReferences?.[0]?.kind === 'AnomalyPipeline') found.push(`${resource.kind} ${metadata.name}`)
+        }
+      }
+      return found.sort()
+    },
+    get: (resource, namespace, name) => client.get(resource, { namespace, name }),
+    async status(namespace) {
+      return ((await client.get(kinds.pipelines, { namespace, name: 'payments' })).status ?? {}) as PipelineStatus
+    },
+    condition,
+    async quiet(ms = 700) {
+      // Leases are renewed all the time, and do not count.
+      const seen = () =>
+        cluster.proxy.requests.filter(({ path, verb }) => verb !== 'watch' && !path.includes('/leases'))
+      let before = -1
+      while (before !== seen().length) {
+        before = seen().length
+        await new Promise((resolve) => setTimeout(resolve, ms))
+      }
+    },
+    async settle(namespace) {
+      for (const resource of [kinds.deployments, kinds.statefulSets]) {
+        for (const { metadata, spec } of (await client.list(resource, { namespace })).items) {
+          const { replicas } = spec as { replicas: number }
+          const counts = { replicas, readyReplicas: replicas, updatedReplicas: replicas, availableReplicas: replicas }
+          const status = { observedGeneration: metadata.generation, ...counts }
+          try {
+            await client.patch(resource, metadata, { status }, { subresource: 'status' })
+          } catch (error) {
+            if (statusOf(error)?.code !== 404) throw error
+          }
+        }
+      }
+    },
+    untilReady: (namespace) =>
+      eventually(async () => {
+        await bench.settle(namespace)
+        expect(await condition(namespace, 'Ready')).to.equal('True AllReady')
+      }),
+  }
+  return bench
+}
+
+/** Requests that read or write objects: neither watches nor what leader election does. */
+export const traffic = (cluster: Cluster): string[] =>
+  cluster.proxy.requests
+    .filter(({ path, verb }) => verb !== 'watch' && !path.includes('/leases'))
+    .map(({ verb, path }) => `${verb} ${path}`)

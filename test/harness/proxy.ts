@@ -1,0 +1,136 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+
+/** Keys of the Kafka requests that tests tell apart. */
+export const kafkaApi = {
+  Produce: 0,
+  Fetch: 1,
+  OffsetFetch: 9,
+  InitProducerId: 22,
+  AddPartitionsToTxn: 24,
+  AddOffsetsToTxn: 25,
+  EndTxn: 26,
+  TxnOffsetCommit: 28,
+} as const
+
+export interface KafkaRequest {
+  readonly apiKey: number
+  readonly apiVersion: number
+  readonly correlationId: number
+}
+
+/** A TCP proxy before a Kafka broker that can lose replies: the request arrives, its answer never does. */
+export interface KafkaProxy {
+  readonly port: number
+  /** How many requests passed, by API key. */
+  readonly requests: ReadonlyMap<number, number>
+  /** Forwards the `nth` matching request from now, then cuts its connection instead of giving the reply. Resolves when cut. */
+  cutReply(apiKey: number, nth?: number): Promise<KafkaRequest>
+  /** Cuts every connection and refuses new ones until `accept`. */
+  drop(): void
+  /** Connections stay open, nothing passes until `flow`. */
+  stall(): void
+  accept(): void
+  flow(): void
+  close(): Promise<void>
+}
+
+interface Cut {
+  readonly apiKey: number
+  left: number
+  readonly done: (request: KafkaRequest) => void
+}
+
+/** Calls `frame` with each complete message (4 bytes of length, then the body) of a stream. */
+function framed(frame: (message: Buffer) => void): (chunk: Buffer) => void {
+  let rest: Buffer = Buffer.alloc(0)
+  return (chunk) => {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+    while (rest.length >= 4) {
+      const end = 4 + rest.readInt32BE(0)
+      if (rest.length < end) return
+      frame(rest.subarray(0, end))
+      rest = rest.subarray(end)
+    }
+  }
+}
+
+export async function startProxy(targetPort: number, options: { readonly port?: number } = {}): Promise<KafkaProxy> {
+  const requests = new Map<number, number>()
+  const cuts = new Set<Cut>()
+  const sockets = new Set<Socket>()
+  let refusing = false
+  let stalled = false
+
+  const server = createServer((client) => {
+    if (refusing) return void client.destroy()
+    const broker = connect(targetPort, '127.0.0.1')
+    const cutting = new Map<number, { cut: Cut; request: KafkaRequest }>()
+    const destroy = (): void => {
+      for (const socket of [client, broker]) {
+        sockets.delete(socket)
+        socket.destroy()
+      }
+    }
+    for (const socket of [client, broker]) {
+      sockets.add(socket)
+      socket.setNoDelay(true)
+      if (stalled) socket.pause()
+      socket.on('error', destroy).on('close', destroy)
+    }
+    client.on(
+      'data',
+      framed((message) => {
+        const request = {
+          apiKey: message.readInt16BE(4),
+          apiVersion: message.readInt16BE(6),
+          correlationId: message.readInt32BE(8),
+        }
+        requests.set(request.apiKey, (requests.get(request.apiKey) ?? 0) + 1)
+        for (const cut of cuts) {
+          if (cut.apiKey !== request.apiKey || --cut.left > 0) continue
+          cuts.delete(cut)
+          cutting.set(request.correlationId, { cut, request })
+        }
+        broker.write(message)
+      }),
+    )
+    broker.on(
+      'data',
+      framed((message) => {
+        const lost = cutting.get(message.readInt32BE(4))
+        if (lost === undefined) return void client.write(message)
+        destroy()
+        lost.cut.done(lost.request)
+      }),
+    )
+  })
+  await once(server.listen(options.port ?? 0, '127.0.0.1'), 'listening')
+
+  return {
+    port: (server.address() as { port: number }).port,
+    requests,
+    cutReply: (apiKey, nth = 1) => new Promise((done) => void cuts.add({ apiKey, left: nth, done })),
+    drop: () => {
+      refusing = true
+      for (const socket of sockets) socket.destroy()
+    },
+    accept: () => {
+      refusing = false
+    },
+    stall: () => {
+      stalled = true
+      for (const socket of sockets) socket.pause()
+    },
+    flow: () => {
+      stalled = false
+      for (const socket of sockets) socket.resume()
+    },
+    close: async () => {
+      const closed = once(server, 'close')
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
+  }
+}

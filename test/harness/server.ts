@@ -1,0 +1,166 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { accessSync, closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** A server process that a test started. Whatever ends the test process, except SIGKILL, ends the server too. */
+export interface ServerProcess {
+  readonly pid: number
+  /** Asks it to end; after `graceMs` it is killed. */
+  stop(graceMs?: number): Promise<void>
+  /** As `kill -9`. */
+  kill(): Promise<void>
+  /** SIGSTOP: alive for the kernel, silent for everyone else. */
+  pause(): void
+  resume(): void
+}
+
+const running = new Set<ChildProcess>()
+const folders = new Set<string>()
+let guarded = false
+
+function cleanUp(): void {
+  for (const child of running) child.kill('SIGKILL')
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+}
+
+function guard(): void {
+  if (guarded) return
+  guarded = true
+  process.once('exit', cleanUp)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      cleanUp()
+      if (process.listenerCount(signal) === 0) process.kill(process.pid, signal)
+    })
+  }
+}
+
+/** A folder that is gone when the test process is. */
+export function temporaryFolder(name: string): string {
+  guard()
+  const folder = mkdtempSync(join(tmpdir(), `anomaly-${name}-`))
+  folders.add(folder)
+  return folder
+}
+
+export function removeFolder(folder: string): void {
+  folders.delete(folder)
+  rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+}
+
+/** Starts `command` with its output in the file `log` and waits until `ready` answers true. */
+export async function startServer(
+  command: string,
+  args: readonly string[],
+  options: {
+    readonly log: string
+    readonly ready: () => Promise<boolean>
+    readonly timeoutMs?: number | undefined
+    readonly signal?: AbortSignal | undefined
+  },
+): Promise<ServerProcess> {
+  guard()
+  const { log, ready, timeoutMs = 60_000, signal } = options
+  const output = openSync(log, 'a')
+  const child = spawn(command, args, { stdio: ['ignore', output, output] })
+  closeSync(output)
+  running.add(child)
+  const exited = once(child, 'exit').then(() => void running.delete(child))
+  exited.catch(() => running.delete(child))
+
+  const end = async (how: 'SIGTERM' | 'SIGKILL', graceMs: number): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    child.kill('SIGCONT')
+    child.kill(how)
+    const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
+    await exited
+    clearTimeout(timer)
+  }
+
+  const deadline = Date.now() + timeoutMs
+  while (!(await ready().catch(() => false))) {
+    const gone = child.exitCode !== null || child.signalCode !== null || child.pid === undefined
+    if (gone || signal?.aborted || Date.now() > deadline) {
+      await end('SIGKILL', 0)
+      const why = gone ? 'it exited' : signal?.aborted ? 'aborted' : `not ready after ${timeoutMs} ms`
+      throw new Error(`Cannot start ${command}: ${why}; its last lines:\n${readFileSync(log, 'utf8').slice(-2000)}`)
+    }
+    await delay(100)
+  }
+  return {
+    pid: child.pid!,
+    stop: (graceMs = 20_000) => end('SIGTERM', graceMs),
+    kill: () => end('SIGKILL', 0),
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
+  }
+}
+
+/** Distinct TCP ports of the loopback interface that nothing listens on at this moment. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer())
+  const ports = await Promise.all(
+    servers.map(async (server) => {
+      await once(server.listen(0, '127.0.0.1'), 'listening')
+      return (server.address() as { port: number }).port
+    }),
+  )
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))))
+  return ports
+}
+
+/** Sends `request` to the port and gives what `complete` accepts of the answer. */
+export async function ask(port: number, request: Buffer, complete: (answer: Buffer) => boolean): Promise<Buffer> {
+  const socket = connect(port, '127.0.0.1')
+  socket.setTimeout(2000, () => socket.destroy(new Error(`No answer from port ${port}`)))
+  try {
+    socket.write(request)
+    let answer: Buffer = Buffer.alloc(0)
+    for await (const chunk of socket) {
+      answer = Buffer.concat([answer, chunk as Buffer])
+      if (complete(answer)) return answer
+    }
+    throw new Error(`Port ${port} closed the connection`)
+  } finally {
+    socket.destroy()
+  }
+}
+
+function isOnPath(command: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, command), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+/**
+ * Makes sure that the commands are there. `packages` maps a command to the Debian package that brings it; as root on
+ * Debian or Ubuntu the missing ones are installed, elsewhere one line says what is missing.
+ */
+export function requireCommands(packages: Readonly<Record<string, string>>): void {
+  const missing = Object.keys(packages).filter((command) => !isOnPath(command))
+  if (missing.length === 0) return
+  const install = missing.map((command) => packages[command]!)
+  if (process.getuid?.() === 0 && isOnPath('apt-get')) {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    for (const args of [
+      ['update', '-qq'],
+      ['install', '-y', '-qq', '--no-install-recommends', ...install],
+    ]) {
+      const { status, stderr } = spawnSync('apt-get', args, { env, encoding: 'utf8' })
+      if (status !== 0) throw new Error(`Cannot install ${install.join(' ')}: apt-get ${args[0]}: ${stderr.trim()}`)
+    }
+    return
+  }
+  throw new Error(
+    `Missing ${missing.join(', ')}: install ${install.join(' ')} (Debian, Ubuntu: apt-get install ${install.join(' ')}), or say SKIP_INTEGRATION=1`,
+  )
+}

@@ -1,0 +1,409 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { expect } from 'chai'
+import { AppError } from '../../../lib/errors.ts'
+import {
+  connectProducer,
+  type KafkaProducer,
+  type KafkaRecord,
+  type KafkaSettings,
+  type OutgoingRecord,
+  openAdmin,
+  readTopic,
+  type TopicPartition,
+} from '../../../lib/kafka.ts'
+import { createLogger } from '../../../lib/log.ts'
+import { parsePipeline } from '../../../lib/pipeline/parse-pipeline.ts'
+import { resolveGroupId } from '../../../lib/pipeline/resolve-pipeline.ts'
+import type { Verdict } from '../../../workloads/detection/verdict.ts'
+import { redisSettingsOf } from '../../../workloads/redis-settings.ts'
+import { createRedisState, type RedisState } from '../../../workloads/state/redis.ts'
+import { eventually } from '../../harness/eventually.ts'
+import { type Kafka, startKafka } from '../../harness/kafka/kafka.ts'
+import { type Redis, startRedis } from '../../harness/redis.ts'
+import { freePorts, type ServerProcess, startServer, temporaryFolder } from '../../harness/server.ts'
+
+/** How long a dependency stays away; `OUTAGE_SECONDS=20` for the length that is promised. */
+export const outageMs = Number(process.env.OUTAGE_SECONDS ?? 8) * 1000
+/** For what should take a second or a session time-out, on a machine that does other things as well. */
+export const patience = 90_000
+
+const bin = new URL('../../../bin/anomaly', import.meta.url).pathname
+const silent = await createLogger({ level: 'silent' })
+
+export interface Cluster {
+  readonly kafka: Kafka
+  readonly redis: Redis
+  /** A pipeline with topics, a group and a Redis database of its own. */
+  scene(options?: SceneOptions): Promise<Scene>
+  stop(): Promise<void>
+}
+
+export interface SceneOptions {
+  readonly partitions?: number
+  readonly detection?: object
+  readonly publish?: 'All' | 'Anomalies'
+  /** Consumers reach the broker through the proxy. */
+  readonly proxied?: boolean
+}
+
+export interface Role extends ServerProcess {
+  /** `/status` */
+  status(): Promise<ConsumerStatus>
+  metrics(): Promise<string>
+  /** What it wrote to its log. */
+  log(): string
+}
+
+interface ConsumerStatus {
+  readonly events: number
+  readonly rejected: number
+  readonly modelVersion: string
+  readonly keys: number
+  readonly lag: Readonly<Record<string, number>>
+  readonly conditions: { readonly keysMisplaced: boolean }
+  readonly kafka: string
+  readonly redis: string
+  readonly inference: string
+}
+
+export type Read = KafkaRecord & TopicPartition
+
+/** A stream of events that goes on until it is stopped. */
+export interface Load {
+  stop(): Promise<void>
+}
+
+export interface Scene {
+  /** Number of its Redis database. */
+  readonly database: number
+  readonly topics: { readonly source: string; readonly results: string; readonly deadLetters: string }
+  /** What the pipeline keeps in Redis, as any of its processes sees it. */
+  readonly state: RedisState
+  inference(options?: { readonly host?: string; readonly port?: number }): Promise<Role & { readonly address: string }>
+  /** Ready, that is with partitions, when it resolves. */
+  consumer(options: {
+    readonly inference: string
+    /** Then it owns every partition. True by default. */
+    readonly isAlone?: boolean
+    readonly stateMebibytes?: number
+  }): Promise<Role>
+  /** Sends events that count on from the last ones, in order; `users` keys. */
+  feed(count: number): Promise<void>
+  send(records: readonly Omit<OutgoingRecord, 'topic'>[]): Promise<void>
+  /** Feeds some hundred events a second. */
+  load(): Load
+  addPartitions(total: number): Promise<void>
+  /** Until the group has read all that is in the topic. */
+  caughtUp(timeoutMs?: number): Promise<void>
+  read(topic: string): Promise<Read[]>
+  /**
+   * Each record in the topic has one verdict or one dead letter, none has two, and the verdicts of a key are in the
+   * order of its events (`isOrdered` false: its records are in several partitions). Answers with the verdicts.
+   */
+  expectExact(options?: { readonly isOrdered?: boolean }): Promise<Verdict[]>
+  /** Events that each key has learnt from according to Redis, by `partition key`. */
+  learnt(): Promise<ReadonlyMap<string, number>>
+  /** Until Redis has a profile of every key that learnt from each of its events. */
+  expectAllLearnt(): Promise<void>
+  /** Epoch of each partition's last writer; -1 where nobody has written. */
+  epochs(): Promise<readonly number[]>
+  stop(): Promise<void>
+}
+
+const users = 60
+
+export async function startCluster(): Promise<Cluster> {
+  const [kafka, redis] = await Promise.all([startKafka({ proxied: true }), startRedis()])
+  const scenes: Scene[] = []
+  let count = 0
+  return {
+    kafka,
+    redis,
+    scene: async (options) => {
+      const scene = await openScene({ kafka, redis }, ++count, options)
+      scenes.push(scene)
+      return scene
+    },
+    stop: async () => {
+      await Promise.all(scenes.map((scene) => scene.stop()))
+      await Promise.all([kafka.stop(), redis.stop()])
+    },
+  }
+}
+
+async function openScene(
+  { kafka, redis }: Pick<Cluster, 'kafka' | 'redis'>,
+  number: number,
+  { partitions = 4, detection = {}, publish = 'All', proxied = false }: SceneOptions = {},
+): Promise<Scene> {
+  const topics = { source: `events-${number}`, results: `results-${number}`, deadLetters: `dead-letters-${number}` }
+  const document = {
+    apiVersion: 'anomaly.com/v1alpha1',
+    kind: 'AnomalyPipeline',
+    metadata: { name: `scene-${number}` },
+    spec: {
+      source: {
+        brokers: [...(proxied ? kafka.proxy! : kafka).brokers],
+        topic: topics.source,
+        startFrom: 'Earliest',
+        createTopics: { partitions },
+      },
+      detection,
+      results: { topic: topics.results, deadLetterTopic: topics.deadLetters, publish },
+    },
+  }
+  const pipeline = parsePipeline(document)
+  const folder = temporaryFolder('scene')
+  const file = join(folder, 'pipeline.yaml')
+  // JSON is YAML
+  writeFileSync(file, JSON.stringify(document))
+  const redisUrl = `${redis.url}/${number}`
+  const settings: KafkaSettings = { brokers: kafka.brokers, clientId: 'test', log: silent }
+  const admin = openAdmin(settings)
+  await admin.createMissingTopics(Object.values(topics).map((topic) => ({ topic, partitions })))
+  const state = createRedisState({ ...redisSettingsOf(pipeline, { redisUrl }), readMs: 2000, log: silent })
+  await state.start!(AbortSignal.timeout(patience))
+
+  const roles: ServerProcess[] = []
+  const loads: Load[] = []
+  let producer: KafkaProducer | undefined
+  let fed = 0
+  let isStopped = false
+
+  async function start(command: string, args: readonly string[], until: 'livez' | 'readyz'): Promise<Role> {
+    const [probes] = (await freePorts(1)) as [number]
+    const log = join(folder, `${command}-${probes}.log`)
+    const get = async (path: string): Promise<Response> =>
+      fetch(`http://127.0.0.1:${probes}/${path}`, { signal: AbortSignal.timeout(2000) })
+    const common = ['-f', file, '--redis-url', redisUrl, '--probes-port', String(probes)]
+    const server = await startServer(bin, [command, ...common, ...args], {
+      log,
+      ready: async () => (await get(until)).ok,
+      timeoutMs: patience,
+    })
+    roles.push(server)
+    return {
+      ...server,
+      status: async () => (await (await get('status')).json()) as ConsumerStatus,
+      metrics: async () => (await get('metrics')).text(),
+      log: () => readFileSync(log, 'utf8'),
+    }
+  }
+
+  /** The events are the topic's: a send whose answer was lost may come twice. */
+  async function send(records: readonly Omit<OutgoingRecord, 'topic'>[]): Promise<void> {
+    for (;;) {
+      try {
+        producer ??= await connectProducer(settings)
+        await producer.send(records.map((record) => ({ topic: topics.source, ...record })))
+        return
+      } catch (error) {
+        if (error instanceof AppError && !error.retriable) throw error
+        await delay(200)
+      }
+    }
+  }
+
+  async function feed(count: number): Promise<void> {
+    for (const end = fed + count; fed < end; ) {
+      const chunk = Array.from({ length: Math.min(1000, end - fed) }, (_, i) => recordOf(eventOf(fed + i)))
+      await send(chunk)
+      fed += chunk.length
+    }
+  }
+
+  async function read(topic: string): Promise<Read[]> {
+    const records: Read[] = []
+    const add = (batch: TopicPartition & { readonly records: readonly KafkaRecord[] }): void => {
+      for (const record of batch.records) records.push({ ...record, topic, partition: batch.partition })
+    }
+    await readTopic(settings, topic, add, { signal: AbortSignal.timeout(patience) })
+    return records
+  }
+
+  /** Events by partition and key, as the topic has them; without those that could not be read. */
+  async function expected(): Promise<Map<string, number>> {
+    const counts = new Map<string, number>()
+    const [source, dead] = await Promise.all([read(topics.source), read(topics.deadLetters)])
+    const buried = placesOf(dead)
+    for (const { partition, offset, value } of source) {
+      if (buried.has(`${partition}-${offset}`)) continue
+      const name = `${partition} ${eventIn(value)?.userId}`
+      counts.set(name, (counts.get(name) ?? 0) + 1)
+    }
+    return counts
+  }
+
+  async function learntOf(names: readonly string[]): Promise<Map<string, number>> {
+    const learnt = new Map<string, number>()
+    for (const [partition, of] of Map.groupBy(names, (name) => Number(name.split(' ')[0]))) {
+      const keys = of.map((name) => name.slice(name.indexOf(' ') + 1))
+      const payloads = await state.partitions.loadKeys(partition, keys)
+      for (const [i, payload] of payloads.entries()) {
+        // Four bytes name the detectors, then the first number counts the key's events.
+        if (payload !== undefined) learnt.set(of[i]!, Buffer.from(payload).readFloatLE(4))
+      }
+    }
+    return learnt
+  }
+
+  const scene: Scene = {
+    database: number,
+    topics,
+    state,
+    send,
+    feed,
+    read,
+    inference: async ({ host = '127.0.0.1', port = 0 } = {}) => {
+      if (port === 0) port = (await freePorts(1))[0]!
+      const address = `${host}:${port}`
+      const args = ['--host', host, '--port', String(port), '--replica', address, '--drain-seconds', '0']
+      return { ...(await start('inference', args, 'readyz')), address }
+    },
+    consumer: async ({ inference, isAlone = true, stateMebibytes = 64 }) => {
+      const args = ['--inference', inference, '--state-mebibytes', String(stateMebibytes)]
+      const role = await start('consumer', args, 'readyz')
+      if (isAlone) await eventually(async () => expect(await owned(role)).to.equal(partitions), patience)
+      return role
+    },
+    load() {
+      const stopping = new AbortController()
+      const feeding = (async () => {
+        while (!stopping.signal.aborted) {
+          await feed(50)
+          await delay(60)
+        }
+      })()
+      feeding.catch(() => {})
+      const load = {
+        stop: async () => {
+          stopping.abort()
+          await feeding
+        },
+      }
+      loads.push(load)
+      return load
+    },
+    async addPartitions(total) {
+      await kafka.tool('org.apache.kafka.tools.TopicCommand', [
+        ...['--bootstrap-server', kafka.brokers[0]!, '--alter', '--topic', topics.source, '--partitions', `${total}`],
+      ])
+      // The next one knows of them at once.
+      await producer?.close()
+      producer = undefined
+    },
+    caughtUp: (timeoutMs = patience) =>
+      eventually(async () => {
+        const lag = await admin.lag(resolveGroupId(pipeline), topics.source)
+        expect(Math.max(...lag.values()), 'records not read').to.equal(0)
+        await delay(100)
+      }, timeoutMs),
+    async expectExact({ isOrdered = true } = {}) {
+      const [source, results, dead] = await Promise.all([
+        read(topics.source),
+        read(topics.results),
+        read(topics.deadLetters),
+      ])
+      const buried = placesOf(dead)
+      expect(buried.size, 'dead letters of different records').to.equal(dead.length)
+      const verdicts = results.map(({ value }) => JSON.parse(String(value)) as Verdict)
+      const alive = source.filter(({ partition, offset }) => !buried.has(`${partition}-${offset}`))
+      const events = alive.map((record) => ({ key: eventIn(record.value)?.userId ?? '', id: idOf(record) }))
+      const wanted = byKey(events)
+      const given = byKey(verdicts.map(({ userId, eventId }) => ({ key: userId, id: eventId })))
+      expect(verdicts.length + dead.length, 'verdicts and dead letters').to.equal(source.length)
+      for (const [key, ids] of wanted) {
+        if (!isOrdered) {
+          ids.sort()
+          given.get(key)?.sort()
+        }
+        expect(given.get(key), `verdicts of ${key}`).to.deep.equal(ids)
+      }
+      return verdicts
+    },
+    learnt: async () => learntOf([...(await expected()).keys()]),
+    async expectAllLearnt() {
+      const events = await expected()
+      await eventually(async () => {
+        const learnt = await learntOf([...events.keys()])
+        const wrong = [...events].filter(([name, count]) => learnt.get(name) !== count)
+        const shown = wrong.slice(0, 5).map(([name, count]) => `${name}: ${learnt.get(name)} of ${count}`)
+        expect(shown, `${wrong.length} keys have not learnt from each event once`).to.deep.equal([])
+        await delay(100)
+      }, 20_000)
+    },
+    epochs: () =>
+      Promise.all(
+        Array.from({ length: partitions }, async (_, p) => (await state.partitions.take(p)).formerEpoch ?? -1),
+      ),
+    async stop() {
+      if (isStopped) return
+      isStopped = true
+      await Promise.all(loads.map((load) => load.stop().catch(() => {})))
+      await Promise.all(roles.map((role) => role.kill()))
+      await producer?.close().catch(() => {})
+      await state.stop!()
+      admin.close()
+    },
+  }
+  return scene
+}
+
+/** Partitions that a consumer owns. */
+export async function owned(consumer: Role): Promise<number> {
+  return Object.keys((await consumer.status()).lag).length
+}
+
+interface FedEvent {
+  readonly eventId: string
+  readonly timestamp: number
+  readonly userId: string
+  readonly value: number
+  readonly features: Readonly<Record<string, number>>
+}
+
+/** The event of a number: ordinary, but every 500th is far out. */
+export function eventOf(i: number): FedEvent {
+  const noise = (salt: number): number => ((Math.imul(i + salt, 0x9e3779b1) >>> 8) % 1000) / 1000
+  return {
+    eventId: `event-${i}`,
+    timestamp: Date.UTC(2024, 0, 1) + i * 1000,
+    userId: `user-${i % users}`,
+    value: i % 500 === 499 ? 5000 : 50 + 20 * noise(1),
+    features: { amount: 50 + 20 * noise(1), risk: noise(2), velocity: 3 * noise(3) },
+  }
+}
+
+export function recordOf(event: FedEvent): { readonly key: string; readonly value: string } {
+  return { key: event.userId, value: JSON.stringify(event) }
+}
+
+function eventIn(value: Buffer | null): Partial<FedEvent> | undefined {
+  try {
+    const body: unknown = JSON.parse(String(value ?? ''))
+    return typeof body === 'object' && body !== null ? body : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Where the records of dead letters were. */
+function placesOf(dead: readonly Read[]): ReadonlySet<string> {
+  return new Set(dead.map(({ headers }) => `${headers.partition}-${headers.offset}`))
+}
+
+function idOf({ topic, partition, offset, value }: Read): string {
+  return eventIn(value)?.eventId ?? `${topic}-${partition}-${offset}`
+}
+
+function byKey(events: readonly { readonly key: string; readonly id: string }[]): Map<string, string[]> {
+  const ids = new Map<string, string[]>()
+  for (const { key, id } of events) {
+    const list = ids.get(key)
+    if (list === undefined) ids.set(key, [id])
+    else list.push(id)
+  }
+  return ids
+}

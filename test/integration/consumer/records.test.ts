@@ -1,0 +1,289 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect } from 'chai'
+import { partitionOf } from '../../../lib/kafka-partitioner.ts'
+import { createLogger } from '../../../lib/log.ts'
+import { createRedisState } from '../../../workloads/state/redis.ts'
+import { eventually } from '../../harness/eventually.ts'
+import { type Cluster, eventOf, patience, type Read, recordOf, type Scene, startCluster } from './cluster.ts'
+
+interface Bad {
+  readonly reason: string
+  readonly value: string | Buffer | null
+}
+
+const event = eventOf(1)
+const json = (changes: object): string => JSON.stringify({ ...event, ...changes })
+const numbered = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, i]))
+/** Every kind of record that cannot be read. */
+const badKinds: Readonly<Record<string, Bad>> = {
+  'a JSON text cut short': { reason: 'MalformedJson', value: '{"eventId":' },
+  'bytes that are no text': { reason: 'MalformedJson', value: Buffer.from([0, 255, 254, 123, 34]) },
+  'no bytes': { reason: 'MalformedJson', value: Buffer.alloc(0) },
+  'no value': { reason: 'NotAnObject', value: null },
+  'a list': { reason: 'NotAnObject', value: '[1]' },
+  'a number': { reason: 'NotAnObject', value: '42' },
+  'no key': { reason: 'MissingKey', value: json({ userId: undefined }) },
+  'an empty key': { reason: 'MissingKey', value: json({ userId: '' }) },
+  'an object for a key': { reason: 'MissingKey', value: json({ userId: {} }) },
+  'an id of 257 characters': { reason: 'InvalidId', value: json({ eventId: 'x'.repeat(257) }) },
+  'a list for an id': { reason: 'InvalidId', value: json({ eventId: [] }) },
+  NaN: { reason: 'MalformedJson', value: '{"userId":"a","value":NaN}' },
+  'an infinite value': { reason: 'InvalidValue', value: '{"userId":"a","value":1e999}' },
+  'a text for a value': { reason: 'InvalidValue', value: json({ value: '12' }) },
+  'a text for a feature': { reason: 'InvalidFeature', value: json({ features: { amount: '1' } }) },
+  'an infinite feature': { reason: 'InvalidFeature', value: '{"userId":"a","features":{"amount":-1e999}}' },
+  'a list of features': { reason: 'InvalidFeature', value: json({ features: [1, 2] }) },
+  '5,000 features': { reason: 'TooManyFeatures', value: json({ features: numbered(5000) }) },
+  'no time': { reason: 'InvalidTime', value: json({ timestamp: 'yesterday' }) },
+  'a time in the far future': { reason: 'InvalidTime', value: json({ timestamp: Date.UTC(2099, 0, 1) }) },
+  '900 KB': { reason: 'MalformedJson', value: '{'.repeat(900_000) },
+}
+const bads = Object.values(badKinds)
+
+const skipped = process.env.SKIP_INTEGRATION === '1'
+;(skipped ? describe.skip : describe)('Records that a consumer meets', function () {
+  this.timeout(200_000)
+  let cluster: Cluster
+  let scene: Scene
+  let inference: string
+
+  before(async () => {
+    cluster = await startCluster()
+    const first = await cluster.scene()
+    inference = (await first.inference()).address
+  })
+  after(() => cluster?.stop())
+  afterEach(() => scene?.stop())
+
+  function expectDeadLetters(
+    dead: readonly Read[],
+    source: readonly Read[],
+    reasonOf: (value: string) => string,
+  ): void {
+    const bySource = new Map(source.map((record) => [`${record.partition}-${record.offset}`, record]))
+    for (const { key, value, headers } of dead) {
+      const original = bySource.get(`${headers.partition}-${headers.offset}`)!
+      expect(String(headers.topic)).to.equal(scene.topics.source)
+      expect(String(headers.reason)).to.equal(reasonOf(String(original.value)))
+      expect(String(headers.message)).not.to.equal('')
+      expect(headers['sent-by']).to.deep.equal(original.headers['sent-by'])
+      expect(key).to.deep.equal(original.key)
+      expect(value === null ? null : Buffer.compare(value, original.value!), 'original bytes').to.equal(
+        original.value === null ? null : 0,
+      )
+    }
+  }
+
+  const reasonOf = (value: string): string => bads.find((bad) => String(bad.value ?? null) === value)!.reason
+  const sendBad = (from: number, count: number): Promise<void> =>
+    scene.send(
+      Array.from({ length: count }, (_, i) => ({
+        key: `user-${i % 7}`,
+        value: bads[(from + i) % (bads.length - 1)]!.value,
+        headers: { 'sent-by': Buffer.from([i % 256, 1, 2]) },
+      })),
+    )
+
+  it('one in ten is bad, in every way: each has its dead letter, with the reason, where it was, and all that it had', async () => {
+    scene = await cluster.scene()
+    for (let round = 0; round < 10; round++) {
+      await scene.feed(270)
+      await sendBad(3 * round, 30)
+    }
+    await scene.send([{ key: 'large', value: badKinds['900 KB']!.value, headers: { 'sent-by': 'x' } }])
+    const consumer = await scene.consumer({ inference })
+    await scene.caughtUp()
+    await scene.expectExact()
+    const dead = await scene.read(scene.topics.deadLetters)
+    expect(dead.length).to.equal(301)
+    expectDeadLetters(dead, await scene.read(scene.topics.source), reasonOf)
+    expect((await consumer.status()).rejected).to.equal(301)
+    await scene.expectAllLearnt()
+  })
+
+  it('all of them are bad', async () => {
+    scene = await cluster.scene({ partitions: 1 })
+    await sendBad(0, 100)
+    await scene.consumer({ inference })
+    await scene.caughtUp()
+    const dead = await scene.read(scene.topics.deadLetters)
+    expect(dead.length).to.equal(100)
+    expectDeadLetters(dead, await scene.read(scene.topics.source), reasonOf)
+    await scene.feed(60)
+    await scene.caughtUp()
+    expect((await scene.expectExact()).length).to.equal(60)
+  })
+
+  it('one is bad and so large that it does not fit with what is to be said of it', async () => {
+    scene = await cluster.scene({ partitions: 1 })
+    await scene.feed(60)
+    await scene.send([{ key: 'k', value: '{'.repeat(1_048_430) }])
+    await scene.feed(60)
+    await scene.consumer({ inference })
+    await scene.caughtUp()
+    expect((await scene.expectExact()).length).to.equal(120)
+    const [dead] = await scene.read(scene.topics.deadLetters)
+    const { reason, topic, partition, offset } = dead!.headers
+    expect([reason, topic, partition, offset].map(String)).to.deep.equal(['TooLarge', scene.topics.source, '0', '60'])
+    expect(dead!.value).to.equal(null)
+  })
+
+  it('some are odd, not bad: without value, features, id or time; an id twice; time going backwards', async () => {
+    scene = await cluster.scene()
+    await scene.feed(300)
+    const odd = [{ value: undefined }, { features: undefined }, { eventId: undefined }, { timestamp: undefined }]
+    const texts = [...odd, {}, {}, { timestamp: 1 }, { userId: '\ud83d\udca5 ключ' }].map(json)
+    const poison = '{"userId":"user-1","features":{"__proto__":1,"constructor":2,"":3}}'
+    await scene.send([...texts, poison].map((value) => ({ key: String(JSON.parse(value).userId), value })))
+    await scene.consumer({ inference })
+    await scene.caughtUp()
+    expect((await scene.expectExact()).length).to.equal(309)
+    await scene.expectAllLearnt()
+  })
+
+  it('only anomalies are published: the offsets of the rest are committed alone', async () => {
+    const rules = [{ name: 'limit', field: 'value', above: '1000' }]
+    scene = await cluster.scene({ detection: { threshold: '0.999999999999999', rules }, publish: 'Anomalies' })
+    await scene.feed(1000)
+    const first = await scene.consumer({ inference })
+    await scene.caughtUp()
+    await first.kill()
+    await scene.feed(1000)
+    const second = await scene.consumer({ inference })
+    await scene.caughtUp()
+    await scene.feed(1000)
+    await scene.caughtUp()
+    const ids = (await scene.read(scene.topics.results)).map(({ value }) => JSON.parse(String(value)).eventId)
+    expect(ids.sort()).to.deep.equal([499, 999, 1499, 1999, 2499, 2999].map((i) => `event-${i}`).sort())
+    expect(second.log()).not.to.match(/transaction failed/)
+  })
+
+  it("Kafka's console producer sends them, compressed in every way and without keys: they are judged, and a condition says so", async () => {
+    scene = await cluster.scene()
+    const consumer = await scene.consumer({ inference })
+    await scene.feed(60)
+    await scene.caughtUp()
+    expect((await consumer.status()).conditions.keysMisplaced).to.equal(false)
+    for (const [i, codec] of ['none', 'gzip', 'snappy', 'lz4', 'zstd'].entries()) {
+      const lines = Array.from({ length: 300 }, (_, line) => `${JSON.stringify(eventOf(1000 * (i + 1) + line))}\n`)
+      const args = ['--bootstrap-server', cluster.kafka.brokers[0]!, '--topic', scene.topics.source]
+      await cluster.kafka.tool(
+        'org.apache.kafka.tools.ConsoleProducer',
+        [...args, '--compression-codec', codec, '--max-block-ms', '20000'],
+        { input: lines.join('') },
+      )
+    }
+    await scene.caughtUp()
+    expect((await scene.expectExact({ isOrdered: false })).length).to.equal(1560)
+    expect((await consumer.status()).conditions.keysMisplaced).to.equal(true)
+    expect(await consumer.metrics()).to.match(/^anomaly_consumer_misplaced_batches [1-9]/m)
+  })
+
+  it('librdkafka sends them: they are judged in the order of their keys', async function () {
+    const python = await librdkafka()
+    if (python === undefined) {
+      this.test!.title += ' (python3 with venv and pip is missing here)'
+      this.skip()
+    }
+    scene = await cluster.scene()
+    const records = Array.from({ length: 600 }, (_, i) => recordOf(eventOf(i)))
+    const script = `
+import json, sys
+from confluent_kafka import Producer
+records = json.load(sys.stdin)
+for codec in ['none', 'gzip', 'snappy', 'lz4', 'zstd']:
+    producer = Producer({'bootstrap.servers': sys.argv[1], 'compression.type': codec, 'linger.ms': 50})
+    for record in records:
+        producer.produce(sys.argv[2], key=record['key'], value=record['value'])
+    producer.flush(60)
+`
+    const sending = promisify(execFile)(python, ['-c', script, cluster.kafka.brokers[0]!, scene.topics.source])
+    sending.child.stdin!.end(JSON.stringify(records))
+    await sending
+    const consumer = await scene.consumer({ inference })
+    await scene.caughtUp()
+    expect((await scene.expectExact()).length).to.equal(3000)
+    expect((await consumer.status()).conditions.keysMisplaced).to.equal(false)
+    await scene.expectAllLearnt()
+  })
+
+  it('find state of another version, of other detectors, or damaged: it is left aside and counted', async () => {
+    scene = await cluster.scene()
+    const common = { url: `${cluster.redis.url}/${scene.database}`, profileTtlSeconds: 600, featureTtlSeconds: 600 }
+    const other = createRedisState({
+      ...common,
+      encoding: 99,
+      maxFeatures: 10,
+      log: await createLogger({ level: 'silent' }),
+    })
+    await other.start!(AbortSignal.timeout(patience))
+    const users = Array.from({ length: 60 }, (_, i) => `user-${i}`)
+    for (const [partition, keys] of Map.groupBy(users, (user) => partitionOf(user, 4, 'Murmur2'))) {
+      const damaged = keys.slice(0, 2)
+      const foreign = new Map(keys.slice(2).map((key) => [key, Buffer.from(`what another version knows of ${key}`)]))
+      await other.partitions.flush(partition, 1, { keys: foreign, partition: Buffer.from('another layout') })
+      const broken = new Map(damaged.map((key, i) => [key, Buffer.alloc(10 + 50 * i, 7)]))
+      await scene.state.partitions.flush(partition, 2, {
+        keys: broken,
+        ...(partition === 0 ? { partition: Buffer.alloc(30) } : {}),
+      })
+    }
+    await other.stop!()
+    const consumer = await scene.consumer({ inference })
+    await scene.feed(1200)
+    await scene.caughtUp()
+    const metrics = await consumer.metrics()
+    expect(metrics).to.match(/^anomaly_state_foreign_total\{what="profile"\} 60$/m)
+    expect(metrics).to.match(/^anomaly_state_foreign_total\{what="partition"\} 4$/m)
+    await scene.expectExact()
+    await scene.expectAllLearnt()
+  })
+
+  it('are judged by the former model while the current one is damaged', async () => {
+    const detectors = [
+      { name: 'profile', profile: {} },
+      { name: 'forest', isolationForest: { refitEvents: 500 } },
+    ]
+    scene = await cluster.scene({ detection: { detectors } })
+    const own = await scene.inference()
+    const consumer = await scene.consumer({ inference: own.address })
+    await scene.feed(1000)
+    await eventually(async () => expect(await scene.state.models.current()).not.to.equal(undefined), patience)
+    const { version, rowsSeen } = (await scene.state.models.current())!
+    await eventually(async () => expect((await own.status()).modelVersion).to.equal(version), patience)
+    const damaged = { version: 'forest-damaged', rowsSeen: rowsSeen + 1_000_000 }
+    await scene.state.models.put(damaged.version, Buffer.from('no model'))
+    expect(await scene.state.models.swap(version, damaged)).to.equal('Swapped')
+    await eventually(
+      async () =>
+        expect(await own.metrics()).to.match(/artifacts_refused_total\{what="model",reason="Damaged"\} [1-9]/),
+      patience,
+    )
+    await scene.feed(120)
+    await scene.caughtUp()
+    const verdicts = await scene.expectExact()
+    const last = verdicts.find(({ eventId }) => eventId === 'event-1119')!
+    expect(last.modelVersion).to.match(/^forest-(?!damaged)/)
+    expect((await consumer.status()).inference).to.equal('ok')
+  })
+})
+
+/** A Python with librdkafka, made once a user; undefined where there is none to be had. */
+async function librdkafka(): Promise<string | undefined> {
+  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'anomaly', 'confluent-kafka-2.16.1')
+  const python = join(folder, 'bin', 'python')
+  const run = promisify(execFile)
+  try {
+    if (!existsSync(python)) await run('python3', ['-m', 'venv', folder])
+    await run(python, ['-c', 'import confluent_kafka']).catch(() =>
+      run(python, ['-m', 'pip', '--quiet', 'install', '--only-binary', ':all:', 'confluent-kafka==2.16.1']),
+    )
+    return python
+  } catch {
+    return undefined
+  }
+}

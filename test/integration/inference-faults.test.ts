@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { expect } from 'chai'
+import { type NameServer, startNameServer } from '../harness/dns.ts'
+import { eventually } from '../harness/eventually.ts'
+import { type Redis, startRedis } from '../harness/redis.ts'
+import { freePorts } from '../harness/server.ts'
+import { type ServedProcess, spawnInference } from './inference/serve.ts'
+
+interface Call {
+  readonly outcome: string
+  readonly tookMs: number
+}
+
+const skipped = process.env.SKIP_INTEGRATION === '1'
+;(skipped ? describe.skip : describe)('Scoring when inference fails', function () {
+  this.timeout(60_000)
+  let redis: Redis
+  let names: NameServer
+  let port: number
+  let calls: Call[]
+  let caller: ChildProcess | undefined
+  const processes: ServedProcess[] = []
+
+  before(async () => {
+    redis = await startRedis()
+    names = await startNameServer()
+  })
+  after(async () => {
+    await redis?.stop()
+    await names?.stop()
+  })
+  beforeEach(async () => {
+    ;[port] = (await freePorts(1)) as [number]
+  })
+  afterEach(async () => {
+    caller?.kill('SIGKILL')
+    for (const one of processes.splice(0)) await one.kill()
+  })
+
+  async function start(host: string): Promise<ServedProcess> {
+    const [probesPort] = (await freePorts(1)) as [number]
+    const served = await spawnInference({ host, port, probesPort, redisUrl: redis.url, replica: `${host}:${port}` })
+    processes.push(served)
+    return served
+  }
+
+  /** A process that scores all the time, and finds addresses as a pod does. */
+  async function call(): Promise<void> {
+    calls = []
+    const script = new URL('./inference/caller.ts', import.meta.url).pathname
+    caller = spawn(process.execPath, [script, `dns://127.0.0.1:${names.port}/inference.test:${port}`], {
+      env: { ...process.env, GRPC_NODE_USE_ALTERNATIVE_RESOLVER: 'true' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    createInterface({ input: caller.stdout! }).on('line', (line) => calls.push(JSON.parse(line)))
+    await eventually(() => expect(calls.at(-1)?.outcome).to.equal('OK'))
+  }
+
+  const latest = (count: number): string[] => calls.slice(-count).map(({ outcome }) => outcome)
+  const recovered = (withinMs: number) =>
+    eventually(() => expect(latest(20)).to.deep.equal(Array(20).fill('OK')), withinMs)
+
+  function expectBoundedFailures(from: number): void {
+    const failed = calls.slice(from).filter(({ outcome }) => outcome !== 'OK')
+    expect(failed.length).to.be.above(0)
+    for (const { outcome, tookMs } of failed) {
+      expect(outcome).to.be.oneOf(['Unavailable', 'DeadlineExceeded'])
+      expect(tookMs).to.be.below(2500)
+    }
+  }
+
+  it('finds the server at another address after it was killed', async () => {
+    names.answer(['127.0.0.1'])
+    const first = await start('127.0.0.1')
+    await call()
+    const from = calls.length
+    await first.kill()
+    names.answer(['127.0.0.2'])
+    await delay(3000)
+    await start('127.0.0.2')
+    await recovered(4000)
+    expectBoundedFailures(from)
+  })
+
+  it('fails within its deadline while the server hangs, and goes on when it does', async () => {
+    names.answer(['127.0.0.1'])
+    const only = await start('127.0.0.1')
+    await call()
+    const from = calls.length
+    only.pause()
+    await delay(6000)
+    expectBoundedFailures(from)
+    expect(
+      calls.slice(-3).every(({ tookMs }) => tookMs < 500),
+      'callers degrade soon once it is known',
+    ).to.equal(true)
+    only.resume()
+    await recovered(4000)
+  })
+
+  it('uses the other server while one hangs', async () => {
+    names.answer(['127.0.0.1', '127.0.0.2'])
+    const one = await start('127.0.0.1')
+    await start('127.0.0.2')
+    await call()
+    await delay(500)
+    const from = calls.length
+    one.pause()
+    await delay(4000)
+    const outcomes = calls.slice(from).map(({ outcome }) => outcome)
+    expect(outcomes.filter((outcome) => outcome !== 'OK')).to.deep.equal([])
+    expect(latest(20)).to.deep.equal(Array(20).fill('OK'))
+    expect(Math.max(...calls.slice(-20).map(({ tookMs }) => tookMs))).to.be.below(500)
+    one.resume()
+  })
+})

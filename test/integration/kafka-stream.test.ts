@@ -1,0 +1,64 @@
+import { connectProducer, type KafkaSettings, openAdmin, readTopic } from '../../lib/kafka.ts'
+import { createLogger } from '../../lib/log.ts'
+import { KafkaStream } from '../../workloads/streams/kafka.ts'
+import type { OutgoingRecord } from '../../workloads/streams/stream.ts'
+import { behavesAsStream } from '../../workloads/streams/stream-suite.ts'
+import { type Kafka, startKafka } from '../harness/kafka/kafka.ts'
+
+const log = await createLogger({ level: 'silent' })
+
+const skipped = process.env.SKIP_INTEGRATION === '1'
+;(skipped ? describe.skip : describe)('KafkaStream', function () {
+  this.timeout(60_000)
+  let kafka: Kafka
+  let settings: KafkaSettings
+  let opened = 0
+
+  before(async () => {
+    kafka = await startKafka()
+    settings = { brokers: kafka.brokers, clientId: 'test', log }
+  })
+  after(() => kafka?.stop())
+
+  behavesAsStream(async () => {
+    const topic = `events-${++opened}`
+    const verdicts = `verdicts-${opened}`
+    const admin = openAdmin(settings)
+    await admin.createMissingTopics([
+      { topic, partitions: 2 },
+      { topic: verdicts, partitions: 1 },
+    ])
+    admin.close()
+    const producer = await connectProducer(settings)
+    const stream = new KafkaStream(settings, {
+      topic,
+      groupId: `group-${opened}`,
+      startFrom: 'Earliest',
+      onOffsetLost: () => {},
+      tooLarge: (record) => record,
+    })
+    return {
+      // The suite's handlers know one name for what they produce.
+      stream: {
+        consume: (handler, options) =>
+          stream.consume(
+            {
+              ...handler,
+              batch: async (batch, signal) =>
+                (await handler.batch(batch, signal)).map((record) => ({ ...record, topic: verdicts })),
+            },
+            options,
+          ),
+      },
+      append: (partition, values) => producer.send(values.map((value) => ({ topic, partition, key: null, value }))),
+      produced: async () => {
+        const produced: OutgoingRecord[] = []
+        await readTopic(settings, verdicts, ({ records }) => {
+          for (const { key, value } of records) produced.push({ topic: 'verdicts', key, value })
+        })
+        return produced
+      },
+      close: () => producer.close(),
+    }
+  })
+})

@@ -1,0 +1,141 @@
+import { expect } from 'chai'
+import * as kinds from '../../../operator/kinds.ts'
+import type { KubeObject } from '../../../operator/runtime/kube-object.ts'
+import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
+import { eventually } from '../../harness/eventually.ts'
+import { minimalSpec, useOperator } from '../../harness/operator.ts'
+
+/** A change to each kind of child that its owner would not want, and what it is after that. */
+const drifts = [
+  { resource: kinds.configMaps, name: 'payments-pipeline', patch: { data: { 'pipeline.yaml': 'gone' } } },
+  { resource: kinds.secrets, name: 'payments-signing', patch: { metadata: { labels: null } } },
+  { resource: kinds.serviceAccounts, name: 'payments', patch: { automountServiceAccountToken: true } },
+  {
+    resource: kinds.services,
+    name: 'payments-api',
+    patch: { spec: { selector: { 'app.kubernetes.io/component': 'consumer' } } },
+  },
+  { resource: kinds.statefulSets, name: 'payments-redis', patch: { spec: { replicas: 3 } } },
+  { resource: kinds.deployments, name: 'payments-api', patch: { spec: { replicas: 7 } } },
+  { resource: kinds.autoscalers, name: 'payments-consumer', patch: { spec: { maxReplicas: 99 } } },
+  { resource: kinds.disruptionBudgets, name: 'payments-api', patch: { spec: { maxUnavailable: 5 } } },
+  { resource: kinds.networkPolicies, name: 'payments-redis', patch: { spec: { ingress: [{}] } } },
+] as const
+
+describe('Operator: drift', function () {
+  this.timeout(90_000)
+  const cluster = useApiServer({ controllerManager: true })
+  const bench = useOperator(cluster)
+  let namespace: string
+
+  beforeEach(async () => {
+    namespace = await bench.namespace()
+    await bench.start()
+    await bench.apply(namespace)
+    await eventually(() => bench.get(kinds.autoscalers, namespace, 'payments-consumer'))
+    await bench.quiet(300)
+  })
+
+  /** What the operator said, without what the API server and others add. */
+  function intent({ metadata, status: _, ...fields }: KubeObject): unknown {
+    const { labels, annotations } = metadata
+    return { ...fields, labels, annotations }
+  }
+
+  it('is healed in every kind of child', async () => {
+    for (const { resource, name, patch } of drifts) {
+      const before = await bench.get(resource, namespace, name)
+      const changed = await bench.client.patch(resource, { namespace, name }, patch)
+      expect(intent(changed), `${resource.kind}: the change`).to.not.deep.equal(intent(before))
+      await eventually(async () => {
+        const after = await bench.get(resource, namespace, name)
+        expect(intent(after), resource.kind).to.deep.equal(intent(before))
+      })
+    }
+  })
+
+  it('is healed when a child is deleted, and the made-up values of Secrets are new only then', async () => {
+    const signing = () => bench.get(kinds.secrets, namespace, 'payments-signing')
+    const before = await signing()
+    for (const { resource, name } of drifts) {
+      const { uid } = (await bench.get(resource, namespace, name)).metadata
+      await bench.client.delete(resource, { namespace, name })
+      await eventually(async () => expect((await bench.get(resource, namespace, name)).metadata.uid).to.not.equal(uid))
+    }
+    expect((await signing()).data).to.not.deep.equal(before.data)
+  })
+
+  it('never overwrites the signing key, even where its Secret is out of sight', async () => {
+    const key = { namespace, name: 'payments-signing' }
+    const before = await bench.client.get(kinds.secrets, key)
+    await bench.client.patch(kinds.secrets, key, { metadata: { labels: null } })
+    await eventually(async () =>
+      expect((await bench.client.get(kinds.secrets, key)).metadata.labels).to.not.equal(undefined),
+    )
+    expect((await bench.client.get(kinds.secrets, key)).data).to.deep.equal(before.data)
+  })
+
+  it('leaves fields of others alone: a sidecar, an annotation', async () => {
+    const key = { namespace, name: 'payments-api' }
+    const sidecar = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { ...key, annotations: { note: 'mine' } } }
+    const containers = [{ name: 'proxy', image: 'proxy:1' }]
+    await bench.client.apply(
+      kinds.deployments,
+      { ...sidecar, spec: { template: { spec: { containers } } } },
+      { fieldManager: 'injector', force: true },
+    )
+    await bench.apply(namespace, { ...minimalSpec, api: { replicas: 5 } })
+    await eventually(async () => {
+      const { metadata, spec } = await bench.client.get(kinds.deployments, key)
+      const { replicas, template } = spec as {
+        replicas: number
+        template: { spec: { containers: { name: string }[] } }
+      }
+      expect(replicas).to.equal(5)
+      expect(metadata.annotations?.note).to.equal('mine')
+      expect(template.spec.containers.map(({ name }) => name)).to.have.members(['api', 'proxy'])
+    })
+  })
+
+  it('prunes what is no longer asked for, and nothing else', async () => {
+    await bench.client.create(kinds.configMaps, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'payments-mine', namespace },
+    })
+    await bench.apply(namespace, {
+      ...minimalSpec,
+      consumer: { replicas: 1 },
+      network: { policy: 'Disabled' },
+    })
+    await eventually(async () => {
+      const children = await bench.children(namespace)
+      expect(children.filter((child) => /^(Horizontal|Network)/.test(child))).to.deep.equal([])
+      expect(children).to.have.length(16)
+    })
+    await bench.get(kinds.configMaps, namespace, 'payments-mine')
+  })
+
+  it('is left alone with reconcile: Disabled', async () => {
+    await bench.apply(namespace, minimalSpec, { annotations: { 'anomaly.com/reconcile': 'Disabled' } })
+    await eventually(async () =>
+      expect(await bench.condition(namespace, 'Ready')).to.equal('Unknown ReconcileDisabled'),
+    )
+    await bench.client.patch(kinds.deployments, { namespace, name: 'payments-api' }, { spec: { replicas: 9 } })
+    await bench.quiet(500)
+    const { spec } = await bench.get(kinds.deployments, namespace, 'payments-api')
+    expect((spec as { replicas: number }).replicas).to.equal(9)
+    await bench.apply(namespace, minimalSpec, { annotations: {} })
+    await eventually(async () => {
+      const healed = await bench.get(kinds.deployments, namespace, 'payments-api')
+      expect((healed.spec as { replicas: number }).replicas).to.equal(2)
+    })
+  })
+
+  it('leaves nothing behind when the pipeline is deleted', async function () {
+    // The garbage collector looks for new kinds every 30 seconds.
+    this.timeout(120_000)
+    await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 90_000)
+  })
+})

@@ -1,0 +1,84 @@
+import { spawnSync } from 'node:child_process'
+import { expect } from 'chai'
+import { extract, inject, startTelemetry, traced } from '../../lib/telemetry.ts'
+import { createGrpcScorer } from '../../workloads/scoring/grpc.ts'
+import { type OtlpReceiver, startOtlpReceiver } from '../harness/otlp-receiver.ts'
+import { serve } from './inference/serve.ts'
+
+const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+
+describe('Tracing', () => {
+  let receiver: OtlpReceiver
+  beforeEach(async () => {
+    receiver = await startOtlpReceiver()
+  })
+  afterEach(() => receiver.stop())
+
+  it('is one trace from what was received through scoring to the inference server', async () => {
+    const telemetry = await startTelemetry({ endpoint: receiver.endpoint, serviceName: 'test' })
+    const served = await serve()
+    const scorer = createGrpcScorer({ address: served.address })
+    const parent = extract((name) => (name === 'traceparent' ? Buffer.from(traceparent) : undefined))
+    const sent = await traced('batch', { kind: 'consumer', parent, links: [parent!] }, async () => {
+      await scorer.score({ columns: ['a'], rows: Float64Array.of(1), count: 1, explainFrom: 3 })
+      return inject()
+    })
+    const failure = await traced('failing', {}, async () => {
+      throw new Error('broken')
+    }).catch((error: Error) => error.message)
+    scorer.stop()
+    await served.stop()
+    await telemetry.stop!()
+
+    const named = (name: string) => receiver.spans.find((span) => span.name === name)!
+    const [batch, client, server] = ['batch', 'score rows', 'ScoreRows'].map(named)
+    expect(batch).to.include({ traceId: traceparent.split('-')[1], parentSpanId: traceparent.split('-')[2], kind: 5 })
+    expect(batch!.service).to.equal('test')
+    expect(batch!.links).to.have.length(1)
+    expect(client).to.include({ traceId: batch!.traceId, parentSpanId: batch!.spanId, kind: 3 })
+    expect(server).to.include({ traceId: batch!.traceId, parentSpanId: client!.spanId, kind: 2 })
+    expect(sent?.traceparent).to.equal(`00-${batch!.traceId}-${batch!.spanId}-01`)
+    expect(failure).to.equal('broken')
+    expect(named('failing').status).to.deep.include({ code: 2, message: 'broken' })
+    expect(named('failing').parentSpanId ?? '').to.equal('')
+  })
+
+  it('is not even loaded without an endpoint, but for the API that prom-client brings along', () => {
+    const script = `
+      const { startTelemetry, traced, inject } = await import('./lib/telemetry.ts')
+      const { registerHooks } = await import('node:module')
+      const loaded = []
+      registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })
+      await startTelemetry({ endpoint: undefined, serviceName: 'test' })
+      await import('./workloads/scoring/grpc.ts')
+      await import('./workloads/inference/main.ts')
+      console.log(traced('span', {}, () => inject()), loaded.length > 10, loaded.filter((url) => /opentelemetry.(?!api)/.test(url)))`
+    const cwd = new URL('../..', import.meta.url).pathname
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd })
+    expect(String(stderr)).to.equal('')
+    expect(String(stdout)).to.equal('undefined true []\n')
+  })
+
+  it('goes on when the receiver is away', async () => {
+    await receiver.stop()
+    const telemetry = await startTelemetry({ endpoint: receiver.endpoint, serviceName: 'test' })
+    expect(traced('span', {}, () => 'done')).to.equal('done')
+    await telemetry.stop!()
+    receiver = await startOtlpReceiver()
+  })
+})
+
+describe('extract()', () => {
+  const of = (value: unknown) => extract((name) => (name === 'traceparent' ? value : undefined))?.traceparent
+
+  it('reads headers as gRPC and Kafka carry them', () => {
+    for (const value of [traceparent, Buffer.from(traceparent), [traceparent], [Buffer.from(traceparent)]])
+      expect(of(value)).to.equal(traceparent)
+  })
+
+  it('takes nothing that is no trace', () => {
+    const zero = '00-00000000000000000000000000000000-b7ad6b7169203331-01'
+    for (const value of [undefined, null, '', 'hello', zero, traceparent.slice(0, 40), 7])
+      expect(of(value)).to.equal(undefined)
+  })
+})
