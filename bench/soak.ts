@@ -1,0 +1,67 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { connectProducer, openAdmin } from '../lib/kafka.ts'
+import { startKafka } from '../test/harness/kafka/kafka.ts'
+import { startRedis } from '../test/harness/redis.ts'
+import { deploy, quiet } from './pipeline/deployment.ts'
+import { sendSteadily } from './pipeline/open-loop.ts'
+import { quantile } from './spread.ts'
+
+/**
+ * The pipeline under a steady load, `--minutes 10`, `--rate 2000`: memory of each role, the median of the second fifth
+ * of the time against that of the last, and whether they are within 5 %. The first fifth is warm-up.
+ */
+
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '10' }, rate: { type: 'string', default: '2000' } },
+})
+const [minutes, rate] = [Number(values.minutes), Number(values.rate)]
+const seconds = minutes * 60
+const everySeconds = Math.min(5, seconds / 30)
+const partitions = 4
+
+const [kafka, redis] = await Promise.all([startKafka(), startRedis()])
+const settings = { brokers: kafka.brokers, clientId: 'soak', log: quiet }
+const admin = openAdmin(settings)
+await admin.createMissingTopics(['events', 'verdicts', 'dead-letters'].map((topic) => ({ topic, partitions })))
+const deployment = await deploy({
+  name: 'soak',
+  broker: kafka.brokers[0]!,
+  redisUrl: redis.url,
+  topic: 'events',
+  results: 'verdicts',
+  startFrom: 'Earliest',
+})
+const producer = await connectProducer(settings)
+const over = new AbortController()
+const roles = ['consumer', 'inference'] as const
+const samples = { consumer: [] as number[], inference: [] as number[] }
+async function sample(): Promise<void> {
+  while (!over.signal.aborted) {
+    await delay(everySeconds * 1000, undefined, { signal: over.signal }).catch(() => {})
+    for (const role of roles) samples[role].push(deployment[role].rss())
+  }
+}
+const sampling = sample()
+const events = await sendSteadily(producer, 'events', { rate, seconds })
+over.abort()
+await sampling
+
+const memoryOf = (of: readonly number[]) => {
+  const fifth = (number: number) => of.slice((number * of.length) / 5, ((number + 1) * of.length) / 5)
+  const [early, late] = [quantile(fifth(1), 0.5), quantile(fifth(4), 0.5)]
+  return {
+    mebibytes: { early: Math.round(early), late: Math.round(late), most: Math.round(Math.max(...of)) },
+    changePercent: Number(((late / early - 1) * 100).toFixed(1)),
+    isFlat: Math.abs(late / early - 1) <= 0.05,
+  }
+}
+const judged = (await deployment.consumer.status()).events ?? 0
+const memory = { consumer: memoryOf(samples.consumer), inference: memoryOf(samples.inference) }
+console.log(JSON.stringify({ bench: 'soak', minutes, rate, events, judged, ...memory }))
+await producer.close()
+admin.close()
+await deployment.stop()
+await kafka.stop()
+await redis.stop()
+process.exit(memory.consumer.isFlat && memory.inference.isFlat ? 0 : 1)
