@@ -1,0 +1,42 @@
+# Every command a person or CI needs; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+help: ## list the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Not `npm ci`: it insists on lock entries for the optional binaries of every other platform.
+node_modules: package.json package-lock.json .npmrc
+	npm install --no-save --no-audit --no-fund --loglevel=error
+	@touch node_modules
+
+check: node_modules ## format, lint, types, dead code
+	npm run --silent check
+
+test: node_modules ## every test; sets up all it needs
+	npm run --silent test
+
+demo: node_modules ## the payments pipeline in one process on a simulated stream; DEMO_SECONDS=20 ends by itself
+	@bin/anomaly run -f manifests/pipelines/payments.yaml --simulate $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(DEMO_FLAGS)
+
+up: node_modules ## Kafka, Redis and every role as local background processes, and what to try next
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/local/up.ts
+
+down: node_modules ## end what `make up` started
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/local/down.ts
+
+bench: node_modules ## every benchmark, and docs/benchmarks.md; takes some minutes on an idle machine
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/run.ts
+
+soak: node_modules ## the pipeline under load, and whether memory stays flat; MINUTES=10
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/soak.ts --minutes $(or $(MINUTES),10)
+
+bench-operator: node_modules ## the operator with PIPELINES=1000 on one API server, and days of lag simulated
+	@node_modules/.bin/node bench/lag-policy.ts
+	@node_modules/.bin/node bench/operator.ts $(or $(PIPELINES),1000)
+
+quality: node_modules ## what the detectors find in labelled collections: make quality DATA=FOLDER
+	@node_modules/.bin/node bench/quality/quality.ts --data '$(DATA)'
+
+.PHONY: help check test demo up down bench bench-operator soak quality
