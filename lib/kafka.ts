@@ -612,11 +612,9 @@ export async function connectProducer(settings: KafkaSettings): Promise<KafkaPro
   }
 }
 
-/** The broker marks a transaction as committed soon after it has answered. */
-const markedWithinMs = 1000
-
 /**
- * The committed records of a topic from its start to where it ended when this was called, in the order of each partition.
+ * The committed records of a topic from its start to where it ended when this began, in the order of each partition. It
+ * waits for transactions that are open there: the broker marks one as committed some time after it has answered.
  * For commands and tests: it joins a group of its own and commits nothing.
  */
 export async function readTopic(
@@ -626,14 +624,7 @@ export async function readTopic(
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const { signal } = options
-  const admin = openAdmin(settings)
-  let left: Map<number, number>
-  try {
-    const offsets = await admin.topicOffsets(topic)
-    left = new Map(Array.from(offsets).flatMap(([p, { low, high }]) => (high > low ? [[p, high] as const] : [])))
-  } finally {
-    admin.close()
-  }
+  const left = await logEnds(settings, topic)
   if (left.size === 0) return
 
   const groupId = `anomaly-reader-${randomUUID()}`
@@ -643,21 +634,12 @@ export async function readTopic(
     allowAutoTopicCreation: false,
   })
   const end = Promise.withResolvers<void>()
-  /** When a partition's fetches began to be empty. */
-  const emptySince = new Map<number, number>()
   const aborted = (): void => end.reject(signal?.reason)
-  const reached = (partition: number, nextOffset: number): void => {
-    if (nextOffset >= (left.get(partition) ?? 0)) left.delete(partition)
-    if (left.size === 0) end.resolve()
-  }
   consumer.on(consumer.events.CRASH, ({ payload }) => end.reject(payload.error))
-  consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
-    const { partition, batchSize, lastOffset } = payload
-    if (batchSize > 0) return void emptySince.delete(partition)
-    // An empty fetch: what is left are marks of transactions, or a commit that was answered before it was marked.
-    const since = emptySince.get(partition) ?? performance.now()
-    emptySince.set(partition, since)
-    if (performance.now() - since >= markedWithinMs) reached(partition, Number(lastOffset) + 1)
+  // Comes for marks of transactions too, which no batch shows; a fetch that brought nothing ends in no event.
+  consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload: { partition, lastOffset } }) => {
+    if (Number(lastOffset) + 1 >= (left.get(partition) ?? 0)) left.delete(partition)
+    if (left.size === 0) end.resolve()
   })
   try {
     signal?.addEventListener('abort', aborted)
@@ -672,7 +654,6 @@ export async function readTopic(
         if (end === undefined) return
         const { records, ...rest } = recordBatch(batch)
         onBatch({ ...rest, records: records.filter(({ offset }) => offset < end) })
-        reached(batch.partition, Number(batch.lastOffset()) + 1)
         await heartbeat()
       },
     })
@@ -682,3 +663,26 @@ export async function readTopic(
     await consumer.disconnect().catch(() => {})
   }
 }
+
+/**
+ * Where each partition that holds something ends. kafkajs' admin answers for a reader of committed records: an open
+ * transaction hides all that is behind its start. It has no option for the isolation level, only the cluster that it makes.
+ */
+async function logEnds(settings: KafkaSettings, topic: string): Promise<Map<number, number>> {
+  const kafka = clientOf(settings, connecting) as Kafkajs.Kafka & Record<symbol, (options: object) => unknown>
+  for (const name of Object.getOwnPropertySymbols(kafka)) {
+    if (name.description !== 'private:Kafka:createCluster') continue
+    const createCluster = kafka[name]!
+    kafka[name] = (options) => createCluster({ ...options, isolationLevel: readUncommitted })
+  }
+  const admin = kafka.admin({ retry: connecting })
+  try {
+    await admin.connect()
+    const offsets = await admin.fetchTopicOffsets(topic)
+    return new Map(offsets.flatMap(({ partition, low, high }) => (low === high ? [] : [[partition, Number(high)]])))
+  } finally {
+    admin.disconnect().catch(() => {})
+  }
+}
+
+const readUncommitted = 0
