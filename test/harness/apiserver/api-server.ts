@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KubeConfig } from '@kubernetes/client-node'
-import { binary } from './binaries.ts'
+import { binary } from '../binaries/binaries.ts'
 
 export interface ApiServerOptions {
   /**

@@ -1,5 +1,5 @@
+import { binary } from '../binaries/binaries.ts'
 import { type ApiServer, type ApiServerOptions, startApiServer } from './api-server.ts'
-import { binary } from './binaries.ts'
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
 
 export interface Cluster {

@@ -1,4 +1,4 @@
-module anomaly/test/harness/apiserver/etcd
+module anomaly/test/harness/binaries/etcd
 
 go 1.24.0
 

@@ -1,10 +1,14 @@
-module anomaly/test/harness/apiserver/kubernetes
+module anomaly/test/harness/binaries/kubernetes
 
 go 1.24.0
 
 tool (
 	k8s.io/kubernetes/cmd/kube-apiserver
 	k8s.io/kubernetes/cmd/kube-controller-manager
+	k8s.io/kubernetes/cmd/kube-proxy
+	k8s.io/kubernetes/cmd/kube-scheduler
+	k8s.io/kubernetes/cmd/kubectl
+	k8s.io/kubernetes/cmd/kubelet
 )
 
 require (
