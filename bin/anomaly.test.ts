@@ -173,6 +173,21 @@ describe('anomaly', function () {
         ['replay', '--input', input, '--to', 'localhost'],
         /^--to: localhost must be a URL such as http:\/\/localhost:8080, or -$/,
       ],
+      [['replay', '--to', '-'], /^replay takes its events either from --input FILE or from --simulate$/],
+      [
+        ['replay', '--to', '-', '--simulate', '--input', input],
+        /^replay takes its events either from --input FILE or from --simulate$/,
+      ],
+      [['replay', '--to', '-', '--input', input, '--events', '5'], /^--events goes with --simulate$/],
+      [
+        ['replay', '--to', '-', '--simulate', '--events', '5', '--seconds', '5'],
+        /^--events and --seconds exclude one another$/,
+      ],
+      [['replay', '--to', '-', '--simulate', '--events', '1.5'], /^--events: 1\.5 must be a whole number above 0$/],
+      [
+        ['replay', '--simulate', '--brokers', 'a:1', '--topic', 't', '--kafka-username-file', input],
+        /^Cannot connect to Kafka: --kafka-sasl-mechanism, --kafka-username-file and --kafka-password-file go together$/,
+      ],
       [['run', '-f', 'no/such.yaml'], /^no\/such\.yaml: no such file$/],
       [['run', '-f', broken], /^.*broken\.yaml:\d+:\d+: .+$/],
       [['run', '-f', two], /^.*two\.yaml:\d+: a second document begins here; one is expected$/],
@@ -485,6 +500,37 @@ describe('anomaly', function () {
       expect(linesOf(stdout).map((line) => JSON.parse(line))).to.deep.equal([
         { id: '0012', a: 1.5, b: -2000, d: 'x' },
         { id: '12345678901234567890', a: 0, b: 0.5, c: 'a,b', d: '0x10' },
+      ])
+    })
+
+    it('sends simulated payments of the present, and says exactly how many', async () => {
+      const before = Date.now()
+      const send = () => anomaly(['replay', '--simulate', '--events', '1234', '--rate', '5000', '--to', '-'])
+      const all = await Promise.all([send(), send()])
+      const ids = all.map(({ code, stdout, stderr }) => {
+        expect(code).to.equal(0)
+        const [, count, prefix] = /^sent (\d+) events, their ids begin with (payment-[0-9a-f]{12}-)$/.exec(
+          linesOf(stderr).at(-1)!,
+        )!
+        const events = linesOf(stdout).map((line) => JSON.parse(line) as { eventId: string; timestamp: number })
+        expect([Number(count), events.length]).to.deep.equal([1234, 1234])
+        for (const { eventId, timestamp } of events) {
+          expect(eventId).to.match(new RegExp(`^${prefix}\\d+$`))
+          expect(timestamp).to.be.within(before, Date.now() + 50)
+        }
+        return events.map(({ eventId }) => eventId)
+      })
+      expect(new Set(ids.flat()).size).to.equal(2 * 1234)
+    })
+
+    it('ends the simulation when it is told to, and still says how many it sent', async () => {
+      const one = start(['replay', '--simulate', '--rate', '1000', '--to', '-'])
+      await one.saw('stdout', /"payment-[0-9a-f]+-500"/)
+      one.child.kill('SIGTERM')
+      const { code, stdout, stderr } = await one.ended
+      expect([code, linesOf(stderr).at(-1)]).to.deep.equal([
+        0,
+        `sent ${linesOf(stdout).length} events, their ids begin with ${/payment-[0-9a-f]+-/.exec(stdout)![0]}`,
       ])
     })
 

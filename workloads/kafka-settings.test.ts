@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { createLogger } from '../lib/log.ts'
 import { parsePipeline } from '../lib/pipeline/parse-pipeline.ts'
-import { type KafkaArguments, kafkaSettingsOf } from './kafka-settings.ts'
+import { brokerSettingsOf, type KafkaArguments, kafkaSettingsOf } from './kafka-settings.ts'
 
 const log = await createLogger({ level: 'silent' })
 
@@ -74,4 +74,22 @@ describe('Settings of Kafka', () => {
   ]
   for (const [what, source, args, message] of refusals)
     it(`refuse ${what}`, () => expect(() => settingsOf(source, args)).to.throw(message))
+
+  it('of brokers that no pipeline names are those of the flags', () => {
+    const args = {
+      brokers: ['one:9092'],
+      kafkaTls: true,
+      kafkaSaslMechanism: 'Plain' as const,
+      kafkaUsernameFile: fileOf('username', 'anomaly\n'),
+      kafkaPasswordFile: fileOf('password', 's3cret'),
+    }
+    const { log: _, ...settings } = brokerSettingsOf(args, 'replay', log)
+    expect(settings).to.deep.equal({
+      brokers: ['one:9092'],
+      clientId: 'replay',
+      tls: {},
+      sasl: { mechanism: 'Plain', username: 'anomaly', password: 's3cret' },
+    })
+    expect(() => brokerSettingsOf({ ...args, kafkaPasswordFile: undefined }, 'replay', log)).to.throw(/go together/)
+  })
 })

@@ -1,17 +1,17 @@
 import { createSecureContext } from 'node:tls'
 import { AppError, messageOf } from '../lib/errors.ts'
-import type { KafkaSettings } from '../lib/kafka.ts'
+import type { KafkaSettings, SaslMechanism } from '../lib/kafka.ts'
 import type { Logger } from '../lib/log.ts'
 import type { Pipeline } from '../lib/pipeline/spec.ts'
 import { lineOfFile, textOfFile } from './text-file.ts'
 
-/** Files with what the pipeline's Secrets hold. */
+/** Files with secrets; in a cluster, the entries of the Secrets that the pipeline names. */
 export interface KafkaArguments {
   /** PEM files; given, they turn TLS on. */
   readonly kafkaCaFile?: string | undefined
   readonly kafkaCertFile?: string | undefined
   readonly kafkaKeyFile?: string | undefined
-  /** For the pipeline's SASL mechanism. */
+  /** For SASL. */
   readonly kafkaUsernameFile?: string | undefined
   readonly kafkaPasswordFile?: string | undefined
 }
@@ -23,30 +23,71 @@ export interface KafkaArguments {
  */
 export function kafkaSettingsOf(pipeline: Pipeline, args: KafkaArguments, log: Logger): KafkaSettings {
   const { metadata, spec } = pipeline
-  const tls = tlsOf(spec.source.tls, args)
-  const sasl = saslOf(spec.source.sasl, args)
+  const { brokers, tls, sasl } = spec.source
+  if (tls?.caSecretRef !== undefined && args.kafkaCaFile === undefined)
+    throw refused('source.tls.caSecretRef names a Secret: give its entry as --kafka-ca-file')
+  if (tls?.certificateSecretRef !== undefined && args.kafkaCertFile === undefined)
+    throw refused(
+      'source.tls.certificateSecretRef names a Secret: give its entries as --kafka-cert-file and --kafka-key-file',
+    )
+  if (sasl === undefined && hasUser(args))
+    throw refused('a user is given, and the pipeline has no source.sasl with a mechanism')
+  if (sasl !== undefined && !hasLogin(args))
+    throw refused('source.sasl names a Secret: give its entries as --kafka-username-file and --kafka-password-file')
+  const clientId = `anomaly-${metadata.namespace}-${metadata.name}`
+  return connectionOf({ brokers, clientId, tls: tls !== undefined, mechanism: sasl?.mechanism }, args, log)
+}
+
+export interface BrokerArguments extends KafkaArguments {
+  readonly brokers: readonly string[]
+  /** TLS without a file: the public authorities are trusted. */
+  readonly kafkaTls: boolean
+  readonly kafkaSaslMechanism?: SaslMechanism | undefined
+}
+
+/**
+ * How to reach brokers that no pipeline names.
+ * @throws AppError InvalidArgument where the flags contradict one another, or a file is missing, unreadable or of no use
+ */
+export function brokerSettingsOf(args: BrokerArguments, clientId: string, log: Logger): KafkaSettings {
+  const { brokers, kafkaTls: tls, kafkaSaslMechanism: mechanism } = args
+  if (mechanism === undefined ? hasUser(args) : !hasLogin(args))
+    throw refused('--kafka-sasl-mechanism, --kafka-username-file and --kafka-password-file go together')
+  return connectionOf({ brokers, clientId, tls, mechanism }, args, log)
+}
+
+const hasUser = ({ kafkaUsernameFile, kafkaPasswordFile }: KafkaArguments): boolean =>
+  kafkaUsernameFile !== undefined || kafkaPasswordFile !== undefined
+const hasLogin = ({ kafkaUsernameFile, kafkaPasswordFile }: KafkaArguments): boolean =>
+  kafkaUsernameFile !== undefined && kafkaPasswordFile !== undefined
+
+interface Connection {
+  readonly brokers: readonly string[]
+  readonly clientId: string
+  readonly tls: boolean
+  readonly mechanism: SaslMechanism | undefined
+}
+
+function connectionOf(connection: Connection, args: KafkaArguments, log: Logger): KafkaSettings {
+  const { brokers, clientId, mechanism } = connection
+  const { kafkaUsernameFile, kafkaPasswordFile } = args
+  const tls = tlsOf(connection.tls, args)
   return {
-    brokers: spec.source.brokers,
-    clientId: `anomaly-${metadata.namespace}-${metadata.name}`,
+    brokers,
+    clientId,
     ...(tls === undefined ? {} : { tls }),
-    ...(sasl === undefined ? {} : { sasl }),
+    ...(mechanism === undefined
+      ? {}
+      : { sasl: { mechanism, username: lineOfFile(kafkaUsernameFile!), password: lineOfFile(kafkaPasswordFile!) } }),
     log,
   }
 }
 
-type Source = Pipeline['spec']['source']
-
-function tlsOf(spec: Source['tls'], args: KafkaArguments): KafkaSettings['tls'] {
+function tlsOf(isAsked: boolean, args: KafkaArguments): KafkaSettings['tls'] {
   const { kafkaCaFile, kafkaCertFile, kafkaKeyFile } = args
   if ((kafkaCertFile === undefined) !== (kafkaKeyFile === undefined))
     throw refused('--kafka-cert-file and --kafka-key-file go together')
-  if (spec?.caSecretRef !== undefined && kafkaCaFile === undefined)
-    throw refused('source.tls.caSecretRef names a Secret: give its entry as --kafka-ca-file')
-  if (spec?.certificateSecretRef !== undefined && kafkaCertFile === undefined)
-    throw refused(
-      'source.tls.certificateSecretRef names a Secret: give its entries as --kafka-cert-file and --kafka-key-file',
-    )
-  if (spec === undefined && kafkaCaFile === undefined && kafkaCertFile === undefined) return undefined
+  if (!isAsked && kafkaCaFile === undefined && kafkaCertFile === undefined) return undefined
   const pem = { ca: textOfFile(kafkaCaFile), cert: textOfFile(kafkaCertFile), key: textOfFile(kafkaKeyFile) }
   const given = Object.fromEntries(Object.entries(pem).filter(([, text]) => text !== undefined))
   try {
@@ -55,21 +96,6 @@ function tlsOf(spec: Source['tls'], args: KafkaArguments): KafkaSettings['tls'] 
     throw refused(`the certificates are of no use: ${messageOf(error)}`, error)
   }
   return given
-}
-
-function saslOf(spec: Source['sasl'], args: KafkaArguments): KafkaSettings['sasl'] {
-  const { kafkaUsernameFile, kafkaPasswordFile } = args
-  if (spec === undefined) {
-    if (kafkaUsernameFile === undefined && kafkaPasswordFile === undefined) return undefined
-    throw refused('a user is given, and the pipeline has no source.sasl with a mechanism')
-  }
-  if (kafkaUsernameFile === undefined || kafkaPasswordFile === undefined)
-    throw refused('source.sasl names a Secret: give its entries as --kafka-username-file and --kafka-password-file')
-  return {
-    mechanism: spec.mechanism,
-    username: lineOfFile(kafkaUsernameFile),
-    password: lineOfFile(kafkaPasswordFile),
-  }
 }
 
 function refused(reason: string, cause?: unknown): AppError {

@@ -1,16 +1,24 @@
+import { randomBytes } from 'node:crypto'
 import { Agent, request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
+import { type BrokerArguments, brokerSettingsOf } from '../kafka-settings.ts'
 import { LineWriter } from './line-writer.ts'
+import { type PaymentTraffic, paymentTraffic } from './payment-traffic.ts'
 import { type Format, type InputRecord, inputFiles, readEvents, sizeOfAll } from './read-events.ts'
 import { progressLine, summaryLines } from './status-line.ts'
 import { createLiveLine, lookOf } from './terminal.ts'
 
-export interface ReplayArguments {
-  readonly input: readonly string[]
+export interface ReplayArguments extends Omit<BrokerArguments, 'brokers'> {
+  readonly input?: readonly string[] | undefined
   readonly format?: Format | undefined
+  readonly simulate: boolean
+  readonly seed: number
+  /** How many simulated events, or for how long. */
+  readonly events?: number | undefined
+  readonly seconds?: number | undefined
   /** URL of the API, or - for standard output. */
   readonly to?: string | undefined
   /** host:port,... of Kafka. */
@@ -36,15 +44,16 @@ const answerWithinMs = 30_000
 
 /** @throws AppError */
 export async function replayCommand(args: ReplayArguments): Promise<void> {
+  checkSource(args)
   const { rate } = args
-  if (rate !== undefined && !(rate > 0)) throw new AppError('InvalidArgument', `--rate: ${rate} must be above 0`)
-  const files = inputFiles(args.input, args.format)
+  const files = args.input === undefined ? undefined : inputFiles(args.input, args.format)
   const destination = await destinationOf(args)
   const stop = new AbortController()
   const onSignal = () => stop.abort()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal)
-  const total = sizeOfAll(files)
+  const total = files === undefined ? undefined : sizeOfAll(files)
   const live = createLiveLine()
+  const run = randomBytes(6).toString('hex')
   const began = performance.now()
   const counts = { events: 0, alerts: 0, rejected: 0 }
   let read = 0
@@ -78,16 +87,17 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
 
   const portion =
     rate === undefined ? batchEvents : Math.max(1, Math.min(batchEvents, Math.round((rate * portionMs) / 1000)))
+  const onBytes = (count: number) => {
+    read += count
+  }
+  const source =
+    files === undefined
+      ? simulatedEvents({ ...args, run, portion, now: Date.now })
+      : eventsOf(readEvents(files, { signal: stop.signal, onBytes }))
   try {
-    for await (const rows of readEvents(files, {
-      signal: stop.signal,
-      onBytes: (count) => {
-        read += count
-      },
-    })) {
-      for (const row of rows) {
+    for await (const events of source) {
+      for (const event of events) {
         if (stop.signal.aborted) break
-        const event = jsonOf(row)
         if (event === undefined) {
           counts.rejected++
           continue
@@ -105,7 +115,34 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, onSignal)
   }
   const lines = summaryLines({ ...counts, seconds: (performance.now() - began) / 1000 }, lookOf(process.stderr))
+  // For scripts, which know by it what must come out at the other end.
+  if (files === undefined) lines.push(`sent ${sent} events, their ids begin with payment-${run}-`)
   process.stderr.write(`${lines.join('\n')}\n`)
+}
+
+/** @throws AppError InvalidArgument unless the arguments say what to send, in one way */
+function checkSource({ input, simulate, events, seconds, rate }: ReplayArguments): void {
+  const refuse = (reason: string) => {
+    throw new AppError('InvalidArgument', reason)
+  }
+  if (simulate === (input !== undefined)) refuse('replay takes its events either from --input FILE or from --simulate')
+  if (rate !== undefined && !(rate > 0)) refuse(`--rate: ${rate} must be above 0`)
+  if (events !== undefined && seconds !== undefined) refuse('--events and --seconds exclude one another')
+  if (!simulate && events !== undefined) refuse('--events goes with --simulate')
+  if (!simulate && seconds !== undefined) refuse('--seconds goes with --simulate')
+  if (events !== undefined && !(Number.isSafeInteger(events) && events > 0))
+    refuse(`--events: ${events} must be a whole number above 0`)
+  if (seconds !== undefined && !(seconds > 0)) refuse(`--seconds: ${seconds} must be above 0`)
+}
+
+function* simulatedEvents(traffic: PaymentTraffic): Generator<readonly string[]> {
+  for (const payments of paymentTraffic(traffic)) yield payments.map((payment) => JSON.stringify(payment))
+}
+
+async function* eventsOf(
+  batches: AsyncIterable<readonly InputRecord[]>,
+): AsyncGenerator<readonly (string | undefined)[]> {
+  for await (const rows of batches) yield rows.map(jsonOf)
 }
 
 /** One line of JSON; of CSV an object whose numeric cells are numbers and whose empty ones are absent. */
@@ -125,7 +162,8 @@ function isNumber(cell: string): boolean {
 }
 
 /** @throws AppError InvalidArgument unless the arguments name exactly one destination */
-async function destinationOf({ to, brokers, topic, key }: ReplayArguments): Promise<Destination> {
+async function destinationOf(args: ReplayArguments): Promise<Destination> {
+  const { to, brokers, topic, key } = args
   if ((to === undefined) === (brokers === undefined))
     throw new AppError('InvalidArgument', 'replay goes either --to URL|- or to --brokers HOST:PORT with --topic')
   if ((brokers === undefined) !== (topic === undefined))
@@ -133,7 +171,7 @@ async function destinationOf({ to, brokers, topic, key }: ReplayArguments): Prom
       'InvalidArgument',
       brokers === undefined ? '--topic goes with --brokers' : '--brokers: --topic is missing',
     )
-  if (brokers !== undefined) return topicDestination(brokersOf(brokers), topic!, key)
+  if (brokers !== undefined) return topicDestination({ ...args, brokers: brokersOf(brokers) }, topic!, key)
   return to === '-' ? outputDestination() : restDestination(to!)
 }
 
@@ -146,15 +184,15 @@ function brokersOf(list: string): readonly string[] {
 }
 
 /** Records with the event's key, so that a key's events stay in order. */
-async function topicDestination(brokers: readonly string[], topic: string, keyField: string): Promise<Destination> {
+async function topicDestination(args: BrokerArguments, topic: string, keyField: string): Promise<Destination> {
   const { connectProducer, openAdmin } = await import('../../lib/kafka.ts')
-  const settings = { brokers, clientId: 'anomaly-replay', log: await createLogger({ level: 'warn' }) }
+  const settings = brokerSettingsOf(args, 'anomaly-replay', await createLogger({ level: 'warn' }))
   const admin = openAdmin(settings)
   try {
     await admin.topicOffsets(topic)
   } catch (error) {
     if (error instanceof AppError && error.code === 'NotFound')
-      throw new AppError('NotFound', `--topic: ${brokers.join(',')} has no topic ${topic}`, { cause: error })
+      throw new AppError('NotFound', `--topic: ${args.brokers.join(',')} has no topic ${topic}`, { cause: error })
     throw error
   } finally {
     admin.close()

@@ -9,7 +9,7 @@ import { LineWriter } from './line-writer.ts'
 import type { LocalPipeline } from './local-pipeline.ts'
 import { type Format, type InputFile, type InputRecord, inputFiles, readEvents, sizeOfAll } from './read-events.ts'
 import { type Feed, run } from './run.ts'
-import { type SimulatedPayment, simulatePayments } from './simulate-payments.ts'
+import { type SimulatedPayment, sampleStream, simulatePayments } from './simulate-payments.ts'
 import { alertLine, type LiveStatus, progressLine, statusLine, summaryLines } from './status-line.ts'
 import { createLiveLine, lookOf } from './terminal.ts'
 
@@ -31,9 +31,6 @@ export interface RunArguments {
 
 /** Simulated payments that are learnt before the live ones begin: the past of a pipeline that has been running. */
 const simulatedPast = 30_000
-/** Long ago, since simulated time runs ahead: hours of it pass in a second. */
-const simulatedStart = Date.UTC(2020, 0, 6)
-const cardHolders = 500
 const portionMs = 20
 
 /** @throws AppError */
@@ -182,7 +179,7 @@ interface SimulationFeed {
 /** The past at once, then `rate` payments a second. Simulated time runs as fast as the payments come. */
 async function feedSimulation(local: LocalPipeline, signal: AbortSignal, options: SimulationFeed): Promise<void> {
   const { rate, seconds, onPayment, onLive, onEnd } = options
-  const payments = simulatePayments({ seed: options.seed, users: cardHolders, startTime: simulatedStart })
+  const payments = simulatePayments({ ...sampleStream, seed: options.seed })
   let sent = 0
   const send = () => {
     const payment = payments.next().value

@@ -36,6 +36,9 @@ export interface SimulationOptions {
   readonly startTime: number
 }
 
+/** The payments of `run --simulate` and `replay --simulate`: a week like any other, years ago, since simulated time runs ahead. */
+export const sampleStream = { users: 500, startTime: Date.UTC(2020, 0, 6) } as const
+
 interface Episode {
   readonly number: number
   readonly kind: AnomalyKind
