@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { accessSync, closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -68,12 +69,15 @@ export async function startServer(
   const output = openSync(log, 'a')
   const child = spawn(command, args, { stdio: ['ignore', output, output] })
   closeSync(output)
+  // A run that failed to stop it ends all the same, and it with the run.
+  child.unref()
   running.add(child)
   const exited = once(child, 'exit').then(() => void running.delete(child))
   exited.catch(() => running.delete(child))
 
   const end = async (how: 'SIGTERM' | 'SIGKILL', graceMs: number): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return
+    child.ref()
     child.kill('SIGCONT')
     child.kill(how)
     const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
@@ -100,17 +104,31 @@ export async function startServer(
   }
 }
 
-/** Distinct TCP ports of the loopback interface that nothing listens on at this moment. */
+/**
+ * Below the ports that the kernel gives to clients (32,768 on Linux) and to Kubernetes' node ports: none of these is taken
+ * by a connection between its choice and its use, or while its server is down for a while.
+ */
+const portRange = [20_000, 30_000] as const
+const chosen = new Set<number>()
+
+/** TCP ports that nothing listens on at this moment, each given to this process once. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  const ports = await Promise.all(
-    servers.map(async (server) => {
-      await once(server.listen(0, '127.0.0.1'), 'listening')
-      return (server.address() as { port: number }).port
-    }),
-  )
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))))
+  const ports: number[] = []
+  while (ports.length < count) {
+    const port = randomInt(...portRange)
+    if (chosen.has(port)) continue
+    chosen.add(port)
+    if (await isFree(port)) ports.push(port)
+  }
   return ports
+}
+
+export function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, () => server.close(() => resolve(true)))
+  })
 }
 
 /** Sends `request` to the port and gives what `complete` accepts of the answer. */

@@ -3,12 +3,12 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { closeSync, openSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:https'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KubeConfig } from '@kubernetes/client-node'
 import { binary } from '../binaries/binaries.ts'
+import { freePorts } from '../server.ts'
 
 export interface ApiServerOptions {
   /**
@@ -200,18 +200,4 @@ function statusOf(url: string, token: string): Promise<number> {
     call.on('error', () => resolve(0))
     call.end()
   })
-}
-
-/** Ports that nobody listens on. All are held until all are known, so they differ. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer()
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      return server
-    }),
-  )
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }

@@ -1,24 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { simulatePayments } from '../../../workloads/local/simulate-payments.ts'
 import { startKafka } from '../kafka/kafka.ts'
 import { startRedis } from '../redis.ts'
-import { freePorts, type ServerProcess, startServer } from '../server.ts'
+import { freePorts, isFree, type ServerProcess, startServer } from '../server.ts'
 import { inRunFolder, root, type Stack, stackFile } from './run-folder.ts'
 
 /** The background process of `make up`: Kafka, Redis and every role are its children, and end with it. */
 
 const sampleEvents = 20_000
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, () => server.close(() => resolve(true)))
-  })
-}
 
 async function startRole(role: string, probes: number, args: readonly string[]): Promise<ServerProcess> {
   const server = await startServer(join(root, 'bin/anomaly'), [role, ...args, '--probes-port', String(probes)], {
