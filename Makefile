@@ -36,7 +36,11 @@ bench-operator: node_modules ## the operator with PIPELINES=1000 on one API serv
 	@node_modules/.bin/node bench/lag-policy.ts
 	@node_modules/.bin/node bench/operator.ts $(or $(PIPELINES),1000)
 
+manifests: node_modules ## what is made of other sources in charts/anomaly-operator, and manifests/operator as it renders
+	@npm run --silent generate:chart
+	@npm run --silent generate:install
+
 quality: node_modules ## what the detectors find in labelled collections: make quality DATA=FOLDER
 	@node_modules/.bin/node bench/quality/quality.ts --data '$(DATA)'
 
-.PHONY: help check test demo up down bench bench-operator soak quality
+.PHONY: help check test demo up down bench bench-operator soak quality manifests

@@ -1,7 +1,7 @@
 import { manager } from './desired/child.ts'
 
 /** A PolicyRule of RBAC. */
-interface Rule {
+export interface Rule {
   readonly apiGroups: readonly string[]
   readonly resources: readonly string[]
   readonly verbs: readonly string[]
@@ -13,7 +13,7 @@ const read = ['get', 'list', 'watch'] as const
 const keep = [...read, 'create', 'patch', 'delete'] as const
 
 /** What the operator may do with pipelines and their children, in each namespace that it watches. */
-export const pipelineRules: readonly Rule[] = [
+const pipelines: readonly Rule[] = [
   { apiGroups: ['anomaly.com'], resources: ['anomalypipelines'], verbs: read },
   { apiGroups: ['anomaly.com'], resources: ['anomalypipelines/status'], verbs: ['patch'] },
   // Where OwnerReferencesPermissionEnforcement is on, as in OpenShift, owner references that block deletion need it.
@@ -29,7 +29,7 @@ export const pipelineRules: readonly Rule[] = [
 ]
 
 /** What it needs of the cluster whatever it watches. */
-export const clusterRules: readonly Rule[] = [
+const crd: readonly Rule[] = [
   {
     apiGroups: ['apiextensions.k8s.io'],
     resources: ['customresourcedefinitions'],
@@ -39,35 +39,21 @@ export const clusterRules: readonly Rule[] = [
 ]
 
 /** What it needs in the namespace of its Lease. */
-export const leaseRules: readonly Rule[] = [
+const lease: readonly Rule[] = [
   // A name cannot be asked for when a thing is made.
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'update'], resourceNames: [manager] },
 ]
 
-const api = 'rbac.authorization.k8s.io'
+/** What the standard roles view and edit of Kubernetes come to allow with pipelines. */
+const view: readonly Rule[] = [{ apiGroups: ['anomaly.com'], resources: ['anomalypipelines'], verbs: read }]
+const edit: readonly Rule[] = [
+  {
+    apiGroups: ['anomaly.com'],
+    resources: ['anomalypipelines'],
+    verbs: [...keep, 'update', 'deletecollection'],
+  },
+]
 
-/**
- * Roles and bindings for an operator that runs as this ServiceAccount: for pipelines of the whole cluster, or of a list of
- * namespaces with a Role in each.
- */
-export function rbac(
-  { name, namespace }: { readonly name: string; readonly namespace: string },
-  namespaces?: readonly string[] | undefined,
-) {
-  const subjects = [{ kind: 'ServiceAccount', name, namespace }]
-  const role = (where: string | undefined, what: string, rules: readonly Rule[]) => {
-    const prefix = where === undefined ? 'Cluster' : ''
-    const metadata = { name: `${manager}-${what}`, ...(where === undefined ? {} : { namespace: where }) }
-    const roleRef = { apiGroup: api, kind: `${prefix}Role`, name: metadata.name }
-    return [
-      { apiVersion: `${api}/v1`, kind: `${prefix}Role`, metadata, rules },
-      { apiVersion: `${api}/v1`, kind: `${prefix}RoleBinding`, metadata, roleRef, subjects },
-    ]
-  }
-  return [
-    ...role(undefined, 'crd', clusterRules),
-    ...role(namespace, 'lease', leaseRules),
-    ...(namespaces ?? [undefined]).flatMap((where) => role(where, 'pipelines', pipelineRules)),
-  ]
-}
+/** The rules of each role; the chart makes the roles of them. */
+export const rules = { pipelines, crd, lease, view, edit } as const

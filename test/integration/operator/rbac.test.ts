@@ -1,8 +1,9 @@
 import { KubeConfig } from '@kubernetes/client-node'
 import { expect } from 'chai'
-import { rbac } from '../../../operator/rbac.ts'
 import type { KubeObject, Resource } from '../../../operator/runtime/kube-object.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
+import { renderedObjects } from '../../harness/chart/chart.ts'
+import { useHelm } from '../../harness/chart/use-helm.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { minimalSpec, useOperator } from '../../harness/operator.ts'
 
@@ -10,23 +11,29 @@ const group = 'rbac.authorization.k8s.io/v1'
 
 describe('Operator: permissions', function () {
   this.timeout(60_000)
+  useHelm()
   const cluster = useApiServer()
   const bench = useOperator(cluster)
-  let count = 0
+  const given: { readonly resource: Resource; readonly role: KubeObject }[] = []
 
-  /** A kubeconfig with no more rights than the operator's roles give. */
-  async function restricted(namespaces?: readonly string[]): Promise<KubeConfig> {
-    const account = { name: `operator-${++count}`, namespace: 'default' }
-    for (const role of rbac(account, namespaces)) {
+  afterEach('take the rights away again', async () => {
+    for (const { resource, role } of given.splice(0)) await bench.client.delete(resource, role.metadata)
+  })
+
+  /** A kubeconfig with no more rights than the chart gives to an operator in the namespace `default`. */
+  async function restricted(namespaces: readonly string[] = []): Promise<KubeConfig> {
+    const objects = await renderedObjects({ namespace: 'default', values: { namespaces } })
+    for (const role of objects.filter(({ apiVersion }) => apiVersion === group)) {
       const { kind } = role
       const namespaced = !kind.startsWith('Cluster')
       const resource: Resource = { apiVersion: group, kind, plural: `${kind.toLowerCase()}s`, namespaced }
-      await bench.client.apply(resource, role as KubeObject, { fieldManager: 'test', force: true })
+      await bench.client.apply(resource, role, { fieldManager: 'test', force: true })
+      given.push({ resource, role })
     }
     const config = new KubeConfig()
     config.loadFromClusterAndUser(
       { name: 'test', server: cluster.proxy.url, skipTLSVerify: true },
-      { name: 'admin', token: cluster.server.token, impersonateUser: `system:serviceaccount:default:${account.name}` },
+      { name: 'admin', token: cluster.server.token, impersonateUser: `system:serviceaccount:default:anomaly-operator` },
     )
     return config
   }

@@ -1,0 +1,11 @@
+import { ownBinary } from '../binaries/binaries.ts'
+
+/** Sees that the enclosing `describe` has Helm and kubectl: the first run on a machine builds them, which takes minutes. */
+export function useHelm(): void {
+  before('build Helm and kubectl', async function () {
+    if (process.env.SKIP_INTEGRATION === '1') this.skip()
+    this.timeout(30 * 60_000)
+    await ownBinary('helm')
+    await ownBinary('kubectl')
+  })
+}
