@@ -43,4 +43,22 @@ manifests: node_modules ## what is made of other sources in charts/anomaly-opera
 quality: node_modules ## what the detectors find in labelled collections: make quality DATA=FOLDER
 	@node_modules/.bin/node bench/quality/quality.ts --data '$(DATA)'
 
+, := ,
+ENGINE ?= docker
+IMAGE ?= anomaly
+VERSION ?= $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
+ARCHIVE ?= dist/anomaly-$(VERSION).tar
+# How this machine reaches the npm registry, if in a way of its own: seen by the build, not kept in the image.
+SECRETS := $(patsubst %,--secret id=npmrc$(,)src=%,$(wildcard $(HOME)/.npmrc)) $(patsubst %,--secret id=authorities$(,)src=%,$(NODE_EXTRA_CA_CERTS))
+
+image: ## the image of every role: ENGINE=docker|buildah BASE=… IMAGE=anomaly VERSION=…
+	$(ENGINE) build --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE=$(SOURCE) \
+	  $(SECRETS) .
+
+image-archive: image ## the same, written to the file ARCHIVE=dist/anomaly-VERSION.tar
+	@mkdir -p $(dir $(ARCHIVE)) && rm -f $(ARCHIVE)
+	$(if $(filter buildah,$(ENGINE)),buildah push --quiet $(IMAGE):$(VERSION) docker-archive:$(ARCHIVE):$(IMAGE):$(VERSION),$(ENGINE) save --output $(ARCHIVE) $(IMAGE):$(VERSION))
+
+.PHONY: image image-archive
 .PHONY: help check test demo up down bench bench-operator soak quality manifests

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { access, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { locked } from '../locked.ts'
 
 const run = promisify(execFile)
 const here = import.meta.dirname
@@ -93,37 +93,6 @@ async function build(name: BinaryName, target: string): Promise<void> {
         '(SKIP_INTEGRATION=1 leaves the integration tests out)',
       { cause: error },
     )
-  }
-}
-
-/** Runs the work while this process alone holds the lock file; the lock of a process that died is taken over. */
-async function locked(path: string, work: () => Promise<void>): Promise<void> {
-  for (;;) {
-    try {
-      const file = await open(path, 'wx')
-      await file.writeFile(String(process.pid))
-      await file.close()
-      break
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    }
-    const holder = Number(await readFile(path, 'utf8').catch(() => ''))
-    if (holder > 0 && !isAlive(holder)) await rm(path, { force: true })
-    else await sleep(500)
-  }
-  try {
-    await work()
-  } finally {
-    await rm(path, { force: true })
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 
