@@ -198,6 +198,14 @@ describe('Discord', () => {
     expect(scoresOf(values.slice(4_321), other, 70)).to.deep.equal(whole.slice(4_321))
   })
 
+  it('expects exactly 0 where the nearest value was 0, whatever single precision made of it', () => {
+    const discord = discordOf()
+    const evidence = new Evidence()
+    scoresOf([1.0375, ...Array<number>(600).fill(0)], discord)
+    discord.observe(0, eventOf(5), evidence)
+    expect([evidence.count, evidence.observed[0], evidence.expected[0]]).to.deep.equal([1, 5, 0])
+  })
+
   it('takes at most 8 KB a key', () => {
     expect(new Discord('discord').bytesPerKey).to.be.at.most(8_000)
   })

@@ -138,7 +138,7 @@ export class Discord implements KeyedDetector {
         sum += component
         if (component > largest) {
           largest = component
-          expected = doubles[d + first]! + floats[this.#nearest]!
+          expected = sumOf(doubles[d + first]!, floats[this.#nearest]!)
           evidence.shape = scale.shape
         }
       }
@@ -241,6 +241,12 @@ function remember(floats: Float32Array, f: number, scale: Scale, i: number, samp
   const at = Math.floor(i / step) % length
   floats[start + at] = sample
   if (at >= length - lead) floats[start + at - length] = sample
+}
+
+/** The sum of a number and one in single precision; 0 where nothing but that one's rounding is left. */
+function sumOf(double: number, single: number): number {
+  const sum = double + single
+  return Math.abs(sum) <= Math.abs(double) * 2 ** -23 ? 0 : sum
 }
 
 function newPage(): Page {

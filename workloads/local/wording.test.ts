@@ -55,6 +55,10 @@ describe('Wording', () => {
       { detector: 'discord', feature: 'value', observed: 950, expected: 42, contribution: 1, shape: 'spike' },
     ],
     [
+      'value 20 after values unlike any before (discord: pattern, 100 %)',
+      { detector: 'discord', feature: 'value', observed: 20, expected: 20.0000004, contribution: 1, shape: 'pattern' },
+    ],
+    [
       'merchantRisk 0.93 (forest, 8.0 %)',
       { detector: 'forest', feature: 'merchantRisk', observed: 0.93, expected: null, contribution: 0.08 },
     ],

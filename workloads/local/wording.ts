@@ -86,6 +86,9 @@ export function describeReason(reason: Reason): string {
   if (rule !== undefined)
     return `${feature} ${observed} is ${reason.observed! > reason.expected! ? 'above' : 'below'} ${expected} (${detector} ${rule})`
   const seen = observed !== nothing ? `${feature} ${observed}` : feature === 'interval' ? feature : `${feature} missing`
-  const instead = expected === nothing ? '' : ` where ${expected} was expected`
+  // What was strange is then not the number itself but those that came before it.
+  const repeats = shape !== undefined && observed === expected
+  const instead =
+    expected === nothing ? '' : repeats ? ' after values unlike any before' : ` where ${expected} was expected`
   return `${seen}${instead} (${shape === undefined ? detector : `${detector}: ${shape}`}, ${formatShare(contribution)})`
 }

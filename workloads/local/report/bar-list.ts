@@ -8,6 +8,7 @@ const mostBars = 10
 export function barList(heading: string, counts: readonly AlertCount[], labelled: boolean): Markup {
   const shown = counts.slice(0, mostBars)
   const most = shown[0]?.alerts ?? 1
+  const long = shown.some(({ name }) => name.length > 22) ? ' long' : ''
   const bar = (kind: string, count: number) =>
     count > 0 ? html`<i class="${kind}" style="width:${((100 * count) / most).toFixed(1)}%"></i>` : undefined
   const bars = ({ alerts, hits, falseAlerts }: AlertCount) =>
@@ -19,7 +20,7 @@ export function barList(heading: string, counts: readonly AlertCount[], labelled
 <tbody>
 ${shown.map((count) => {
   const { name, alerts } = count
-  return html`<tr><td class="name" title="${name}"><bdi>${name || '(none)'}</bdi></td><td class="number">${formatNumber(alerts)}</td><td><div class="bar">${bars(count)}</div></td></tr>
+  return html`<tr><td class="name${long}"><bdi>${name || '(none)'}</bdi></td><td class="number">${formatNumber(alerts)}</td><td><div class="bar">${bars(count)}</div></td></tr>
 `
 })}</tbody>
 </table>`

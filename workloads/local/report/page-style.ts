@@ -78,7 +78,7 @@ th:last-child, td:last-child { padding-right: 0; }
 .reasons div + div { color: var(--muted); }
 .right-alert { color: var(--good); white-space: nowrap; } .wrong-alert { color: var(--bad); white-space: nowrap; }
 .bars td, .bars th { padding-block: 4px; border: 0; }
-.bars .name { width: 1%; max-width: 22ch; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.bars .name { width: 1%; white-space: nowrap; } .bars .long { width: 50%; white-space: normal; }
 .bars .number { width: 1%; }
 .bar { display: flex; gap: 1px; height: 9px; }
 .hits { background: var(--good); } .false { border: 1.5px solid var(--bad); }

@@ -9,11 +9,13 @@ interface Run {
   readonly labels?: boolean
   readonly text?: string
   readonly change?: (verdict: Verdict, index: number) => Verdict
+  /** Where in the input each event stands. */
+  readonly place?: (index: number) => number
 }
 
 /** Every 50th row alerts, every 100th is labelled as an anomaly; 25 is a miss. */
 function reportOf(run: Run = {}, change: Partial<ReportData> = {}): string {
-  const { rows = 400, labels = true, text = 'user', change: changed = (verdict) => verdict } = run
+  const { rows = 400, labels = true, text = 'user', change: changed = (verdict) => verdict, place = (i) => i } = run
   const collector = createReportCollector()
   for (let index = 0; index < rows; index++) {
     const alert = index % 50 === 0
@@ -30,7 +32,7 @@ function reportOf(run: Run = {}, change: Partial<ReportData> = {}): string {
       scores: {},
     }
     const label = labels ? index % 100 === 0 || index === 25 : undefined
-    collector.add({ index, value: index, label, verdict: changed(verdict, index) })
+    collector.add({ index: place(index), value: index, label, verdict: changed(verdict, index) })
   }
   return renderReport({
     pipeline: 'payments',
@@ -164,6 +166,15 @@ describe('renderReport()', () => {
   it('counts rows where events have no time', () => {
     const page = reportOf({ change: (verdict) => ({ ...verdict, timestamp: null }) })
     expect(textOf(page)).to.contain('row of the input').and.to.not.contain('UTC')
+  })
+
+  it('keeps every mark inside the chart where rows in between could not be read', () => {
+    const change = (verdict: Verdict) => ({ ...verdict, timestamp: null })
+    const page = reportOf({ rows: 200, place: (index) => 3 * index + 40, change })
+    const [, points] = /id="buckets">(.*?)<\/script>/.exec(page)!
+    const at = (JSON.parse(points!) as { points: [x: number, y: number, when: string][] }).points
+    expect(at.at(-1)).to.include.members([1000, 'row 638'])
+    for (const [x] of at) expect(x).to.be.within(0, 1000)
   })
 
   it('has room for scores that round to 1, and for none at all', () => {

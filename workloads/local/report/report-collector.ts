@@ -40,6 +40,8 @@ export interface AlertCount {
 
 export interface CollectedRun {
   readonly events: number
+  /** Of the input, up to the last event: those that could not be read count too. */
+  readonly rows: number
   readonly alerts: number
   /** Whether any event has a label. */
   readonly labelled: boolean
@@ -94,6 +96,7 @@ export function createReportCollector(options: ReportCollectorOptions = {}): Rep
   let rowsPerBucket = 1
   let rowsInLast = 0
   let events = 0
+  let rows = 0
   let alerts = 0
   let labelled = false
   let hits = 0
@@ -109,6 +112,7 @@ export function createReportCollector(options: ReportCollectorOptions = {}): Rep
   return {
     add(event) {
       events++
+      rows = event.index + 1
       if (buckets.length === 0 || rowsInLast === rowsPerBucket) {
         if (buckets.length === maxBuckets) {
           buckets = mergePairs(buckets)
@@ -139,6 +143,7 @@ export function createReportCollector(options: ReportCollectorOptions = {}): Rep
     },
     finish: () => ({
       events,
+      rows,
       alerts,
       labelled,
       hits,

@@ -15,7 +15,7 @@ const longestKey = 60
  * the events are not in its order, over rows. The vertical axis counts decades: 0.9, 0.99 and 0.999 are equally far apart.
  */
 export function scoreChart(run: CollectedRun): Markup {
-  const axis = run.chronological ? timeAxis(run.from, run.to) : rowAxis(run.events)
+  const axis = run.chronological ? timeAxis(run.from, run.to) : rowAxis(run.rows)
   const x = ({ index, verdict }: JudgedEvent) => axis.position(run.chronological ? verdict.timestamp! : index)
   const start = (bucket: Bucket) => axis.position(run.chronological ? bucket.earliest : bucket.first)
   const top = topDecade(run)
@@ -87,7 +87,7 @@ ${jsonBlock('buckets', {
   points: buckets.map(({ strongest, alerts, anomalies }) => [
     x(strongest),
     y(strongest.verdict.anomalyScore),
-    run.chronological ? formatTime(strongest.verdict.timestamp) : `row ${formatNumber(strongest.index)}`,
+    run.chronological ? formatTime(strongest.verdict.timestamp) : `row ${formatNumber(strongest.index + 1)}`,
     formatScore(strongest.verdict.anomalyScore),
     strongest.verdict.userId.slice(0, longestKey),
     alerts,
