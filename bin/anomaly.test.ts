@@ -158,6 +158,8 @@ describe('anomaly', function () {
       [['run', '-f', threshold, '--simulate', '--input', input], /^--simulate and --input exclude one another$/],
       [['run', '-f', threshold, '--exit-at-end'], /^--exit-at-end needs an end: name an --input$/],
       [['run', '-f', threshold, '--simulate', '--rate', '0'], /^--rate: 0 must be above 0$/],
+      [['run', '-f', threshold, '--simulate', '--seconds', '0'], /^--seconds: 0 must be above 0$/],
+      [['run', '-f', threshold, '--seconds', '5'], /^--seconds goes with --simulate$/],
       [['run', '-f', threshold, '--port', '70000'], /^--port: 70000 must be a port, 0 to 65535$/],
       [
         ['backtest', '-f', threshold, '--input', input, '--label', 'value'],
@@ -337,7 +339,7 @@ describe('anomaly', function () {
       const report = await anomaly(['backtest', '-f', payments, '--input', input, '--report', 'no/folder/report.html'])
       expect([report.code, report.stderr]).to.deep.equal([
         1,
-        "anomaly: no/folder/report.html: cannot be written: ENOENT: no such file or directory, open 'no/folder/report.html'\n",
+        'anomaly: no/folder/report.html: cannot be written: there is no such folder\n',
       ])
     })
 
@@ -381,6 +383,31 @@ describe('anomaly', function () {
       expect(verdicts.length).to.be.within(1, 3000)
       expect(stderr).to.include(`${new Intl.NumberFormat('en').format(verdicts.length)} events in `)
       expect(stderr).to.include('stopped before the end of the input; what is written is whole\n')
+    })
+
+    it('ends with 0 at SIGTERM also where no label has come yet', async () => {
+      const { child, ended, saw } = start([
+        ...['backtest', '-f', payments, '--input', '-', '--output', '-', '--label', 'fraud'],
+      ])
+      child.stdin!.write(readFileSync(input))
+      await saw('stdout', /\n/)
+      child.kill('SIGTERM')
+      const { code, stderr } = await ended
+      expect(code).to.equal(0)
+      expect(stderr).to.include('stopped before the end of the input').and.not.include('ROC AUC')
+    })
+
+    it('says so where no event has the fields that the pipeline names', async () => {
+      const csv = folder.write('semicolons.csv', 'timestamp;value\n2024-01-01;3\n')
+      const said = 'no event has a number to judge: the pipeline looks in value: value (spec.event)\n1 event in '
+      const all = await Promise.all([
+        anomaly(['backtest', '-f', manifest('timeseries'), '--input', csv]),
+        anomaly(['run', '-f', manifest('timeseries'), '--input', csv, '--exit-at-end']),
+      ])
+      for (const { code, stderr } of all) {
+        expect(code).to.equal(0)
+        expect(stderr.startsWith(said), stderr).to.equal(true)
+      }
     })
   })
 
@@ -452,7 +479,7 @@ describe('anomaly', function () {
       })
       expect(code).to.equal(0)
       expect(linesOf(stdout)).to.have.length(2)
-      expect(stderr).to.match(/^2 events in .*, 2 alerts, 1 rejected\n$/)
+      expect(stderr).to.match(/^rejected: 1 MalformedJson\n2 events in .*, 2 alerts, 1 rejected\n$/)
     })
 
     it('simulates payments, finds what is injected, and ends by itself', async () => {
@@ -462,7 +489,7 @@ describe('anomaly', function () {
         payments,
         '--simulate',
         '--seconds',
-        '2',
+        '6',
         '--rate',
         '500',
         '--port',
@@ -476,7 +503,9 @@ describe('anomaly', function () {
         /^([\d,]+) events in \d\.\d s .*, (\d+) alerts?, 0 rejected\nprecision .+, recall .+ of the injected anomalies\n/m.exec(
           stderr,
         )
-      expect(Number(summary?.[1]?.replace(',', ''))).to.be.within(900, 1300)
+      expect(Number(summary?.[1]?.replace(',', ''))).to.be.within(2700, 3300)
+      // Where no line can be overwritten, the status is a line of its own now and then.
+      expect(stderr).to.match(/^\d+ events\/s · \d+ alerts? · 500 keys · model forest-\S+ · precision .+ · recall .+$/m)
       expect(linesOf(stdout)).to.have.length(Number(summary?.[2]))
     })
   })
@@ -488,7 +517,9 @@ describe('anomaly', function () {
       const csv = folder.write('replay.csv', 'eventId,userId,value\na,007,1\nb,7,101\nc,7\nd,7,high\ne,,5\n')
       const { code, stderr } = await anomaly(['replay', '--input', csv, '--to', api!])
       expect(code).to.equal(0)
-      expect(stderr).to.match(/^2 events in .*, 1 alert, 3 rejected\n$/)
+      expect(stderr).to.match(
+        /^rejected: 1 RaggedRow, 1 InvalidValue, 1 MissingKey\n2 events in .*, 1 alert, 3 rejected\n$/,
+      )
       const verdict = (await (await fetch(`${api}/api/v1/results/a`)).json()) as Verdict
       expect(verdict).to.deep.include({ eventId: 'a', userId: '007', isAnomaly: false })
     })
@@ -550,10 +581,8 @@ describe('anomaly', function () {
       const { code, stderr } = await one.ended
       server.close()
       expect(requests).to.be.within(2, 3)
-      expect([code, stderr]).to.deep.equal([
-        1,
-        `anomaly: http://localhost:${port}/api/v1/detect/batch: answered 503: later\n`,
-      ])
+      const unavailable = `anomaly: http://localhost:${port}/api/v1/detect/batch: answered 503: later`
+      expect([code, stderr]).to.deep.equal([1, `${unavailable}; trying again\n${unavailable}\n`])
     })
 
     it('says what answered in place of an API', async () => {

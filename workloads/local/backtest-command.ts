@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { appendFileSync, writeFileSync } from 'node:fs'
-import { AppError, messageOf } from '../../lib/errors.ts'
+import { AppError } from '../../lib/errors.ts'
 import { canonicalJson } from '../../lib/pipeline/canonical-json.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
@@ -18,9 +18,10 @@ import {
   rankScores,
   rocAuc,
 } from './evaluation.ts'
-import { LineWriter } from './line-writer.ts'
+import { LineWriter, outputFailed } from './line-writer.ts'
+import { hasNumbers, nothingToJudge } from './nothing-to-judge.ts'
 import { type Format, type InputFile, inputFiles, sizeOfAll } from './read-events.ts'
-import { writeRejection } from './rejects.ts'
+import { countReason, writeRejection } from './rejects.ts'
 import { renderReport } from './report/render-report.ts'
 import { createReportCollector } from './report/report-collector.ts'
 import { progressLine, summaryLines } from './status-line.ts'
@@ -59,6 +60,8 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
   const live = createLiveLine()
   const began = performance.now()
   const counts = { events: 0, alerts: 0, rejected: 0 }
+  const rejectedBy = new Map<string, number>()
+  let numbers = false
   let read = 0
   let shown = 0
   const show = () => {
@@ -87,6 +90,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
       },
       onEvent: ({ event, verdict, json, label }) => {
         output?.write(json)
+        numbers ||= hasNumbers(event)
         collector?.add({
           index: counts.events + counts.rejected,
           verdict,
@@ -102,6 +106,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
       },
       onRejected: (record, rejection) => {
         counts.rejected++
+        countReason(rejectedBy, rejection.reason)
         if (rejects !== undefined) writeRejection(rejects, record, rejection)
       },
     })
@@ -112,9 +117,16 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, onSignal)
   }
 
-  const evaluation = truth === undefined ? undefined : evaluate(truth, args.label!, files)
-  const lines = summaryLines({ ...summary, seconds: (performance.now() - began) / 1000 }, lookOf(process.stderr))
-  if (stop.signal.aborted) lines.push('stopped before the end of the input; what is written is whole')
+  const stopped = stop.signal.aborted
+  const unlabelled = truth !== undefined && truth.labels.length === 0
+  if (unlabelled && !stopped) throw noLabels(args.label!, files)
+  const evaluation = truth === undefined || unlabelled ? undefined : evaluate(truth)
+  const lines = summaryLines(
+    { ...summary, seconds: (performance.now() - began) / 1000, rejectedBy },
+    lookOf(process.stderr),
+  )
+  if (summary.events > 0 && !numbers) lines.unshift(nothingToJudge(pipeline.spec.event))
+  if (stopped) lines.push('stopped before the end of the input; what is written is whole')
   const decision = resolveDecision(pipeline.spec.detection)
   const rate = summary.events === 0 ? 0 : Math.round((summary.alerts / summary.events) * 1e6)
   lines.push(
@@ -123,7 +135,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
   if (evaluation !== undefined) {
     const { rocAuc, averagePrecision, decided } = evaluation
     lines.push(
-      `ROC AUC ${figure(rocAuc)}, average precision ${figure(averagePrecision)}, precision ${figure(decided.precision)} and recall ${figure(decided.recall)} at the budget`,
+      `ROC AUC ${figure(rocAuc)}, average precision ${figure(averagePrecision)}, precision ${figure(decided.precision)} and recall ${figure(decided.recall)} at the ${decision.type === 'alertBudget' ? 'budget' : 'threshold'}`,
     )
   }
   process.stderr.write(`${lines.join('\n')}\n`)
@@ -151,7 +163,7 @@ function writeReport(path: string, page: string, write: (path: string, text: str
   try {
     write(path, page)
   } catch (error) {
-    throw new AppError('OutputFailed', `${path}: cannot be written: ${messageOf(error)}`, { cause: error })
+    throw outputFailed(path, error)
   }
 }
 
@@ -169,16 +181,13 @@ interface Evaluation {
   readonly decided: DecisionQuality
 }
 
-function evaluate(
-  truth: { readonly scores: Column; readonly labels: Column; readonly decisions: Column },
-  label: string,
-  files: readonly InputFile[],
-): Evaluation {
-  if (truth.labels.length === 0)
-    throw new AppError(
-      'InvalidArgument',
-      `--label ${label}: no row of ${files.map(({ path }) => path).join(', ')} has a field ${label} of 0 or 1`,
-    )
+function noLabels(label: string, files: readonly InputFile[]): AppError {
+  const [first, ...others] = files.map(({ path }) => path)
+  const inputs = others.length === 0 ? first : `${first} and ${others.length} more`
+  return new AppError('InvalidArgument', `--label ${label}: no row of ${inputs} has a field ${label} of 0 or 1`)
+}
+
+function evaluate(truth: { readonly scores: Column; readonly labels: Column; readonly decisions: Column }): Evaluation {
   const labels = Uint8Array.from(truth.labels.numbers())
   const ranked = rankScores(truth.scores.numbers().slice(), labels)
   return {

@@ -84,6 +84,44 @@ describe('backtest()', () => {
     expect(summary.keys).to.equal(2)
   })
 
+  it('names the file too where events of several have no id, and only then', async () => {
+    const paths = [folder.write('n/a.csv', 'x0\n1\n2\n'), folder.write('n/b.csv', 'x0\n3\n')]
+    const event = { id: '', time: '', key: '', value: '', featureFields: ['x*'] }
+    const ids = async (inputs: readonly string[]) =>
+      (await run(inputs, { pipeline: pipelineWith({ event }) })).events.map(({ verdict }) => verdict.eventId)
+    expect(await ids(paths)).to.deep.equal(['a.csv:row-1', 'b.csv:row-1', 'a.csv:row-2'])
+    expect(await ids(paths.slice(0, 1))).to.deep.equal(['row-1', 'row-2'])
+  })
+
+  it('stays finite on constants, on times that stand still or go back, and with one key for all', async () => {
+    const times = [1_640_000_000, 1_640_000_000, 1_600_000_000, 0, 1_640_000_001]
+    const path = folder.write(
+      'constant.jsonl',
+      Array.from({ length: 3000 }, (_, i) => {
+        const value = i === 2999 ? 8 : 7
+        return JSON.stringify({ userId: `u${i}`, timestamp: times[i % 5], value, features: { a: 0, b: 1e300 } })
+      }).join('\n'),
+    )
+    const detectors = [
+      { name: 'profile', profile: {} },
+      { name: 'forest', isolationForest: {} },
+      { name: 'discord', discord: {} },
+    ]
+    for (const key of ['', 'userId']) {
+      const pipeline = pipelineWith({ event: { key }, detection: { detectors } })
+      const { events, summary } = await run([path], { pipeline })
+      expect(summary).to.include({ events: 3000, rejected: 0, keys: key === '' ? 1 : 3000 })
+      for (const { verdict } of events) {
+        expect(verdict.anomalyScore).to.be.within(0, 1)
+        for (const score of Object.values(verdict.scores)) expect(score).to.be.within(0, 1)
+        for (const { feature, observed } of verdict.reasons)
+          if (feature === 'interval') expect(observed).to.be.at.least(0)
+      }
+      const last = events.at(-1)!.verdict
+      if (key === '') expect(last.anomalyScore).to.equal(Math.max(...events.map(({ verdict }) => verdict.anomalyScore)))
+    }
+  })
+
   it('reads labels however 0 and 1 are written', async () => {
     const cells = ['0', '1', '0.0', '1.0', 'true', 'FALSE', '', '2', 'x', 'constructor']
     const csv = folder.write('l.csv', `userId,value,fraud\n${cells.map((cell) => `u,1,${cell}\n`).join('')}`)

@@ -71,7 +71,14 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
     ...pipeline,
     spec: { ...pipeline.spec, results: { ...pipeline.spec.results, publish: 'All' } },
   }
-  const local = createLocalPipeline({ pipeline: all, seed: options.seed ?? 1, fitting: 'Inline', label, observer })
+  const local = createLocalPipeline({
+    pipeline: all,
+    seed: options.seed ?? 1,
+    fitting: 'Inline',
+    severalFiles: files.length > 1,
+    label,
+    observer,
+  })
   const running = local.run(signal)
   running.catch(() => {
     failed = true

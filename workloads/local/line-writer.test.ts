@@ -36,8 +36,9 @@ describe('LineWriter', () => {
   it('says which file cannot be opened', () => {
     const path = join(folder.path, 'missing', 'a.jsonl')
     expect(() => new LineWriter(path))
-      .to.throw(AppError, `${path}: cannot be written: ENOENT`)
+      .to.throw(AppError, `${path}: cannot be written: there is no such folder`)
       .with.property('code', 'OutputFailed')
+    expect(() => new LineWriter(folder.path)).to.throw(AppError, `${folder.path}: cannot be written: it is a folder`)
   })
 
   it('says that a device is full', function () {

@@ -2,7 +2,21 @@ import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:f
 import { AppError, messageOf } from '../../lib/errors.ts'
 
 const flushAt = 256 * 1024
-const reasons: Readonly<Record<string, string>> = { ENOSPC: 'no space left', EPIPE: 'the reader has closed it' }
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space left',
+  EPIPE: 'the reader has closed it',
+  ENOENT: 'there is no such folder',
+  ENOTDIR: 'there is no such folder',
+  EISDIR: 'it is a folder',
+  EACCES: 'you may not',
+  EROFS: 'the file system is read-only',
+}
+
+/** Says of an output why it cannot be written, and what of it is there. */
+export function outputFailed(name: string, error: unknown, state = ''): AppError {
+  const why = reasons[(error as NodeJS.ErrnoException).code ?? ''] ?? messageOf(error)
+  return new AppError('OutputFailed', `${name}: cannot be written: ${why}${state}`, { cause: error })
+}
 
 /** Writes lines to a file or, as `-`, to standard output: in blocks, and only ever whole lines. */
 export class LineWriter {
@@ -22,7 +36,7 @@ export class LineWriter {
       this.#fd = path === '-' ? 1 : openSync(path, 'w')
       this.#isFile = fstatSync(this.#fd).isFile() && path !== '-'
     } catch (error) {
-      throw new AppError('OutputFailed', `${path}: cannot be written: ${messageOf(error)}`, { cause: error })
+      throw outputFailed(path, error)
     }
   }
 
@@ -46,8 +60,7 @@ export class LineWriter {
       try {
         written += writeSync(this.#fd, block, written, undefined, this.#isFile ? this.#position + written : null)
       } catch (error) {
-        const { code } = error as NodeJS.ErrnoException
-        if (code === 'EAGAIN') {
+        if ((error as NodeJS.ErrnoException).code === 'EAGAIN') {
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
           continue
         }
@@ -55,12 +68,7 @@ export class LineWriter {
         for (let i = 0; i < whole; i++) if (block[i] === 10) this.#lines++
         this.#position += whole
         if (this.#isFile) ftruncateSync(this.#fd, this.#position)
-        const why = reasons[code ?? ''] ?? messageOf(error)
-        throw new AppError(
-          'OutputFailed',
-          `${this.#path}: cannot be written: ${why}; it has the first ${this.#lines} lines whole`,
-          { cause: error },
-        )
+        throw outputFailed(this.#path, error, `; it has the first ${this.#lines} lines whole`)
       }
     }
     this.#position += block.length

@@ -16,6 +16,8 @@ export interface LocalPipelineOptions {
   readonly seed: number
   /** Inline over past data, where the model must change at exactly the same row every time; Worker while serving. */
   readonly fitting: Fitting
+  /** Rows come from several files, so that a row's number alone is no id. */
+  readonly severalFiles?: boolean | undefined
   /** Field that holds the label: never a feature. */
   readonly label?: string | undefined
   /** Clocks of a process that serves; over past data there are none, and the result is reproducible. */
@@ -43,7 +45,7 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     topic: pipeline.spec.source.topic,
     batchSize: options.batchSize ?? 500,
   })
-  const several = pipeline.spec.event.key === '$source'
+  const several = options.severalFiles === true || pipeline.spec.event.key === '$source'
   const processor = new Processor({
     pipeline,
     schema,

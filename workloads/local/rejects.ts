@@ -8,3 +8,8 @@ export function writeRejection(to: LineWriter, record: InputRecord, rejection: R
   const { reason, field, message } = rejection
   to.write(JSON.stringify({ source, line, row, reason, field, message, event: value ?? body ?? null }))
 }
+
+/** Counts the rejections of a run by their reason. */
+export function countReason(rejectedBy: Map<string, number>, reason: string): void {
+  rejectedBy.set(reason, (rejectedBy.get(reason) ?? 0) + 1)
+}

@@ -4,10 +4,12 @@ import { request as httpsRequest } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
+import type { Rejection } from '../detection/decode.ts'
 import { type BrokerArguments, brokerSettingsOf } from '../kafka-settings.ts'
 import { LineWriter } from './line-writer.ts'
 import { type PaymentTraffic, paymentTraffic } from './payment-traffic.ts'
 import { type Format, type InputRecord, inputFiles, readEvents, sizeOfAll } from './read-events.ts'
+import { countReason } from './rejects.ts'
 import { progressLine, summaryLines } from './status-line.ts'
 import { createLiveLine, lookOf } from './terminal.ts'
 
@@ -29,9 +31,17 @@ export interface ReplayArguments extends Omit<BrokerArguments, 'brokers'> {
   readonly rate?: number | undefined
 }
 
+interface Answers {
+  readonly alerts: number
+  /** The reason of each event that was refused. */
+  readonly refused: readonly string[]
+}
+
+const noAnswers: Answers = { alerts: 0, refused: [] }
+
 interface Destination {
-  /** Sends events; answers with how many alerted and how many were refused. */
-  send(events: readonly string[], signal: AbortSignal): Promise<{ readonly alerts: number; readonly rejected: number }>
+  /** Sends events; answers with how many alerted, and why others were refused. */
+  send(events: readonly string[], signal: AbortSignal): Promise<Answers>
   close(): Promise<void> | void
 }
 
@@ -47,15 +57,19 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
   checkSource(args)
   const { rate } = args
   const files = args.input === undefined ? undefined : inputFiles(args.input, args.format)
-  const destination = await destinationOf(args)
+  const live = createLiveLine()
+  const destination = await destinationOf(args, (note) => {
+    live.clear()
+    process.stderr.write(`anomaly: ${note}\n`)
+  })
   const stop = new AbortController()
   const onSignal = () => stop.abort()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal)
   const total = files === undefined ? undefined : sizeOfAll(files)
-  const live = createLiveLine()
   const run = randomBytes(6).toString('hex')
   const began = performance.now()
   const counts = { events: 0, alerts: 0, rejected: 0 }
+  const rejectedBy = new Map<string, number>()
   let read = 0
   let sent = 0
   let waiting: string[] = []
@@ -71,11 +85,12 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
       const ahead = due - performance.now()
       if (ahead > 0) await delay(ahead, undefined, { signal: stop.signal }).catch(() => {})
     }
-    const { alerts, rejected } = await destination.send(events, stop.signal)
+    const { alerts, refused } = await destination.send(events, stop.signal)
     sent += events.length
-    counts.events += events.length - rejected
+    counts.events += events.length - refused.length
     counts.alerts += alerts
-    counts.rejected += rejected
+    counts.rejected += refused.length
+    for (const reason of refused) countReason(rejectedBy, reason)
     const seconds = (performance.now() - began) / 1000
     live.show(
       progressLine(
@@ -98,8 +113,9 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
     for await (const events of source) {
       for (const event of events) {
         if (stop.signal.aborted) break
-        if (event === undefined) {
+        if (typeof event !== 'string') {
           counts.rejected++
+          countReason(rejectedBy, event.reason)
           continue
         }
         waiting.push(event)
@@ -114,7 +130,10 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
     live.clear()
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, onSignal)
   }
-  const lines = summaryLines({ ...counts, seconds: (performance.now() - began) / 1000 }, lookOf(process.stderr))
+  const lines = summaryLines(
+    { ...counts, seconds: (performance.now() - began) / 1000, rejectedBy },
+    lookOf(process.stderr),
+  )
   // For scripts, which know by it what must come out at the other end.
   if (files === undefined) lines.push(`sent ${sent} events, their ids begin with payment-${run}-`)
   process.stderr.write(`${lines.join('\n')}\n`)
@@ -141,14 +160,14 @@ function* simulatedEvents(traffic: PaymentTraffic): Generator<readonly string[]>
 
 async function* eventsOf(
   batches: AsyncIterable<readonly InputRecord[]>,
-): AsyncGenerator<readonly (string | undefined)[]> {
+): AsyncGenerator<readonly (string | Rejection)[]> {
   for await (const rows of batches) yield rows.map(jsonOf)
 }
 
 /** One line of JSON; of CSV an object whose numeric cells are numbers and whose empty ones are absent. */
-function jsonOf({ value, body, rejection }: InputRecord): string | undefined {
-  if (rejection !== undefined || value === null) return undefined
-  if (body === undefined) return value
+function jsonOf({ value, body, rejection }: InputRecord): string | Rejection {
+  if (rejection !== undefined) return rejection
+  if (body === undefined) return value!
   const event: Record<string, unknown> = {}
   for (const [name, cell] of Object.entries(body as Record<string, string>))
     if (cell !== '') event[name] = isNumber(cell) ? Number(cell) : cell
@@ -162,7 +181,7 @@ function isNumber(cell: string): boolean {
 }
 
 /** @throws AppError InvalidArgument unless the arguments name exactly one destination */
-async function destinationOf(args: ReplayArguments): Promise<Destination> {
+async function destinationOf(args: ReplayArguments, say: (note: string) => void): Promise<Destination> {
   const { to, brokers, topic, key } = args
   if ((to === undefined) === (brokers === undefined))
     throw new AppError('InvalidArgument', 'replay goes either --to URL|- or to --brokers HOST:PORT with --topic')
@@ -172,7 +191,7 @@ async function destinationOf(args: ReplayArguments): Promise<Destination> {
       brokers === undefined ? '--topic goes with --brokers' : '--brokers: --topic is missing',
     )
   if (brokers !== undefined) return topicDestination({ ...args, brokers: brokersOf(brokers) }, topic!, key)
-  return to === '-' ? outputDestination() : restDestination(to!)
+  return to === '-' ? outputDestination() : restDestination(to!, say)
 }
 
 function brokersOf(list: string): readonly string[] {
@@ -201,7 +220,7 @@ async function topicDestination(args: BrokerArguments, topic: string, keyField: 
   return {
     async send(events) {
       await producer.send(events.map((value) => ({ topic, key: keyOf(value, keyField), value })))
-      return { alerts: 0, rejected: 0 }
+      return noAnswers
     },
     close: () => producer.close(),
   }
@@ -223,13 +242,13 @@ function outputDestination(): Destination {
     async send(events) {
       for (const event of events) writer.write(event)
       writer.flush()
-      return { alerts: 0, rejected: 0 }
+      return noAnswers
     },
     close: () => writer.close(),
   }
 }
 
-function restDestination(to: string): Destination {
+function restDestination(to: string, say: (note: string) => void): Destination {
   if (!/^https?:\/\//.test(to) || !URL.canParse(to))
     throw new AppError('InvalidArgument', `--to: ${to} must be a URL such as http://localhost:8080, or -`)
   const url = new URL('/api/v1/detect/batch', to)
@@ -238,9 +257,10 @@ function restDestination(to: string): Destination {
     async send(events, signal) {
       for (let attempt = 1; ; attempt++) {
         try {
-          return countsOf(await post(url, agent, `${events.join('\n')}\n`), url)
+          return answersOf(await post(url, agent, `${events.join('\n')}\n`), url)
         } catch (error) {
           if (!(error instanceof AppError && error.retriable) || attempt === attempts || signal.aborted) throw error
+          if (attempt === 1) say(`${error.message}; trying again`)
           const wait = Math.min(5000, 100 * 2 ** attempt) * (0.5 + Math.random() / 2)
           await delay(wait, undefined, { signal }).catch(() => {})
         }
@@ -297,14 +317,14 @@ function detailOf(text: string): string {
 }
 
 /** @throws AppError InvalidArgument where the answer is none of the detect API */
-function countsOf(answer: string, url: URL): { alerts: number; rejected: number } {
+function answersOf(answer: string, url: URL): Answers {
   let alerts = 0
-  let rejected = 0
+  const refused: string[] = []
   try {
     for (const line of answer.split('\n')) {
       if (line === '') continue
-      const outcome = JSON.parse(line) as { isAnomaly?: boolean }
-      if (outcome.isAnomaly === undefined) rejected++
+      const outcome = JSON.parse(line) as { isAnomaly?: boolean; reason?: string }
+      if (outcome.isAnomaly === undefined) refused.push(outcome.reason ?? 'unknown')
       else if (outcome.isAnomaly) alerts++
     }
   } catch (error) {
@@ -312,5 +332,5 @@ function countsOf(answer: string, url: URL): { alerts: number; rejected: number 
       cause: error,
     })
   }
-  return { alerts, rejected }
+  return { alerts, refused }
 }

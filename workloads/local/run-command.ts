@@ -7,11 +7,14 @@ import { checkOutputs } from './check-outputs.ts'
 import { createInjectedTruth } from './injected-truth.ts'
 import { LineWriter } from './line-writer.ts'
 import type { LocalPipeline } from './local-pipeline.ts'
+import { hasNumbers, nothingToJudge } from './nothing-to-judge.ts'
 import { type Format, type InputFile, type InputRecord, inputFiles, readEvents, sizeOfAll } from './read-events.ts'
+import { countReason } from './rejects.ts'
 import { type Feed, run } from './run.ts'
 import { type SimulatedPayment, sampleStream, simulatePayments } from './simulate-payments.ts'
 import { alertLine, type LiveStatus, progressLine, statusLine, summaryLines } from './status-line.ts'
 import { createLiveLine, lookOf } from './terminal.ts'
+import { formatNumber } from './wording.ts'
 
 export interface RunArguments {
   readonly file: string
@@ -32,12 +35,18 @@ export interface RunArguments {
 /** Simulated payments that are learnt before the live ones begin: the past of a pipeline that has been running. */
 const simulatedPast = 30_000
 const portionMs = 20
+/** Where no line can be overwritten in place, a simulation says this often how it goes. */
+const plainStatusMs = 5000
 
 /** @throws AppError */
 export async function runCommand(args: RunArguments): Promise<void> {
   if (args.simulate && args.input !== undefined)
     throw new AppError('InvalidArgument', '--simulate and --input exclude one another')
   if (!(args.rate > 0)) throw new AppError('InvalidArgument', `--rate: ${args.rate} must be above 0`)
+  if (args.seconds !== undefined && !args.simulate)
+    throw new AppError('InvalidArgument', '--seconds goes with --simulate')
+  if (args.seconds !== undefined && !(args.seconds > 0))
+    throw new AppError('InvalidArgument', `--seconds: ${args.seconds} must be above 0`)
   const pipeline = await loadPipeline(args.file)
   const files = args.input === undefined ? undefined : inputFiles(args.input, args.format)
   if (args.exitAtEnd && files === undefined && !args.simulate)
@@ -56,6 +65,8 @@ export async function runCommand(args: RunArguments): Promise<void> {
   const truth = args.simulate ? createInjectedTruth() : undefined
   const simulated = new Map<string, SimulatedPayment>()
   const counts = { events: 0, alerts: 0, rejected: 0 }
+  const rejectedBy = new Map<string, number>()
+  let numbers = false
   let past = args.simulate ? simulatedPast : 0
   let began = performance.now()
   let read = 0
@@ -78,14 +89,15 @@ export async function runCommand(args: RunArguments): Promise<void> {
 
   const total = files && sizeOfAll(files)
   let recent = { events: 0, at: began, rate: 0 }
-  const show = () => {
+  const lineOfNow = () => {
     const now = performance.now()
     const seconds = (now - began) / 1000
     if (now - recent.at >= 1000)
       recent = { events: counts.events, at: now, rate: ((counts.events - recent.events) / (now - recent.at)) * 1000 }
     if (files !== undefined && total !== undefined && read < total)
-      return live.show(progressLine({ ...counts, seconds, bytes: { read, total } }, live.look))
-    if (past > 0) return live.show(`learning from ${simulatedPast - past} past payments`)
+      return progressLine({ ...counts, seconds, bytes: { read, total } }, live.look)
+    if (past > 0)
+      return `learning from ${formatNumber(simulatedPast - past)} of ${formatNumber(simulatedPast)} past payments`
     const status: LiveStatus = {
       eventsPerSecond: recent.rate,
       alerts: counts.alerts,
@@ -93,15 +105,20 @@ export async function runCommand(args: RunArguments): Promise<void> {
       modelVersion: local?.scorer.modelVersion ?? '',
       ...(truth === undefined ? undefined : { truth: truth.summary() }),
     }
-    live.show(statusLine(status, live.look))
+    return statusLine(status, live.look)
   }
-  const timer = live.isShown ? setInterval(show, 200) : undefined
+  const timer = live.isShown
+    ? setInterval(() => live.show(lineOfNow()), 200)
+    : args.simulate
+      ? setInterval(() => process.stderr.write(`${lineOfNow()}\n`), plainStatusMs)
+      : undefined
 
   try {
     await run({
       pipeline,
       log,
       feed,
+      severalFiles: files !== undefined && files.length > 1,
       output,
       rejects,
       port,
@@ -114,7 +131,8 @@ export async function runCommand(args: RunArguments): Promise<void> {
         if (addresses.api !== undefined)
           log.info({ api: `http://localhost:${addresses.api}/api/v1/detect`, probes: addresses.probes }, 'ready')
       },
-      onVerdict: (record, verdict) => {
+      onVerdict: (record, verdict, event) => {
+        numbers ||= hasNumbers(event)
         const payment = simulated.get(verdict.eventId)
         if (payment !== undefined) {
           simulated.delete(verdict.eventId)
@@ -135,8 +153,9 @@ export async function runCommand(args: RunArguments): Promise<void> {
           `${alertLine({ verdict, injected: record.source === 'api' ? undefined : injected }, alertsLook)}\n`,
         )
       },
-      onRejected: () => {
+      onRejected: (_record, { reason }) => {
         counts.rejected++
+        countReason(rejectedBy, reason)
       },
     })
   } finally {
@@ -144,11 +163,12 @@ export async function runCommand(args: RunArguments): Promise<void> {
     live.clear()
   }
   const seconds = (performance.now() - began) / 1000
-  for (const line of summaryLines(
-    { ...counts, seconds, ...(truth === undefined ? undefined : { truth: truth.summary() }) },
+  const lines = summaryLines(
+    { ...counts, seconds, rejectedBy, ...(truth === undefined ? undefined : { truth: truth.summary() }) },
     lookOf(process.stderr),
-  ))
-    process.stderr.write(`${line}\n`)
+  )
+  if (counts.events > 0 && !numbers) lines.unshift(nothingToJudge(pipeline.spec.event))
+  process.stderr.write(`${lines.join('\n')}\n`)
 }
 
 async function feedFiles(

@@ -8,6 +8,7 @@ import { createApp } from '../api/app.ts'
 import { createApiServer } from '../api/server.ts'
 import { isVerdict, type ProcessedBatch } from '../consumer/processor.ts'
 import type { Rejection } from '../detection/decode.ts'
+import type { Event } from '../detection/event.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { LineWriter } from './line-writer.ts'
 import { createLocalDoor } from './local-door.ts'
@@ -22,6 +23,8 @@ export interface RunOptions {
   readonly pipeline: Pipeline
   readonly log: Logger
   readonly feed?: Feed | undefined
+  /** The feed is of several files, so that a row's number alone is no id. */
+  readonly severalFiles?: boolean | undefined
   /** Verdicts as JSONL. */
   readonly output?: LineWriter | undefined
   readonly rejects?: LineWriter | undefined
@@ -31,7 +34,7 @@ export interface RunOptions {
   readonly probesPort: number | undefined
   readonly seed: number
   readonly exitAtEnd: boolean
-  readonly onVerdict?: (record: InputRecord, verdict: Verdict) => void
+  readonly onVerdict?: (record: InputRecord, verdict: Verdict, event: Event) => void
   readonly onRejected?: (record: InputRecord, rejection: Rejection) => void
   readonly onStarted?: (
     addresses: { readonly api: number | undefined; readonly probes: number | undefined },
@@ -67,7 +70,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
       const record = batch.records[i] as InputRecord
       if (isVerdict(outcome)) {
         if (outcome.isAnomaly) alerts++
-        onVerdict?.(record, outcome)
+        onVerdict?.(record, outcome, processed.events[i]!)
       } else {
         rejected++
         metrics.rejections.inc({ reason: outcome.reason })
@@ -96,6 +99,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     pipeline,
     seed: options.seed,
     fitting: 'Worker',
+    severalFiles: options.severalFiles,
     clocks: { wall: Date.now, monotonic: () => performance.now() },
     observer,
     onFitError: (error) => log.warn({ error }, 'a model could not be fitted; the former one goes on'),

@@ -118,6 +118,19 @@ describe('summaryLines()', () => {
     ])
   })
 
+  it('says before that why events were rejected, most first', () => {
+    const rejectedBy = new Map([
+      ['MissingKey', 1],
+      ['InvalidTime', 1200],
+    ])
+    const counts = { events: 0, alerts: 0, rejected: 1201, seconds: 1 }
+    expect(summaryLines({ ...counts, rejectedBy }, plain)).to.deep.equal([
+      'rejected: 1,200 InvalidTime, 1 MissingKey',
+      '0 events in 1.0 s (0/s), 0 alerts, 1,201 rejected',
+    ])
+    expect(summaryLines({ ...counts, rejected: 0, rejectedBy: new Map() }, plain)).to.have.length(1)
+  })
+
   it('tells what was found of each kind', () => {
     const kinds = [
       { kind: 'amount-spike', episodes: 20, found: 18 },

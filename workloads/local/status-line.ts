@@ -103,6 +103,8 @@ export interface RunSummary {
   readonly alerts: number
   readonly rejected: number
   readonly seconds: number
+  /** How many of the rejected by each reason; what is not known is left out. */
+  readonly rejectedBy?: ReadonlyMap<string, number> | undefined
   readonly truth?: TruthSummary | undefined
 }
 
@@ -112,11 +114,16 @@ export interface TruthSummary {
   readonly kinds: readonly { readonly kind: string; readonly episodes: number; readonly found: number }[]
 }
 
-/** The final lines: events, alerts, rejected, events/s and, where the truth is known, what was found of it. */
-export function summaryLines({ events, alerts, rejected, seconds, truth }: RunSummary, look: Look): string[] {
-  const lines = [
-    `${counted(events, 'event')} in ${seconds.toFixed(1)} s (${formatNumber(seconds > 0 ? Math.round(events / seconds) : 0)}/s), ${counted(alerts, 'alert')}, ${formatNumber(rejected)} rejected`,
-  ]
+/**
+ * The final lines: why events were rejected, if any were; events, alerts, rejected, events/s; and, where the truth is known,
+ * what was found of it.
+ */
+export function summaryLines(
+  { events, alerts, rejected, seconds, rejectedBy, truth }: RunSummary,
+  look: Look,
+): string[] {
+  const total = `${counted(events, 'event')} in ${seconds.toFixed(1)} s (${formatNumber(seconds > 0 ? Math.round(events / seconds) : 0)}/s), ${counted(alerts, 'alert')}, ${formatNumber(rejected)} rejected`
+  const lines = [...reasonLines(rejectedBy), total]
   if (truth) {
     lines.push(
       `precision ${formatShare(truth.precision)}, recall ${formatShare(truth.recall)} of the injected anomalies`,
@@ -125,7 +132,14 @@ export function summaryLines({ events, alerts, rejected, seconds, truth }: RunSu
     for (const { kind, episodes, found } of truth.kinds)
       lines.push(`  ${padded(kind, widest)}  ${formatNumber(found)} of ${counted(episodes, 'episode')} found`)
   }
-  return lines.map((line, i) => painted(clipped(line, look.columns), i === 0 ? 'bold' : undefined, look))
+  return lines.map((line) => painted(clipped(line, look.columns), line === total ? 'bold' : undefined, look))
+}
+
+/** `rejected: 12 InvalidTime, 3 MalformedJson`, most first. */
+function reasonLines(rejectedBy: ReadonlyMap<string, number> | undefined): string[] {
+  if (rejectedBy === undefined || rejectedBy.size === 0) return []
+  const reasons = [...rejectedBy].sort(([, one], [, other]) => other - one)
+  return [`rejected: ${reasons.map(([reason, count]) => `${formatNumber(count)} ${reason}`).join(', ')}`]
 }
 
 type Style = 'bold' | 'dim' | 'green' | 'yellow' | 'cyan'
