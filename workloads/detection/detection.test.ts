@@ -283,4 +283,25 @@ describe('Detection', () => {
     expect(detection.keys).to.equal(4096)
     expect(evicted).to.deep.equal(Array.from({ length: 10_000 - 4096 }, (_, i) => `k${i}`))
   })
+
+  it('keeps a million keys in the memory that it was given', function () {
+    this.timeout(120_000)
+    const stateBytes = 32 * 2 ** 20
+    const detection = detectionOf(pipelineWith(profileOnly), { stateBytes })
+    const event = (i: number): Event => ({ id: 'e', time: i, key: `user-${i}`, value: i % 97, features: [] })
+    const million = (from: number) => {
+      for (let i = from; i < from + 500_000; i += 500)
+        judge(
+          detection,
+          Array.from({ length: 500 }, (_, j) => event(i + j)),
+        )
+    }
+    million(0)
+    const keys = detection.keys
+    const before = process.memoryUsage.rss()
+    million(500_000)
+    expect(keys).to.be.within(100_000, 250_000)
+    expect(detection.keys).to.equal(keys)
+    expect(process.memoryUsage.rss() - before).to.be.below(stateBytes)
+  })
 })
