@@ -17,7 +17,7 @@ check: node_modules ## format, lint, types, dead code
 test: node_modules ## every test; sets up all it needs
 	npm run --silent test
 
-demo: node_modules ## the payments pipeline in one process on a simulated stream; DEMO_SECONDS=20 ends by itself
+demo: node_modules ## the payments pipeline in one process on a simulated stream; DEMO_SECONDS=20 ends by itself, DEMO_FLAGS='--port 8081'
 	@bin/anomaly run -f manifests/pipelines/payments.yaml --simulate $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(DEMO_FLAGS)
 
 up: node_modules ## Kafka, Redis and every role as local background processes, and what to try next

@@ -1,5 +1,6 @@
 import yargs, { type Argv } from 'yargs'
 import { AppError, messageOf } from '../lib/errors.ts'
+import { version } from '../lib/version.ts'
 
 // Commands are imported where they run: `anomaly --help` must not wait for servers and mathematics that it does not need.
 
@@ -89,7 +90,9 @@ for (let i = 0; i < args.length; i++) if (args[i] === '--input' && args[i + 1] =
 const cli: Argv = yargs(args)
   .scriptName('anomaly')
   .usage('Anomaly detection for Kafka on Kubernetes: learns what is normal and explains what is not.')
-  .epilogue(`Use "$0 COMMAND --help" for more about a command.\n\n${closing('COMMAND [flags]')}`)
+  .epilogue(
+    `Use "$0 COMMAND --help" for more about a command.\nEvery flag may also be set in the environment: --log-level as ANOMALY_LOG_LEVEL.\n\n${closing('COMMAND [flags]')}`,
+  )
   .env('ANOMALY')
   .strict()
   .strictCommands()
@@ -151,7 +154,7 @@ const cli: Argv = yargs(args)
     (command) =>
       command
         .usage(
-          'Run a pipeline over past data as fast as it goes: the same learning and scoring as on a live stream.\nThe same input and seed give the same verdicts to the byte.',
+          'Run a pipeline over past data as fast as it goes: the same learning and scoring as on a live stream.\nThe same input and seed give the same verdicts to the byte.\nRows of several files take turns by their position. An event without an id is row-N; FILE:row-N where there are several files, or where each is a key ($source).',
         )
         .epilogue(
           closing(
@@ -415,7 +418,7 @@ const cli: Argv = yargs(args)
         }),
     async (args) => (await import('../operator/main.ts')).operatorCommand(args),
   )
-  .version(false)
+  .version('version', 'Show the version', version)
   .help('help', 'Show this help')
   .alias('h', 'help')
   .wrap(Math.min(120, process.stdout.columns ?? 100))

@@ -12,6 +12,8 @@ export interface HttpPart extends Part {
 export interface HttpPartOptions {
   readonly name: string
   readonly port: number
+  /** By which the port is chosen on the command line. */
+  readonly flag?: string | undefined
   /** By default every address of the machine, IPv6 and IPv4. */
   readonly host?: string | undefined
   /** How long requests in flight may take once the server stops; then their connections are cut. */
@@ -24,7 +26,7 @@ export interface HttpPartOptions {
  * and the latter at once.
  */
 export function httpPart(server: Server, options: HttpPartOptions): HttpPart {
-  const { name, port, host, graceMs = 10_000 } = options
+  const { name, port, flag, host, graceMs = 10_000 } = options
   const unused = new Set<Socket>()
   server.on('connection', (socket) => {
     unused.add(socket)
@@ -45,7 +47,8 @@ export function httpPart(server: Server, options: HttpPartOptions): HttpPart {
       try {
         await once(server, 'listening')
       } catch (error) {
-        const reason = (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'it is in use' : messageOf(error)
+        const inUse = `it is in use${flag === undefined ? '' : `; choose another with --${flag}`}`
+        const reason = (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? inUse : messageOf(error)
         throw new AppError('Unavailable', `Cannot listen on port ${port} (${name}): ${reason}`, { cause: error })
       }
     },

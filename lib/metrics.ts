@@ -59,7 +59,7 @@ export function createMetrics(registry: Registry): Metrics {
     }),
     alertRate: new Gauge({
       name: 'anomaly_alert_rate',
-      help: 'Share of recent events that were called anomalies, 0 to 1',
+      help: 'Share of the events since the start that were called anomalies, 0 to 1',
       registers,
     }),
     setModel(version) {

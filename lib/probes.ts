@@ -43,7 +43,7 @@ export function createProbes(options: ProbesOptions): HttpPart {
       answer(response, 500, text, `${messageOf(error)}\n`)
     }
   })
-  return httpPart(server, { name: 'probes', port, host, graceMs: 1000 })
+  return httpPart(server, { name: 'probes', port, flag: 'probes-port', host, graceMs: 1000 })
 }
 
 const text = 'text/plain; charset=utf-8'

@@ -23,5 +23,5 @@ export function createApiServer(app: RequestListener, options: ApiServerOptions 
     },
     app,
   )
-  return httpPart(server, { name: 'api', port, host })
+  return httpPart(server, { name: 'api', port, flag: 'port', host })
 }

@@ -302,7 +302,7 @@ describe('run()', () => {
     other.close()
     expect(error).to.include({
       code: 'Unavailable',
-      message: `Cannot listen on port ${port} (api): it is in use`,
+      message: `Cannot listen on port ${port} (api): it is in use; choose another with --port`,
     })
   })
 })
