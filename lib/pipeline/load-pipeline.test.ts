@@ -128,10 +128,12 @@ describe('The sample pipelines', () => {
   const load = (name: string) => loadPipeline(join(folder, `${name}.yaml`))
 
   it('are all valid and named as their files', async () => {
-    const files = (await readdir(folder)).sort()
+    const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml')).sort()
     const names = await Promise.all(files.map(async (name) => (await loadPipeline(join(folder, name))).metadata.name))
     expect(files).to.deep.equal(names.map((name) => `${name}.yaml`))
-    expect(names).to.deep.equal(['minimal', 'payments', 'tabular', 'threshold', 'timeseries', 'transactions'])
+    expect(names).to.deep.equal([
+      ...['external-redis', 'minimal', 'payments', 'tabular', 'threshold', 'timeseries', 'transactions'],
+    ])
   })
 
   it('threshold limits the value and the mean of the features', async () => {

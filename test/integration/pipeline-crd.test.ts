@@ -74,7 +74,7 @@ describe('The CRD in an API server', function () {
     expect(parsePipeline(body).spec).to.deep.equal(body.spec)
   })
 
-  for (const name of readdirSync(samples))
+  for (const name of readdirSync(samples).filter((one) => one.endsWith('.yaml')))
     it(`accepts the sample ${name} as a laptop reads it`, async () => {
       const path = join(samples, name)
       const { code, body } = await create(parse(await readFile(path, 'utf8')))

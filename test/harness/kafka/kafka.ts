@@ -55,7 +55,7 @@ export interface KafkaOptions {
 }
 
 /** The folder with the broker's jars: fetched once a user, whole or not at all. */
-function jars(): string {
+export function jars(): string {
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'anomaly')
   const folder = join(cache, `kafka-${version}`)
   if (existsSync(folder)) return folder
@@ -87,7 +87,7 @@ function jars(): string {
 }
 
 /** A Metadata request (v1, every topic): answered with a broker only when that broker takes clients. */
-async function answers(port: number): Promise<boolean> {
+export async function answers(port: number): Promise<boolean> {
   const request = Buffer.from('00000010' + '0003' + '0001' + '00000001' + '0002' + '6974' + 'ffffffff', 'hex')
   const answer = await ask(port, request, (bytes) => bytes.length >= 4 && bytes.length >= 4 + bytes.readInt32BE(0))
   return answer.readInt32BE(8) > 0

@@ -1,0 +1,3 @@
+-- No pod runs; offsets and everything learnt are kept.
+obj.spec.desiredState = "Paused"
+return obj
