@@ -28,6 +28,12 @@ export interface OperatorArguments {
   readonly logLevel: NonNullable<LoggerOptions['level']>
 }
 
+/** None named, as in an empty environment variable: all. */
+export function namespacesOf(list = ''): readonly string[] | undefined {
+  const names = [...new Set(list.split(',').map((name) => name.trim()))].filter((name) => name !== '')
+  return names.length === 0 ? undefined : names
+}
+
 export interface OperatorRun {
   readonly kubeConfig: KubeConfig
   readonly settings: Settings
@@ -78,7 +84,6 @@ export async function operatorCommand(args: OperatorArguments): Promise<void> {
   }
   if (!Number.isInteger(args.concurrency) || args.concurrency < 1)
     throw new AppError('InvalidArgument', `--concurrency: ${args.concurrency} must be a whole number from 1`)
-  const namespaces = args.namespaces?.split(',').map((name) => name.trim())
   await runOperator({
     kubeConfig,
     settings: {
@@ -87,7 +92,7 @@ export async function operatorCommand(args: OperatorArguments): Promise<void> {
       logLevel: args.workloadLogLevel,
       otlpEndpoint: args.workloadOtlpEndpoint,
     },
-    namespaces: namespaces?.filter((name) => name !== ''),
+    namespaces: namespacesOf(args.namespaces),
     leaseNamespace: args.leaseNamespace,
     identity: args.identity ?? `${hostname()}-${process.pid}`,
     concurrency: args.concurrency,

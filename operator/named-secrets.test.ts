@@ -50,15 +50,19 @@ describe('findSecrets', () => {
   })
 
   it('says what is missing and who named it', () => {
-    const { missing } = findSecrets(uses, from(all.slice(0, 2)))
-    expect(missing).to.equal('Secret user (spec.source.sasl.secretRef) does not exist')
+    const { problem } = findSecrets(uses, from(all.slice(0, 2)))
+    expect(problem).to.deep.equal({
+      reason: 'SecretMissing',
+      message: 'Secret user (spec.source.sasl.secretRef) does not exist',
+      stalled: true,
+    })
     const without = findSecrets(uses, from(replaced(secret('user', { username: 'dQ==' }))))
-    expect(without.missing).to.equal('Secret user (spec.source.sasl.secretRef) has no entry password')
+    expect(without.problem?.message).to.equal('Secret user (spec.source.sasl.secretRef) has no entry password')
     const empty = findSecrets(secretsOf(pipeline, 'api'), from([...all, secret('tokens', {})]))
-    expect(empty.missing).to.equal('Secret tokens (spec.api.auth.secretRef) is empty')
+    expect(empty.problem?.message).to.equal('Secret tokens (spec.api.auth.secretRef) is empty')
   })
 
-  it('tells what is not known yet from what does not exist', () => {
-    expect(findSecrets(uses, () => undefined).missing).to.contain('could not be read yet')
+  it('tells what cannot be read from what does not exist', () => {
+    expect(findSecrets(uses, () => undefined).problem).to.include({ reason: 'SecretUnreadable', stalled: false })
   })
 })

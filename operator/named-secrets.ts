@@ -2,6 +2,7 @@ import { resolveRedis } from '../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline, Role } from '../lib/pipeline/spec.ts'
 import { hashOf } from './desired/child.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
+import type { Problem } from './status.ts'
 
 /** A Secret that a pipeline names, for one of its workloads. */
 export interface SecretUse {
@@ -44,10 +45,8 @@ function tlsSecrets(tls: Pipeline['spec']['source']['tls'], field: string): read
 }
 
 export type SecretsFound =
-  /** Hash of the entries that are read. */
-  | { readonly hash: string; readonly missing?: never }
-  /** What is missing, for people. */
-  | { readonly missing: string; readonly hash?: never }
+  /** Hash of the entries that are read. To be shown to anyone it needs salt: a password could be guessed from it. */
+  { readonly hash: string; readonly problem?: never } | { readonly problem: Problem; readonly hash?: never }
 
 /** Whether all is there that the uses want, and a hash of that. Nothing of a value leaves this function. */
 export function findSecrets(
@@ -57,13 +56,19 @@ export function findSecrets(
   const found: unknown[] = []
   for (const { name, keys, field } of uses) {
     const secret = get(name)
-    if (secret === undefined) return { missing: `Secret ${name} (${field}) could not be read yet` }
-    if (secret === null) return { missing: `Secret ${name} (${field}) does not exist` }
+    const of = `Secret ${name} (${field})`
+    if (secret === undefined) {
+      const message = `${of} cannot be read: the API server refuses it or does not answer; the operator's log has the reason`
+      return { problem: { reason: 'SecretUnreadable', message, stalled: false } }
+    }
+    if (secret === null) return missing(`${of} does not exist`)
     const data = (secret.data ?? {}) as Readonly<Record<string, string>>
     const absent = keys.find((key) => data[key] === undefined)
-    if (absent !== undefined) return { missing: `Secret ${name} (${field}) has no entry ${absent}` }
-    if (keys.length === 0 && Object.keys(data).length === 0) return { missing: `Secret ${name} (${field}) is empty` }
+    if (absent !== undefined) return missing(`${of} has no entry ${absent}`)
+    if (keys.length === 0 && Object.keys(data).length === 0) return missing(`${of} is empty`)
     found.push(keys.length === 0 ? data : keys.map((key) => data[key]))
   }
   return { hash: hashOf(found) }
 }
+
+const missing = (message: string): SecretsFound => ({ problem: { reason: 'SecretMissing', message, stalled: true } })

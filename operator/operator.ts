@@ -56,6 +56,7 @@ export function createOperator(options: OperatorOptions): Operator {
   const keep = keepOwnedFields(manager)
   const stopping = new AbortController()
   const reflectors: Reflector[] = []
+  let monitors: Reflector | undefined
   let namedSecrets: NamedObjects | undefined
   let sampler: LagSampler | undefined
   let reader: ReportReader | undefined
@@ -65,9 +66,14 @@ export function createOperator(options: OperatorOptions): Operator {
 
   function follow(resource: Resource, cache: Cache, selection: { labelSelector?: string; keep?: typeof keep }): Cache {
     const watched = { client, resource, cache, log, namespaces, ...selection, ...watch }
-    reflectors.push(startInformer(watched))
+    const reflector = startInformer(watched)
+    reflectors.push(reflector)
+    if (resource === serviceMonitors) monitors = reflector
     return cache
   }
+
+  /** False where the Prometheus operator was not installed at the start, or has been removed since. */
+  const servesMonitors = (): boolean => monitors !== undefined && statusOf(monitors.failure())?.code !== 404
 
   /** Looks at the CRD; asks until the API server says how it is. */
   async function lookAtCrd(): Promise<void> {
@@ -94,9 +100,9 @@ export function createOperator(options: OperatorOptions): Operator {
   }
 
   async function operate(): Promise<void> {
-    const servesMonitors = await serves(client, serviceMonitors, stopping.signal)
+    const hasMonitors = await serves(client, serviceMonitors, stopping.signal)
     const pipelineCache = follow(pipelines, createCache(), { keep })
-    const kinds = [...childKinds, ...(servesMonitors ? [serviceMonitors] : [])].map((resource) => ({
+    const kinds = [...childKinds, ...(hasMonitors ? [serviceMonitors] : [])].map((resource) => ({
       resource,
       cache: follow(resource, createCache(), { keep, labelSelector: managedSelector }),
     }))
@@ -161,7 +167,11 @@ export function createOperator(options: OperatorOptions): Operator {
     })
     const controller = createController({
       sources: [
-        { cache: pipelineCache, keys: ownKey },
+        // Its status is put right as well where another changed it.
+        {
+          cache: pipelineCache,
+          keys: (change) => (applier.wrote(change.object) ? ownKey(change) : [ownKeyOf(change.object)]),
+        },
         ...kinds.map(({ cache }) => ({ cache, keys: ownerKey(pipelines) })),
         { cache: podCache, keys: pipelineOfPod },
       ],
@@ -173,6 +183,8 @@ export function createOperator(options: OperatorOptions): Operator {
     })
     metrics.readQueueDepth(() => controller.queue()?.depth ?? 0)
     await Promise.all([...reflectors.map(({ synced }) => synced), lookAtCrd()])
+    // It may have been installed only while the first lists were waited for.
+    if (lacking !== undefined) await lookAtCrd()
     log.info({ pipelines: pipelineCache.size }, 'caches are filled')
     election = startElection({
       client,
@@ -223,7 +235,8 @@ export function createOperator(options: OperatorOptions): Operator {
     cacheProblem() {
       if (reflectors.length === 0 || !reflectors.every((reflector) => reflector.hasSynced()))
         return 'the first lists have not come yet'
-      const staleMs = Math.max(...reflectors.map((reflector) => reflector.staleMs()))
+      const needed = reflectors.filter((reflector) => reflector !== monitors || servesMonitors())
+      const staleMs = Math.max(...needed.map((reflector) => reflector.staleMs()))
       return staleMs > watchesReadyMs ? `a watch has been down for ${Math.round(staleMs / 1000)} s` : undefined
     },
     crdProblem: () => lacking,

@@ -31,8 +31,20 @@ describe('mergeReports', () => {
   })
 
   it('knows a first model that is learning from pods that say nothing', () => {
-    expect(mergeReports([], [{ modelVersion: 'LEARNING', modelRows: 0 }])).to.deep.equal({})
-    expect(mergeReports([{}, null, 'x'], [])).to.equal(undefined)
+    expect(mergeReports([], [{ modelVersion: 'LEARNING', modelRows: 0 }])).to.deep.equal({ model: null })
+    expect(mergeReports([{}, null, 'x'], [{}])).to.deep.equal({})
+  })
+
+  it('takes no rate from a handful of events, as right after a restart', () => {
+    expect(mergeReports([{ events: 20, alerts: 1 }], [])).to.deep.equal({})
+    expect(mergeReports([{ events: 1000, alerts: 1 }], [])).to.deep.equal({ alertsPerMillion: 1000 })
+  })
+
+  it('passes on nothing that the API server would refuse in a status', () => {
+    const model = { modelVersion: 'v'.repeat(200), modelRows: -1, modelFitTime: 'yesterday' }
+    expect(mergeReports([], [model])).to.deep.equal({ model: { version: 'v'.repeat(128) } })
+    const fitTime = '2025-06-01T12:00:00.000Z'
+    expect(mergeReports([], [{ ...model, modelFitTime: fitTime }]).model).to.include({ fitTime })
   })
 })
 
@@ -62,5 +74,31 @@ describe('createReportReader', () => {
     expect(asked.slice(0, 2)).to.deep.equal(['http://10.0.0.1:9090/status', 'http://[fd00::1]:9090/status'])
     expect(asked.length).to.be.greaterThan(2)
     expect(changed).to.deep.equal(['shop/payments'])
+  })
+
+  it('keeps what was told by pods that do not answer at the moment', async () => {
+    const clock = createManualClock()
+    let answers = true
+    const reader = createReportReader({
+      log: silent,
+      clock,
+      random: () => 0.5,
+      changed() {},
+      podsOf: (_, component) => [pod(component === 'inference' ? '10.0.0.1' : '10.0.0.2')],
+      async fetchStatus(address) {
+        if (address.includes('10.0.0.2')) return { events: 5000, alerts: answers ? 5 : 10 }
+        if (!answers) throw new Error('refused')
+        return { modelVersion: 'v1' }
+      },
+    })
+    reader.follow('shop/payments', true)
+    await clock.advance(10_000)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(reader.read('shop/payments')).to.deep.equal({ model: { version: 'v1' }, alertsPerMillion: 1000 })
+    answers = false
+    await clock.advance(60_000)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(reader.read('shop/payments')).to.deep.equal({ model: { version: 'v1' }, alertsPerMillion: 2000 })
+    reader.stop()
   })
 })

@@ -34,7 +34,7 @@ const mostAsked = 20
 export function createReportReader(options: PodReportsOptions): ReportReader {
   const { log, clock, random, podsOf, changed } = options
   const { fetchStatus = fetchOverHttp, intervalMs = 60_000, timeoutMs = 2_000 } = options
-  const followed = new Map<string, { readonly end: AbortController; reports?: PodReports | undefined }>()
+  const followed = new Map<string, { readonly end: AbortController; reports?: PodReports }>()
 
   async function ask(key: string, component: 'consumer' | 'inference'): Promise<readonly unknown[]> {
     const addresses = podsOf(key, component).flatMap(addressOf).slice(0, mostAsked)
@@ -46,14 +46,15 @@ export function createReportReader(options: PodReportsOptions): ReportReader {
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
   }
 
-  async function work(key: string, entry: { readonly end: AbortController; reports?: PodReports | undefined }) {
+  async function work(key: string, entry: { readonly end: AbortController; reports?: PodReports }) {
     const { signal } = entry.end
     while (!signal.aborted) {
       await sleep(clock, entry.reports === undefined ? (random() * intervalMs) / 6 : intervalMs, signal)
       if (signal.aborted) return
       const [consumers, inferences] = await Promise.all([ask(key, 'consumer'), ask(key, 'inference')])
-      const reports = mergeReports(consumers, inferences)
-      if (signal.aborted || reports === undefined || JSON.stringify(reports) === JSON.stringify(entry.reports)) continue
+      // What nobody tells at this moment is as it was told before.
+      const reports = { ...entry.reports, ...mergeReports(consumers, inferences) }
+      if (signal.aborted || JSON.stringify(reports) === JSON.stringify(entry.reports ?? {})) continue
       entry.reports = reports
       changed(key)
     }
@@ -85,18 +86,21 @@ function addressOf({ status, metadata }: KubeObject): readonly string[] {
   return [`http://${podIP.includes(':') ? `[${podIP}]` : podIP}:${ports.metrics}/status`]
 }
 
+/** Of fewer events since the consumers were started, the share that alerted is chance. */
+const leastEvents = 1000
+
 /**
- * What the pods say, as one: the model that most rows stand behind, and the share of the events that the
- * consumers alerted since they were started, in steps of 10 per million so that chance does not write. Undefined while no pod says anything of use.
+ * What the pods say, as one: the model that most rows stand behind, and the share of the events that the consumers alerted
+ * since they were started, in steps of 10 per million so that chance does not write. What no pod says is absent.
  */
-export function mergeReports(consumers: readonly unknown[], inferences: readonly unknown[]): PodReports | undefined {
+export function mergeReports(consumers: readonly unknown[], inferences: readonly unknown[]): PodReports {
   const models = inferences.map(fieldsOf).flatMap(({ modelVersion, modelRows, modelFitTime }) => {
     if (typeof modelVersion !== 'string') return []
     return [
       {
         version: modelVersion.slice(0, 128),
-        ...(Number.isSafeInteger(modelRows) ? { rows: modelRows as number } : {}),
-        ...(typeof modelFitTime === 'string' ? { fitTime: modelFitTime } : {}),
+        ...(Number.isSafeInteger(modelRows) && Number(modelRows) >= 0 ? { rows: Number(modelRows) } : {}),
+        ...(isTime(modelFitTime) ? { fitTime: modelFitTime } : {}),
       },
     ]
   })
@@ -106,16 +110,21 @@ export function mergeReports(consumers: readonly unknown[], inferences: readonly
       typeof events === 'number' && typeof alerts === 'number' ? [{ events, alerts }] : [],
     )
   const sum = (field: 'events' | 'alerts') => counts.reduce((total, count) => total + count[field], 0)
-  if (models.length === 0 && counts.length === 0) return undefined
   const fitted = models.filter(({ version }) => version !== 'LEARNING' && version !== 'NONE')
   const [model] = fitted.sort((a, b) => (b.rows ?? 0) - (a.rows ?? 0))
-  const rate = sum('alerts') / sum('events')
-  const alertsPerMillion = Math.min(1_000_000, Math.max(0, Math.round(rate * 100_000) * 10))
+  const events = sum('events')
+  const alertsPerMillion = Math.min(1_000_000, Math.max(0, Math.round((sum('alerts') / events) * 100_000) * 10))
   return {
-    ...(model === undefined ? {} : { model }),
-    ...(!Number.isFinite(rate) ? {} : { alertsPerMillion }),
+    ...(models.length === 0 ? {} : { model: model ?? null }),
+    ...(events >= leastEvents ? { alertsPerMillion } : {}),
   }
 }
+
+/** RFC 3339 in UTC, as the status wants it. */
+const isTime = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(value) &&
+  !Number.isNaN(Date.parse(value))
 
 const fieldsOf = (answer: unknown): Readonly<Record<string, unknown>> =>
   typeof answer === 'object' && answer !== null ? (answer as Readonly<Record<string, unknown>>) : {}

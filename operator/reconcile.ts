@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto'
-import { messageOf } from '../lib/errors.ts'
 import { checkPipeline, type ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
-import { resolveRedis, resolveScaling } from '../lib/pipeline/resolve-pipeline.ts'
+import { resolveRedis } from '../lib/pipeline/resolve-pipeline.ts'
 import { type Pipeline, type Role, roles } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
 import { traced } from '../lib/telemetry.ts'
@@ -12,29 +10,30 @@ import {
   hashOf,
   type Parent,
   reconcileAnnotation,
-  replicasAnnotation,
   restartAnnotation,
   secretsAnnotation,
 } from './desired/child.ts'
 import { desired, type Settings } from './desired/desired.ts'
 import { type Bounds, planReplicas, type ReplicasPlan } from './desired/replicas.ts'
-import { deployments, pipelines, secrets } from './kinds.ts'
-import { findSecrets, secretsOf } from './named-secrets.ts'
-import type { Applier, SyncResult } from './runtime/apply.ts'
+import { redisSecret, signingSecret } from './desired/secrets.ts'
+import { generatedSecret } from './generated-secret.ts'
+import { deployments, pipelines } from './kinds.ts'
+import { consumerBounds, type LagDemand } from './lag/consumer-bounds.ts'
+import { findSecrets, type SecretsFound, secretsOf } from './named-secrets.ts'
+import { problemOf } from './problem.ts'
+import type { Applier } from './runtime/apply.ts'
 import type { Cache } from './runtime/cache.ts'
 import type { EventRecorder } from './runtime/events.ts'
-import { type KubeClient, statusOf } from './runtime/kube-client.ts'
-import { describeObject, type KubeObject, ownedBy } from './runtime/kube-object.ts'
+import { isNamespaceTerminating, type KubeClient, statusOf } from './runtime/kube-client.ts'
+import { type KubeObject, ownedBy } from './runtime/kube-object.ts'
 import type { NamedObjects } from './runtime/named-objects.ts'
 import type { Outcome } from './runtime/queue.ts'
 import { type PodReports, type Problem, pipelineStatus, type SourceSample } from './status.ts'
+import { type Told, templateOf, toldOfChildren, toldOfStatus, toldOfWorkloads, type Workloads } from './tell.ts'
 
-/** What is seen of pipelines beside the API server; see lag/ and reports.ts. Never waits. */
-export interface Observations {
+/** What is seen of a pipeline beside the API server, each in its own time; see lag/ and pod-reports.ts. */
+export interface Observations extends LagDemand {
   readonly source?: SourceSample | undefined
-  readonly consumerBounds?: Bounds | undefined
-  /** What the lag asks for, also where it only recommends. */
-  readonly recommended?: Bounds | undefined
   readonly reports?: PodReports | undefined
 }
 
@@ -53,27 +52,66 @@ export interface ReconcilerOptions {
   readonly namedSecrets: NamedObjects
   readonly recorder: EventRecorder
   readonly settings: Settings
-  /** Asserted before a write that does not go through the applier. */
+  /** Asked before a write that does not go through the applier. */
   readonly mayWrite: () => boolean
   /** What the served CRD lacks, if anything: then nothing but that is told. */
   readonly crdProblem: () => string | undefined
-  readonly servesMonitors: boolean
+  readonly servesMonitors: () => boolean
+  /** Never waits. */
   readonly observe: (key: string) => Observations
   /** Called for each pipeline that is to be observed, and with undefined when one is gone. */
   readonly follow: (key: string, pipeline: Pipeline | undefined) => void
   readonly wall: () => number
 }
 
+/** How a pass over the children went. */
+interface Pass {
+  readonly problems: readonly Problem[]
+  /** What kept it from its end: the pass is tried again, ever later. */
+  readonly failure?: unknown
+  /** Nothing can be said at this moment, because what was read is not so any more, or not known yet. */
+  readonly moot?: Outcome
+}
+
 /** In whose name replicas are set for the moment between the operator and an HPA. */
 const handOverManager = 'anomaly-operator-handover'
+/** When to look again after somebody else changed what was about to be changed. */
+const conflictMs = 100
+/** When to look again for Secrets that were named just now. Their coming brings the key back earlier. */
+const unreadMs = 1000
 
 /**
- * Brings one pipeline nearer to its document, from whatever state it is in: read, judge, make what is desired so, and
- * say in the status how it went. Never waits for anything to happen: whatever changes brings the key back.
+ * Brings one pipeline nearer to its document, from whatever state it is in: read the document, make what it asks for so,
+ * say in the status how it went. Never waits for anything to happen: whatever changes brings the key back. A pass that
+ * finds all as it should be neither reads nor writes anything.
  */
 export function createReconciler(options: ReconcilerOptions) {
   const { client, applier, caches, namedSecrets, recorder, settings, observe, follow, wall } = options
   const parsed = new Map<string, { readonly version: string; readonly result: ParsedPipeline }>()
+
+  async function reconcile(key: string, signal: AbortSignal): Promise<Outcome | undefined> {
+    const document = caches.pipelines.get(key)
+    // Its children go with it, by their owner references.
+    if (document === undefined || document.metadata.deletionTimestamp !== undefined) return forget(key)
+
+    const { pipeline, issues = [] } = parse(key, document)
+    const lacking = options.crdProblem()
+    let pass: Pass = { problems: [] }
+    if (lacking !== undefined) pass = { problems: [{ reason: 'CrdOutdated', message: lacking, stalled: true }] }
+    else if (pipeline !== undefined && !isDisabled(document)) pass = await bringAbout(key, pipeline, document, signal)
+    if (pass.moot !== undefined) return pass.moot
+
+    const lines = issues.map(({ line }) => line)
+    await say(document, statusAsSeen(key, document, pipeline, lines, pass.problems), pass, signal)
+    if (pass.failure !== undefined) throw pass.failure
+    return undefined
+  }
+
+  function forget(key: string): undefined {
+    parsed.delete(key)
+    namedSecrets.use(key, [])
+    follow(key, undefined)
+  }
 
   function parse(key: string, document: KubeObject): ParsedPipeline {
     const version = `${document.metadata.uid}/${document.metadata.generation}`
@@ -84,33 +122,72 @@ export function createReconciler(options: ReconcilerOptions) {
     return result
   }
 
-  function forget(key: string): void {
-    parsed.delete(key)
-    namedSecrets.use(key, [])
-    follow(key, undefined)
-  }
-
-  const live = (parent: Parent, component: Component): KubeObject | undefined => {
-    const key = `${parent.pipeline.metadata.namespace}/${childName(parent, component)}`
-    return component === 'redis' ? caches.statefulSets.get(key) : caches.deployments.get(key)
-  }
-
-  /** A value that was made up once: from the Secret that keeps it, wherever that is, or a new one. */
-  async function keptOrMade(parent: Parent, suffix: string, entry: string, signal: AbortSignal): Promise<string> {
-    const name = childName(parent, suffix)
-    const { namespace } = parent.pipeline.metadata
-    let secret = caches.secrets.get(`${namespace}/${name}`)
+  /** Makes what the pipeline asks for so, as far as it goes. */
+  async function bringAbout(key: string, pipeline: Pipeline, document: KubeObject, signal: AbortSignal): Promise<Pass> {
+    const found = lookAtSecrets(key, pipeline)
+    if (found === undefined) return { problems: [], moot: { againAfterMs: unreadMs } }
+    follow(key, pipeline)
+    const problems = problemsOf(found)
     try {
-      // One that lost its label is not in the cache, and must not be overwritten all the same.
-      secret ??= await client.get(secrets, { namespace, name }, { signal })
+      const parent: Parent = { pipeline, owner: ownedBy(document) }
+      const signingKey = await generated(parent, 'signing', 'key', signingSecret, signal)
+      const hasRedis = resolveRedis(pipeline).type === 'managed'
+      const redisPassword = hasRedis ? await generated(parent, 'redis', 'password', redisSecret, signal) : ''
+      const before = workloadsOf(document)
+      const secretHashes = byRole((role) => {
+        // What runs goes on with what it was started with.
+        if (found[role].problem !== undefined)
+          return templateOf(before[role]).metadata?.annotations?.[secretsAnnotation]
+        return hashOf([found[role].hash, redisPassword, signingKey])
+      })
+      const bounds = consumerBounds(pipeline, demandOf(key, document))?.applied
+      const replicas = byRole((role) => planOf(parent, role, before[role], role === 'consumer' ? bounds : undefined))
+      for (const role of roles) if (replicas[role].handOver === true) await handOver(before[role]!, signal)
+      const restartAt = document.metadata.annotations?.[restartAnnotation]
+      const servesMonitors = options.servesMonitors()
+      const secret = { secretHashes, signingKey, redisPassword }
+      const observed = { ...secret, replicas, consumerBounds: bounds, servesMonitors, restartAt }
+
+      const result = await applier.sync(document, desired(parent, observed, settings), { signal })
+      tell(document, [...toldOfWorkloads(before, workloadsOf(document)), ...toldOfChildren(result)])
+      const failure = result.failures[0]?.error
+      if (isNamespaceTerminating(failure)) return { problems, moot: {} }
+      return { problems: [...problems, ...result.failures.map(({ error }) => problemOf(error))], failure }
     } catch (error) {
-      if (statusOf(error)?.code !== 404) throw error
+      if (isNamespaceTerminating(error)) return { problems, moot: {} }
+      if (statusOf(error)?.reason === 'Conflict') return { problems, moot: { againAfterMs: conflictMs } }
+      return { problems: [...problems, problemOf(error)], failure: error }
     }
-    const value = (secret?.data as Readonly<Record<string, string>> | undefined)?.[entry]
-    return value === undefined ? randomBytes(32).toString('hex') : Buffer.from(value, 'base64').toString()
   }
 
-  /** Gives the replicas of a Deployment to another manager at their present value; refused if they changed meanwhile. */
+  /** What the workloads' Secrets hold; undefined while one that was named just now has not been looked at. */
+  function lookAtSecrets(key: string, pipeline: Pipeline): Readonly<Record<Role, SecretsFound>> | undefined {
+    const keyOf = (name: string) => `${pipeline.metadata.namespace}/${name}`
+    const uses = byRole((role) => secretsOf(pipeline, role))
+    const named = roles.flatMap((role) => uses[role].map(({ name }) => keyOf(name)))
+    namedSecrets.use(key, named)
+    const isUnread = (name: string) => namedSecrets.get(name) === undefined && namedSecrets.failure(name) === undefined
+    if (named.some(isUnread)) return undefined
+    return byRole((role) => findSecrets(uses[role], (name) => namedSecrets.get(keyOf(name))))
+  }
+
+  function generated(
+    parent: Parent,
+    suffix: string,
+    entry: string,
+    manifest: (parent: Parent, value: string) => KubeObject,
+    signal: AbortSignal,
+  ): Promise<string> {
+    return generatedSecret(parent, { suffix, entry, manifest }, { client, applier, secrets: caches.secrets, signal })
+  }
+
+  function planOf(parent: Parent, role: Role, live: KubeObject | undefined, bounds: Bounds | undefined): ReplicasPlan {
+    const { spec, metadata } = parent.pipeline
+    const autoscalerExists = caches.autoscalers.get(`${metadata.namespace}/${childName(parent, role)}`) !== undefined
+    return planReplicas({ spec, role, live, autoscalerExists, bounds })
+  }
+
+  /** Gives the replicas of a Deployment to another manager at their present value; Conflict if they changed meanwhile. */
   async function handOver({ metadata, spec }: KubeObject, signal: AbortSignal): Promise<void> {
     const { name, namespace = '', resourceVersion = '' } = metadata
     const { replicas } = spec as { replicas: number }
@@ -120,194 +197,86 @@ export function createReconciler(options: ReconcilerOptions) {
     await client.apply(deployments, body, { fieldManager: handOverManager, force: true, signal })
   }
 
-  function planOf(parent: Parent, role: Role, bounds: Bounds | undefined): ReplicasPlan {
-    const { namespace } = parent.pipeline.metadata
-    const autoscalerExists = caches.autoscalers.get(`${namespace}/${childName(parent, role)}`) !== undefined
-    const { spec } = parent.pipeline
-    return planReplicas({ spec, role, live: live(parent, role), autoscalerExists, bounds })
+  function workloadsOf({ metadata: { name, namespace } }: KubeObject): Workloads {
+    const found = components.flatMap((component) => {
+      const cache = component === 'redis' ? caches.statefulSets : caches.deployments
+      const workload = cache.get(`${namespace}/${name}-${component}`)
+      return workload === undefined ? [] : [[component, workload] as const]
+    })
+    return Object.fromEntries(found)
   }
 
-  /** Makes what the pipeline asks for so; gives what kept it from that. */
-  async function bringAbout(key: string, parent: Parent, document: KubeObject, signal: AbortSignal) {
-    const { pipeline } = parent
-    const { namespace } = pipeline.metadata
-    const problems: Problem[] = []
-    const uses = Object.fromEntries(roles.map((role) => [role, secretsOf(pipeline, role)])) as Record<
-      Role,
-      ReturnType<typeof secretsOf>
-    >
-    namedSecrets.use(
-      key,
-      roles.flatMap((role) => uses[role].map(({ name }) => `${namespace}/${name}`)),
-    )
-    const signingKey = await keptOrMade(parent, 'signing', 'key', signal)
-    const isManaged = resolveRedis(pipeline).type === 'managed'
-    const redisPassword = isManaged ? await keptOrMade(parent, 'redis', 'password', signal) : ''
-
-    const secretHashes = {} as Record<Role, string | undefined>
-    const replicas = {} as Record<Role, ReplicasPlan>
-    const consumerBounds = observe(key).consumerBounds ?? knownBounds(parent.pipeline, document)
-    for (const role of roles) {
-      const found = findSecrets(uses[role], (name) => namedSecrets.get(`${namespace}/${name}`))
-      if (found.missing === undefined) {
-        secretHashes[role] = hashOf([found.hash, redisPassword, role === 'inference' ? '' : signingKey])
-      } else {
-        // What runs goes on with what it was started with.
-        secretHashes[role] = templateAnnotation(live(parent, role), secretsAnnotation)
-        if (!problems.some(({ message }) => message === found.missing))
-          problems.push({ reason: 'SecretMissing', message: found.missing, stalled: true })
-      }
-      replicas[role] = planOf(parent, role, role === 'consumer' ? consumerBounds : undefined)
-      const workload = live(parent, role)
-      if (replicas[role].handOver === true && workload !== undefined) await handOver(workload, signal)
-    }
-    const restartAt = document.metadata.annotations?.[restartAnnotation]
-    const { servesMonitors } = options
-    const observed = { replicas, secretHashes, signingKey, redisPassword, consumerBounds, servesMonitors, restartAt }
-    const before = new Map(roles.map((role) => [role, live(parent, role)]))
-    const result = await applier.sync(document, desired(parent, observed, settings), { signal })
-    for (const role of roles) tellOfScaling(document, role, before.get(role), live(parent, role))
-    tellOf(document, result)
-    for (const { object, error } of result.failures) {
-      const code = statusOf(error)?.code
-      const stalled = code === 403 || code === 422 || code === 409
-      const message = `${describeObject(object)}: ${messageOf(error)}`
-      problems.push({ reason: stalled ? 'ApplyRefused' : 'ApplyFailed', message, stalled })
-    }
-    return { problems, failure: result.failures[0]?.error }
+  /** What the lag asks for; after a restart what it asked for before, until it has been looked at again. */
+  function demandOf(key: string, { status }: KubeObject): LagDemand {
+    const { source, scaling } = (status ?? {}) as PipelineStatus
+    const { partitions = source?.partitions, floor = scaling?.minReplicas } = observe(key)
+    return { partitions, floor }
   }
 
-  function tellOf(document: KubeObject, { applied, pruned }: SyncResult): void {
-    for (const { object, outcome } of applied) {
-      if (outcome === 'healed')
-        recorder.record(
-          document,
-          'Normal',
-          'DriftHealed',
-          `${describeObject(object)} was changed by another; set right`,
-        )
-    }
-    for (const object of pruned)
-      recorder.record(document, 'Normal', 'Pruned', `${describeObject(object)} is no longer asked for; deleted`)
-  }
-
-  function tellOfScaling(
-    document: KubeObject,
-    role: Role,
-    before: KubeObject | undefined,
-    after: KubeObject | undefined,
-  ): void {
-    if (before === undefined || after === undefined) return
-    const [was, is] = [before, after].map(({ metadata }) => metadata.annotations?.[replicasAnnotation])
-    if (was === is) return
-    if (is === 'autoscaled')
-      recorder.record(
-        document,
-        'Normal',
-        'AutoscalingOn',
-        `${role}: its autoscaler now says how many replicas there are`,
-      )
-    else if (was === 'autoscaled')
-      recorder.record(
-        document,
-        'Normal',
-        'AutoscalingOff',
-        `${role}: the operator now says how many replicas there are`,
-      )
-  }
-
-  function tellOfConditions(document: KubeObject, status: PipelineStatus): void {
-    const before = (document.status ?? {}) as PipelineStatus
-    const ready = (of: PipelineStatus) => of.conditions?.find(({ type }) => type === 'Ready')
-    const [was, is] = [ready(before), ready(status)]
-    if (is === undefined || is.reason === was?.reason) return
-    const isStalled = status.conditions?.some(({ type }) => type === 'Stalled') === true
-    if (isStalled || is.reason === 'SourceUnreachable')
-      recorder.record(document, 'Warning', is.reason, is.message.slice(0, 1024))
-    else if (is.status !== 'False') recorder.record(document, 'Normal', is.reason, is.message)
-  }
-
-  function statusOfPipeline(
+  function statusAsSeen(
     key: string,
     document: KubeObject,
-    { pipeline, issues = [] }: ParsedPipeline,
+    pipeline: Pipeline | undefined,
+    issues: readonly string[],
     problems: readonly Problem[],
-    disabled: boolean,
   ): PipelineStatus {
-    const { name, namespace = '' } = document.metadata
-    const workload = (component: Component) => {
-      const workloadKey = `${namespace}/${name}-${component}`
-      const found = component === 'redis' ? caches.statefulSets.get(workloadKey) : caches.deployments.get(workloadKey)
-      return found === undefined ? [] : [[component, found] as const]
-    }
+    const { name, namespace, uid = '' } = document.metadata
+    const { source, reports } = observe(key)
+    const demand = demandOf(key, document)
     const podsOf = (component: Component) => caches.pods.indexed('component', `${namespace}/${name}/${component}`)
     return pipelineStatus({
       document,
       pipeline,
-      issues: issues.map(({ line }) => line),
+      issues,
       problems,
-      disabled,
-      workloads: Object.fromEntries(components.flatMap(workload)),
+      disabled: isDisabled(document),
+      workloads: workloadsOf(document),
       pods: Object.fromEntries(components.map((component) => [component, podsOf(component)])),
-      autoscalers: caches.autoscalers.ownedBy(document.metadata.uid ?? ''),
-      ...observe(key),
+      autoscalers: caches.autoscalers.ownedBy(uid),
+      source,
+      recommended:
+        pipeline === undefined || demand.floor === undefined
+          ? undefined
+          : consumerBounds(pipeline, demand)?.recommended,
+      reports,
       now: new Date(wall()).toISOString().replace(/\.\d+Z$/, 'Z'),
     })
   }
 
-  async function reconcile(key: string, signal: AbortSignal): Promise<Outcome | undefined> {
-    const document = caches.pipelines.get(key)
-    if (document === undefined || document.metadata.deletionTimestamp !== undefined) {
-      forget(key)
-      return undefined
-    }
-    const result = parse(key, document)
-    const disabled = document.metadata.annotations?.[reconcileAnnotation] === 'Disabled'
-    const lacking = options.crdProblem()
-    let problems: readonly Problem[] = []
-    let failure: unknown
-    if (lacking !== undefined) {
-      problems = [{ reason: 'CrdOutdated', message: lacking, stalled: true }]
-    } else if (result.pipeline !== undefined && !disabled) {
-      follow(key, result.pipeline)
-      const parent: Parent = { pipeline: result.pipeline, owner: ownedBy(document) }
-      try {
-        const outcome = await bringAbout(key, parent, document, signal)
-        problems = outcome.problems
-        failure = outcome.failure
-      } catch (error) {
-        failure = error
-        problems = [{ reason: 'ReconcileFailed', message: messageOf(error), stalled: false }]
-      }
-    }
-    const status = statusOfPipeline(key, document, result, problems, disabled)
+  /** Writes the status if it differs, and tells what is new in it. */
+  async function say(
+    document: KubeObject,
+    status: PipelineStatus,
+    { failure }: Pass,
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
-      if (await applier.applyStatus(pipelines, document, status, { signal })) tellOfConditions(document, status)
+      const isNew = await applier.applyStatus(pipelines, document, status, { signal })
+      if (isNew) tell(document, toldOfStatus((document.status ?? {}) as PipelineStatus, status))
     } catch (error) {
-      // What went wrong first is what is told.
+      // What went wrong first is what is told; a pipeline that is gone needs no status.
       if (failure === undefined && statusOf(error)?.code !== 404) throw error
     }
-    if (failure !== undefined) throw failure
-    return undefined
+  }
+
+  function tell(document: KubeObject, told: readonly Told[]): void {
+    for (const { type, reason, message } of told) recorder.record(document, type, reason, message)
   }
 
   return (key: string, { signal }: { readonly signal: AbortSignal }): Promise<Outcome | undefined> =>
     traced('reconcile', { attributes: { 'anomaly.pipeline': key } }, () => reconcile(key, signal))
 }
 
-/** What the lag asked for before the operator was started: it stands until the lag has been looked at again. */
-function knownBounds({ spec }: Pipeline, { status }: KubeObject): Bounds | undefined {
-  const { minReplicas, maxReplicas } = (status as PipelineStatus | undefined)?.scaling ?? {}
-  const scaling = resolveScaling(spec, 'consumer')
-  if (scaling.type === 'fixed' || scaling.mode === 'Recommend') return undefined
-  if (minReplicas === undefined || maxReplicas === undefined) return undefined
-  const most = Math.max(1, Math.min(maxReplicas, scaling.maxReplicas))
-  return { minReplicas: Math.min(most, Math.max(minReplicas, scaling.minReplicas)), maxReplicas: most }
-}
+const isDisabled = ({ metadata }: KubeObject): boolean => metadata.annotations?.[reconcileAnnotation] === 'Disabled'
 
-function templateAnnotation(workload: KubeObject | undefined, name: string): string | undefined {
-  const spec = workload?.spec as
-    | { template?: { metadata?: { annotations?: Readonly<Record<string, string>> } } }
-    | undefined
-  return spec?.template?.metadata?.annotations?.[name]
+const byRole = <T>(of: (role: Role) => T): Readonly<Record<Role, T>> => ({
+  consumer: of('consumer'),
+  inference: of('inference'),
+  api: of('api'),
+})
+
+/** One for each Secret, though several workloads read it. */
+function problemsOf(found: Readonly<Record<Role, SecretsFound>>): readonly Problem[] {
+  const problems = roles.flatMap((role) => found[role].problem ?? [])
+  return [...new Map(problems.map((problem) => [problem.message, problem])).values()]
 }

@@ -180,6 +180,67 @@ describe('pipelineStatus', () => {
   })
 
   it('does not hold it against a pipeline that its first model is learning', () => {
-    expect(told(statusOf({ reports: {} }))).to.include({ ModelReady: 'False Learning', Ready: 'True AllReady' })
+    const status = statusOf({ reports: { model: null } })
+    expect(told(status)).to.include({ ModelReady: 'False Learning', Ready: 'True AllReady' })
+  })
+
+  it('keeps what pods said that do not answer at the moment', () => {
+    const before = statusOf({ reports: { model: { version: 'v3' }, alertsPerMillion: 940 } })
+    for (const reports of [undefined, {}, { alertsPerMillion: 940 }])
+      expect(statusOf({ reports }, before)).to.deep.equal(before)
+  })
+
+  const probeFailing = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'p' },
+    status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'False', message: 'not ready' }] },
+  }
+  const unready = { ...running, consumer: workload('consumer', 3, { readyReplicas: 0 }) }
+
+  it('names brokers that cannot be reached, not the pods that wait for them', () => {
+    const source = { problem: { reason: 'Unreachable', message: 'kafka:9092 does not answer' } }
+    const waiting = statusOf({ workloads: unready, pods: { consumer: [probeFailing] }, source })
+    expect(told(waiting)).to.include({ Ready: 'False SourceUnreachable', Available: 'False NotServing' })
+    expect(messageOf(waiting, 'Ready')).to.equal('kafka:9092 does not answer')
+    const state = { waiting: { reason: 'ImagePullBackOff', message: 'no such image' } }
+    const broken = { ...probeFailing, status: { containerStatuses: [{ name: 'consumer', ready: false, state }] } }
+    const both = statusOf({ workloads: unready, pods: { consumer: [broken] }, source })
+    expect(told(both)).to.include({ Ready: 'False ConsumerNotReady' })
+  })
+
+  it('lets consumers that are starting create the topic before its absence is a matter', () => {
+    const source = { problem: { reason: 'TopicMissing', message: 'no topic' } }
+    expect(told(statusOf({ workloads: unready, source }))).to.include({ Ready: 'False ConsumerNotReady' })
+    expect(told(statusOf({ source }))).to.include({ Ready: 'False SourceUnreachable' })
+  })
+
+  it('says where to look when a controller can make no pod', () => {
+    const redis = { ...workload('redis', 1, { replicas: 0, readyReplicas: 0 }), kind: 'StatefulSet' }
+    const { reason, message } = statusOf({ workloads: { ...running, redis } }).components?.redis ?? {}
+    expect(reason).to.equal('NoPods')
+    expect(message).to.contain('kubectl describe statefulset payments-redis')
+  })
+
+  it('names a roll-out that somebody holds', () => {
+    const conditions = [{ type: 'Progressing', status: 'Unknown', reason: 'DeploymentPaused', message: 'paused' }]
+    const status = statusOf({ workloads: { ...running, api: workload('api', 2, { updatedReplicas: 0, conditions }) } })
+    expect(messageOf(status, 'Ready')).to.equal('api: 2 of 2 ready: DeploymentPaused: paused')
+  })
+
+  it('is never ready while a component is not, whatever else is so', () => {
+    const counts = [undefined, 0, 1, 2, 3]
+    const said = (replicas: number | undefined) => (replicas === undefined ? {} : { replicas })
+    for (const replicas of counts)
+      for (const readyReplicas of counts)
+        for (const updatedReplicas of counts)
+          for (const observedGeneration of [1, 2])
+            for (const component of ['redis', 'inference', 'consumer', 'api'] as const) {
+              const change = { readyReplicas, updatedReplicas, observedGeneration, ...said(replicas) }
+              const status = statusOf({ workloads: { ...running, [component]: workload(component, 2, change) } })
+              const isWhole =
+                (replicas ?? 2) === 2 && readyReplicas === 2 && updatedReplicas === 2 && observedGeneration === 2
+              expect(told(status).Ready === 'True AllReady', JSON.stringify([component, change])).to.equal(isWhole)
+            }
   })
 })

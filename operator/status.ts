@@ -4,7 +4,7 @@ import type { conditionTypes, PipelineStatus } from '../lib/pipeline/status.ts'
 import type { Component } from './desired/child.ts'
 import type { Bounds } from './desired/replicas.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
-import { type Reason, waitingReason } from './waiting-pod.ts'
+import { type Reason, waitingReasonOf } from './waiting-pod.ts'
 
 /** Something that keeps a pipeline from being as it should. */
 export interface Problem extends Reason {
@@ -17,11 +17,11 @@ export type SourceSample =
   | { readonly partitions: number; readonly lag: number; readonly problem?: never }
   | { readonly problem: Reason }
 
-/** What the pods of a pipeline said last. */
+/** What the pods of a pipeline said last; absent: nobody said so yet. */
 export interface PodReports {
-  /** Absent while the first model is learning. */
-  readonly model?: { readonly version: string; readonly rows?: number; readonly fitTime?: string } | undefined
-  readonly alertsPerMillion?: number | undefined
+  /** Null while the first one is learning. */
+  readonly model?: { readonly version: string; readonly rows?: number; readonly fitTime?: string } | null
+  readonly alertsPerMillion?: number
 }
 
 export interface StatusInput {
@@ -39,7 +39,7 @@ export interface StatusInput {
   readonly pods: Partial<Readonly<Record<Component, readonly KubeObject[]>>>
   readonly autoscalers: readonly KubeObject[]
   readonly source?: SourceSample | undefined
-  /** What the lag asks for. */
+  /** The bounds of the consumers that the lag asks for, as far as it was looked at. */
   readonly recommended?: Bounds | undefined
   readonly reports?: PodReports | undefined
   /** RFC 3339. */
@@ -64,7 +64,7 @@ interface ComponentState extends ComponentStatus {
 
 /** The status of a pipeline: values in, a value out. Transition times are kept where nothing changed. */
 export function pipelineStatus(input: StatusInput): PipelineStatus {
-  const { document, pipeline, reports, recommended } = input
+  const { document, pipeline, reports = {}, recommended } = input
   const generation = document.metadata.generation ?? 0
   const previous = (document.status ?? {}) as PipelineStatus
   const isPaused = pipeline?.spec.desiredState === 'Paused'
@@ -92,12 +92,10 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
 
   const budget = pipeline === undefined ? undefined : resolveDecision(pipeline.spec.detection)
   const alerts = alertsOf(
-    reports === undefined ? previous.alerts?.perMillion : reports.alertsPerMillion,
+    reports.alertsPerMillion ?? previous.alerts?.perMillion,
     budget?.type === 'alertBudget' ? budget.perMillion : undefined,
   )
-  const isScaled = pipeline !== undefined && resolveScaling(pipeline.spec, 'consumer').type === 'autoscaling'
-  const scalingShown = isScaled ? (recommended ?? previous.scaling) : undefined
-  const modelShown = reports === undefined ? previous.model : reports.model
+  const modelShown = reports.model === undefined ? previous.model : (reports.model ?? undefined)
   const kept = pipeline === undefined ? previous : {}
   return {
     ...kept,
@@ -109,7 +107,7 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
         ? {}
         : { source: previous.source }
       : { source: { partitions: source.partitions, lag: source.lag } }),
-    ...(scalingShown === undefined ? {} : { scaling: { ...scalingShown } }),
+    ...(recommended === undefined ? {} : { scaling: { ...recommended } }),
     ...(modelShown === undefined ? {} : { model: modelShown }),
     ...(alerts === undefined ? {} : { alerts }),
   }
@@ -148,12 +146,17 @@ function firstProblem(
   if (issues.length > 0) return no('InvalidSpec', issues.join('\n').slice(0, 32_768), true)
   const [problem] = problems
   if (problem !== undefined) return no(problem.reason, problem.message.slice(0, 32_768), problem.stalled)
+  const unreachable =
+    source?.problem === undefined || isPaused ? undefined : no('SourceUnreachable', source.problem.message, false)
   for (const state of states) {
     if (state.isComplete) continue
+    // Where pods only wait to be ready, it is for the brokers. (A missing topic waits for the consumers, who create it.)
+    const isEffect = state.component === 'consumer' || state.component === 'api'
+    const waits = state.reason === undefined || state.reason === 'ProbeFailing'
+    if (unreachable !== undefined && source?.problem?.reason === 'Unreachable' && isEffect && waits) return unreachable
     return no(`${capitalised(state.component)}NotReady`, describe(state), state.isStuck)
   }
-  if (source?.problem !== undefined && !isPaused) return no('SourceUnreachable', source.problem.message, false)
-  return undefined
+  return unreachable
 }
 
 function describe({ component, exists, ready, desired, reason, message }: ComponentState): string {
@@ -204,16 +207,16 @@ function reachability(source: SourceSample | undefined, isPaused: boolean): Verd
   return { status: 'True', reason: 'Reachable', message: `The topic has ${source.partitions} partitions` }
 }
 
-function modelReadiness(pipeline: Pipeline | undefined, reports: PodReports | undefined): Verdict {
+function modelReadiness(pipeline: Pipeline | undefined, { model }: PodReports): Verdict {
   const needsModel =
     pipeline !== undefined && resolveDetectors(pipeline.spec.detection).some(({ type }) => type === 'isolationForest')
   if (pipeline !== undefined && !needsModel)
     return { status: 'True', reason: 'NoModelNeeded', message: 'No detector of the pipeline needs a model' }
-  if (reports === undefined)
+  if (model === undefined)
     return { status: 'Unknown', reason: 'NotSeen', message: 'No inference pod has told of its model yet' }
-  if (reports.model === undefined)
+  if (model === null)
     return { status: 'False', reason: 'Learning', message: 'The first model is learning; profiles and rules decide' }
-  return { status: 'True', reason: 'ModelLoaded', message: `Model ${reports.model.version} scores` }
+  return { status: 'True', reason: 'ModelLoaded', message: `Model ${model.version} scores` }
 }
 
 /** Undefined where no workload is scaled automatically. */
@@ -270,13 +273,15 @@ function componentState(
   const isComplete = isObserved && counts.every((count) => count === desired)
   const conditions = new Map((status.conditions ?? []).map((condition) => [condition.type, condition]))
   const refused = conditions.get('ReplicaFailure')
-  const late = conditions.get('Progressing')
-  const isLate = late?.reason === 'ProgressDeadlineExceeded'
+  const progress = conditions.get('Progressing')
+  const isLate = progress?.reason === 'ProgressDeadlineExceeded'
   const waiting = isComplete
     ? undefined
-    : (pods.map(waitingReason).find((reason) => reason !== undefined) ??
-      (refused?.status === 'True' ? { reason: refused.reason, message: refused.message } : undefined) ??
-      (isLate ? { reason: late.reason, message: late.message } : undefined))
+    : (waitingReasonOf(pods) ??
+      (refused?.status === 'True' ? refused : undefined) ??
+      // Late, or held by `kubectl rollout pause`.
+      (progress !== undefined && progress.status !== 'True' ? progress : undefined) ??
+      (isObserved && desired > 0 && pods.length === 0 && !status.replicas ? noPods(workload) : undefined))
   return {
     component,
     exists: workload !== undefined,
@@ -288,6 +293,12 @@ function componentState(
     isComplete,
     isStuck: !isComplete && isLate,
   }
+}
+
+/** A StatefulSet says nowhere but in its events what refuses its pods: a quota, an admission policy. */
+function noPods({ kind, metadata: { name, namespace } }: KubeObject): Reason {
+  const message = `there is no pod of it; kubectl describe ${kind.toLowerCase()} ${name} -n ${namespace} says what refuses it`
+  return { reason: 'NoPods', message }
 }
 
 function shown({

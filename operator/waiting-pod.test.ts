@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { waitingReason } from './waiting-pod.ts'
+import { waitingReason, waitingReasonOf } from './waiting-pod.ts'
 
 const reasonOf = (status: object, metadata: object = {}) =>
   waitingReason({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', ...metadata }, status })
@@ -21,6 +21,10 @@ describe('waitingReason', () => {
       reason: 'CrashLoopBackOff',
       message: 'back-off 40s (it ended with OOMKilled, exit code 137)',
     })
+    const failed = { terminated: { reason: 'Error', exitCode: 2, message: 'starting\nCannot read the pipeline\n' } }
+    expect(reasonOf(container({ waiting }, { lastState: failed }))?.message).to.equal(
+      'back-off 40s (it ended with Error, exit code 2: Cannot read the pipeline)',
+    )
   })
 
   it('names what the scheduler lacks', () => {
@@ -38,8 +42,22 @@ describe('waitingReason', () => {
 
   it('has nothing to say of a pod that is starting, that is well, or that is going', () => {
     expect(reasonOf(container({ waiting: { reason: 'ContainerCreating' } }))).to.equal(undefined)
+    const conditions = [{ type: 'Ready', status: 'False' }]
+    const starting = { ...container({ running: {} }, { started: false }), phase: 'Running', conditions }
+    expect(reasonOf(starting)).to.equal(undefined)
     expect(reasonOf({ phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] })).to.equal(undefined)
     const crashing = container({ waiting: { reason: 'CrashLoopBackOff' } })
     expect(reasonOf(crashing, { deletionTimestamp: 'now' })).to.equal(undefined)
+  })
+})
+
+describe('waitingReasonOf', () => {
+  it('lets a pod that waits speak before one that was evicted', () => {
+    const pod = (status: object) => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p' }, status })
+    const evicted = pod({ phase: 'Failed', reason: 'Evicted' })
+    const waiting = pod(container({ waiting: { reason: 'ImagePullBackOff' } }))
+    expect(waitingReasonOf([evicted, waiting])?.reason).to.equal('ImagePullBackOff')
+    expect(waitingReasonOf([evicted])?.reason).to.equal('Evicted')
+    expect(waitingReasonOf([])).to.equal(undefined)
   })
 })

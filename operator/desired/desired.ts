@@ -31,6 +31,7 @@ export interface Observed {
   readonly secretHashes: Readonly<Record<Role, string | undefined>>
   /** Made once, kept from then on. */
   readonly signingKey: string
+  /** The same; not used with an external Redis. */
   readonly redisPassword: string
   /** Bounds of the consumers as lag and partitions want them; the document's if absent. */
   readonly consumerBounds?: Bounds | undefined

@@ -96,6 +96,8 @@ export function podTemplate(parent: Parent, component: Component, options: PodOp
             readOnlyRootFilesystem: true,
             capabilities: { drop: ['ALL'] },
           },
+          // The last line of its log says in the status why a container ended.
+          terminationMessagePolicy: 'FallbackToLogsOnError',
           ...container,
           volumeMounts: mounts.map(({ name, path, writable }) => ({
             name,

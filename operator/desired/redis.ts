@@ -66,6 +66,8 @@ export function managedRedis(input: RedisInput): readonly KubeObject[] {
   const spec = {
     replicas: paused ? 0 : 1,
     serviceName: secretName,
+    // With OrderedReady a pod that cannot start is never replaced by one of a corrected template.
+    podManagementPolicy: 'Parallel',
     selector: { matchLabels: selectorLabels(input, 'redis') },
     updateStrategy: { type: 'RollingUpdate' },
     template,

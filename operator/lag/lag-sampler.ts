@@ -4,10 +4,10 @@ import type { Logger } from '../../lib/log.ts'
 import { resolveGroupId, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { manager } from '../desired/child.ts'
-import type { Bounds } from '../desired/replicas.ts'
 import { type Clock, sleep } from '../runtime/clock.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import type { SourceSample } from '../status.ts'
+import type { LagDemand } from './consumer-bounds.ts'
 import { type LagState, nextLagState } from './lag-policy.ts'
 
 export interface LagSamplerOptions {
@@ -34,12 +34,9 @@ export interface LagSampler {
   stop(): void
 }
 
-export interface LagView {
+/** What was seen last, and what follows from it: that stands while the brokers do not answer. */
+export interface LagView extends LagDemand {
   readonly source?: SourceSample
-  /** For the HPA of the consumers; absent while there is no sample, with fixed replicas, and where the lag only recommends. */
-  readonly consumerBounds?: Bounds
-  /** For the status: the same, also where the lag only recommends. */
-  readonly recommended?: Bounds
 }
 
 interface Entry {
@@ -73,8 +70,7 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
       return decide(key, entry, byPartition.size, lag)
     } catch (error) {
       const reason = error instanceof AppError && error.code === 'NotFound' ? 'TopicMissing' : 'Unreachable'
-      const { source: _, ...bounds } = entry.told
-      return { ...bounds, source: { problem: { reason, message: messageOf(error).slice(0, 1024) } } }
+      return { ...entry.told, source: { problem: { reason, message: messageOf(error).slice(0, 1024) } } }
     } finally {
       admin?.close()
     }
@@ -85,16 +81,12 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
     const scaling = resolveScaling(entry.pipeline.spec, 'consumer')
     if (scaling.type === 'fixed' || scaling.targetLag === undefined) {
       entry.state = undefined
-      return { source }
+      return { source, partitions }
     }
-    const { minReplicas, maxReplicas, targetLag, mode } = scaling
+    const { minReplicas, maxReplicas, targetLag } = scaling
     const seen = { partitions, lag, readyReplicas: readyConsumers(key), at: clock.monotonic() }
     entry.state = nextLagState(entry.state, seen, { minReplicas, maxReplicas, targetLag })
-    const most = Math.max(1, Math.min(maxReplicas, partitions))
-    const recommended = { minReplicas: entry.state.floor, maxReplicas: most }
-    // Bounds by partitions hold in either mode: more consumers than partitions do nothing.
-    const own = { minReplicas: Math.min(minReplicas, most), maxReplicas: most }
-    return { source, recommended, consumerBounds: mode === 'Recommend' ? own : recommended }
+    return { source, partitions, floor: entry.state.floor }
   }
 
   async function work(key: string, entry: Entry): Promise<void> {
@@ -102,9 +94,11 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
     // Spread out, so that a thousand pipelines are not looked at in the same moment.
     await sleep(clock, random() * Math.min(intervalMs, 2_000), signal)
     while (!signal.aborted) {
+      let isAway = false
       if (entry.pipeline.spec.desiredState !== 'Paused') {
         const view = await sample(key, entry)
         if (signal.aborted) return
+        isAway = view.source?.problem !== undefined
         const isLate = clock.monotonic() - entry.toldAt >= tellMs
         if (isNews(entry.told, view) || (isLate && !isSame(entry.told, view))) {
           entry.told = view
@@ -112,7 +106,8 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
           changed(key)
         }
       }
-      await sleep(clock, intervalMs * (0.9 + random() / 5), signal)
+      // A topic that is about to be created, or brokers that are about to be back, are worth a look sooner.
+      await sleep(clock, (isAway ? intervalMs / 3 : intervalMs) * (0.9 + random() / 5), signal)
     }
   }
 
@@ -140,13 +135,11 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
 
 /** What is told at once: another decision, a source that came or went, other partitions. */
 function isNews(before: LagView, after: LagView): boolean {
-  const partitions = ({ source }: LagView) => (source?.problem === undefined ? source?.partitions : undefined)
   return (
     (before.source === undefined) !== (after.source === undefined) ||
     before.source?.problem?.reason !== after.source?.problem?.reason ||
-    partitions(before) !== partitions(after) ||
-    JSON.stringify([before.consumerBounds, before.recommended]) !==
-      JSON.stringify([after.consumerBounds, after.recommended])
+    before.partitions !== after.partitions ||
+    before.floor !== after.floor
   )
 }
 

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { AppError } from '../../lib/errors.ts'
 import { canonicalJson } from '../../lib/pipeline/canonical-json.ts'
 import type { Cache } from './cache.ts'
-import { type CallOptions, type KubeClient, statusOf } from './kube-client.ts'
+import { type CallOptions, isNamespaceTerminating, type KubeClient, statusOf } from './kube-client.ts'
 import { controllerOf, describeObject, type FieldSet, type KubeObject, keyOf, type Resource } from './kube-object.ts'
 import { coversIntent, keepOwnedFields } from './owned-fields.ts'
 
@@ -50,6 +50,8 @@ export interface Applier {
   sync(owner: KubeObject, desired: readonly KubeObject[], options?: CallOptions): Promise<SyncResult>
   /** Sets the whole status of an object by server-side apply, unless it is equal already. */
   applyStatus(resource: Resource, object: KubeObject, status: unknown, options?: CallOptions): Promise<boolean>
+  /** Whether this version of an object is what a write of this applier came to: nobody else's change. */
+  wrote(object: KubeObject): boolean
 }
 
 /** An applier of raw JSON. It remembers nothing that is not on the objects: after a restart it writes nothing either. */
@@ -62,6 +64,7 @@ export function createApplier(options: ApplierOptions): Applier {
    * or a field is unknown. As long as it stays like that, applying once more would change nothing.
    */
   const settled = new Map<string, { readonly hash: string; readonly owned: FieldSet | undefined }>()
+  const written = new WeakSet<KubeObject>()
 
   function kindOf(object: KubeObject): ChildKind {
     const kind = byKind.get(`${object.apiVersion}/${object.kind}`)
@@ -72,6 +75,11 @@ export function createApplier(options: ApplierOptions): Applier {
 
   function assertMayWrite(what: string): void {
     if (!mayWrite()) throw new AppError('Fenced', `Cannot ${what}: another process leads now`)
+  }
+
+  function take(cache: Cache | undefined, object: KubeObject): void {
+    written.add(object)
+    cache?.put(object)
   }
 
   async function apply(intent: KubeObject, { signal }: CallOptions = {}) {
@@ -91,6 +99,13 @@ export function createApplier(options: ApplierOptions): Applier {
       const isOurs =
         owner === undefined ? live.metadata.ownedFields !== undefined : owner.uid === controllerOf(intent)?.uid
       if (!isOurs) {
+        const wanted = controllerOf(intent)
+        if (owner !== undefined && owner.kind === wanted?.kind && owner.name === wanted.name) {
+          throw new AppError(
+            'Unavailable',
+            `Cannot apply ${what}: the one of the former ${owner.kind} ${owner.name} is still being deleted`,
+          )
+        }
         const whose = owner === undefined ? 'nobody' : `${owner.kind} ${owner.name}`
         throw new AppError(
           'Conflict',
@@ -109,7 +124,7 @@ export function createApplier(options: ApplierOptions): Applier {
 
     assertMayWrite(`apply ${what}`)
     const object = keep(await client.apply(resource, stamped, { fieldManager, force: true, signal }))
-    cache.put(object)
+    take(cache, object)
     const owned = object.metadata.ownedFields
     if (coversIntent(owned, stamped)) settled.delete(id)
     else settled.set(id, { hash, owned })
@@ -140,7 +155,7 @@ export function createApplier(options: ApplierOptions): Applier {
     try {
       const remaining = await client.delete(resource, object.metadata, { uid, signal })
       if (remaining === undefined) cache.remove(object)
-      else cache.put(keep(remaining))
+      else take(cache, keep(remaining))
     } catch (error) {
       // Gone already, or another one of this name took its place.
       const code = statusOf(error)?.code
@@ -186,18 +201,20 @@ export function createApplier(options: ApplierOptions): Applier {
       const { name, namespace, uid } = metadata
       const target = { name, ...(namespace === undefined ? {} : { namespace }), ...(uid === undefined ? {} : { uid }) }
       const body: KubeObject = { apiVersion, kind, metadata: target, status }
-      const written = await client.apply(resource, body, { fieldManager, force: true, subresource: 'status', signal })
-      byKind.get(`${apiVersion}/${kind}`)?.cache.put(keep(written))
+      const answer = await client.apply(resource, body, { fieldManager, force: true, subresource: 'status', signal })
+      take(byKind.get(`${apiVersion}/${kind}`)?.cache, keep(answer))
       return true
     },
+    wrote: (object) => written.has(object),
   }
 }
 
-/** The API server cannot be reached, or this process may not write: the next object would fare the same. */
+/** The API server cannot be reached, this process may not write, or the namespace is going: the next would fare the same. */
 function concernsAll(error: unknown): boolean {
   if (!(error instanceof AppError)) return false
   return (
     error.code === 'Fenced' ||
+    isNamespaceTerminating(error) ||
     (statusOf(error) === undefined && (error.code === 'DeadlineExceeded' || error.cause !== undefined))
   )
 }

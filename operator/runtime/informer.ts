@@ -21,6 +21,7 @@ export function startInformer({ namespaces, ...options }: InformerOptions): Refl
     synced,
     hasSynced: () => reflectors.every((reflector) => reflector.hasSynced()),
     staleMs: () => Math.max(...reflectors.map((reflector) => reflector.staleMs())),
+    failure: () => reflectors.map((reflector) => reflector.failure()).find((failure) => failure !== undefined),
     async stop() {
       await Promise.all(reflectors.map((reflector) => reflector.stop()))
     },

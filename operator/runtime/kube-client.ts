@@ -118,6 +118,12 @@ export function statusOf(error: unknown): KubeStatus | undefined {
     : undefined
 }
 
+/** Whether the API server refused it because the namespace is going: nothing can be made in it any more. */
+export function isNamespaceTerminating(error: unknown): boolean {
+  const details = statusOf(error)?.details as { readonly causes?: readonly { readonly reason?: string }[] } | undefined
+  return details?.causes?.some(({ reason }) => reason === 'NamespaceTerminating') === true
+}
+
 /** The error for a Status object, however it came: as an answer or as an event of a watch. */
 export function errorOfStatus(what: string, body: unknown, httpCode: number, retryAfterMs?: number): AppError {
   const status = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>

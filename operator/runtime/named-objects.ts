@@ -18,6 +18,8 @@ export interface NamedObjects {
   use(user: string, keys: readonly string[]): void
   /** The object; null if there is none; undefined while that is not known yet. */
   get(key: string): KubeObject | null | undefined
+  /** Why it is not known, where the API server refuses it or does not answer. */
+  failure(key: string): unknown
   stop(): Promise<void>
 }
 
@@ -73,6 +75,7 @@ export function createNamedObjects({ changed, ...options }: NamedObjectsOptions)
       if (entries.get(key)?.reflector.hasSynced() !== true) return undefined
       return cache.get(key) ?? null
     },
+    failure: (key) => entries.get(key)?.reflector.failure(),
     async stop() {
       await Promise.all([...entries].map(([key, entry]) => letGo(key, entry)))
     },

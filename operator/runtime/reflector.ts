@@ -34,6 +34,8 @@ export interface Reflector {
   hasSynced(): boolean
   /** Milliseconds since the watch last failed and has not come back; 0 while it runs. */
   staleMs(): number
+  /** Why it cannot list or watch at present; undefined while it can, and before the first try. */
+  failure(): unknown
   /** Ends the watch. Resolves when nothing is written to the cache any more. */
   stop(): Promise<void>
 }
@@ -65,6 +67,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
   let hasSynced = false
   let failures = 0
   let failedAt: number | undefined
+  let failure: unknown
 
   async function list(): Promise<string> {
     const objects: KubeObject[] = []
@@ -126,6 +129,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
       log.info({ resource: resource.plural, namespace, seconds: Math.round(staleMs() / 1000) }, 'the watch is back')
     }
     failedAt = undefined
+    failure = undefined
   }
 
   function staleMs(): number {
@@ -148,6 +152,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
       } catch (error) {
         if (signal.aborted) break
         failedAt ??= clock.monotonic()
+        failure = error
         failures = clock.monotonic() - began >= maxMs ? 1 : failures + 1
         // Anything but a plain loss of the connection leaves a doubt about what was missed, and so does a server that
         // says no to this watch again and again.
@@ -170,6 +175,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
     synced: synced.promise,
     hasSynced: () => hasSynced,
     staleMs,
+    failure: () => failure,
     async stop() {
       stopping.abort(stopped())
       synced.reject(stopped())

@@ -46,13 +46,8 @@ describe('Operator: lag', function () {
 
   it('takes what was asked for before a restart, until it has looked again', async () => {
     await bench.apply(namespace, { ...minimalSpec, consumer: { autoscaling } })
-    const scaling = { minReplicas: 3, maxReplicas: 3 }
-    await bench.client.patch(
-      kinds.pipelines,
-      { namespace, name: 'payments' },
-      { status: { scaling } },
-      { subresource: 'status' },
-    )
+    const status = { scaling: { minReplicas: 3, maxReplicas: 3 }, source: { partitions: 3, lag: 9000 } }
+    await bench.client.patch(kinds.pipelines, { namespace, name: 'payments' }, { status }, { subresource: 'status' })
     lags = () => new Promise(() => {})
     await bench.start({ sampling: { openAdmin, intervalMs: 100, tellMs: 100 } })
     await eventually(async () => expect(await bounds()).to.deep.equal([3, 3]))

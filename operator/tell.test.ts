@@ -1,0 +1,77 @@
+import { expect } from 'chai'
+import type { PipelineStatus } from '../lib/pipeline/status.ts'
+import type { KubeObject } from './runtime/kube-object.ts'
+import { toldOfChildren, toldOfStatus, toldOfWorkloads } from './tell.ts'
+
+function deployment(mark: string, annotations: Readonly<Record<string, string>> = {}, image = 'anomaly:1'): KubeObject {
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'payments-api', namespace: 'shop', annotations: { 'anomaly.com/replicas': mark } },
+    spec: { template: { metadata: { annotations }, spec: { containers: [{ name: 'api', image }] } } },
+  }
+}
+const fixed = deployment('fixed')
+const words = (before: KubeObject, after: KubeObject) =>
+  toldOfWorkloads({ api: before }, { api: after }).map(({ reason, message }) => `${reason} ${message}`)
+
+describe('toldOfWorkloads', () => {
+  it('has nothing to tell of what is new, or the same', () => {
+    expect(toldOfWorkloads({}, { api: fixed })).to.deep.equal([])
+    expect(words(fixed, deployment('fixed'))).to.deep.equal([])
+  })
+
+  it('says why pods are replaced', () => {
+    const rolled = (annotations: Readonly<Record<string, string>>, image?: string) =>
+      words(fixed, deployment('fixed', annotations, image))
+    expect(rolled({ 'anomaly.com/restart-at': 'now' })).to.deep.equal([
+      'RollingOut api: the pods are replaced, because restart-at changed',
+    ])
+    expect(rolled({ 'anomaly.com/secrets': '1', 'anomaly.com/configuration': '2' })).to.deep.equal([
+      'RollingOut api: the pods are replaced, because the document and a Secret changed',
+    ])
+    expect(rolled({}, 'anomaly:2')).to.deep.equal([
+      'RollingOut api: the pods are replaced, because their image or template changed',
+    ])
+  })
+
+  it('says who counts the replicas', () => {
+    expect(words(fixed, deployment('autoscaled'))[0]).to.match(/^AutoscalingOn /)
+    expect(words(deployment('autoscaled'), deployment('5'))[0]).to.match(/^AutoscalingOff /)
+    expect(words(deployment('5'), fixed)).to.deep.equal([])
+  })
+})
+
+describe('toldOfChildren', () => {
+  it('tells what was healed and what was deleted, not what was made', () => {
+    const applied = (['created', 'updated', 'healed', 'unchanged'] as const).map((outcome) => ({
+      object: fixed,
+      outcome,
+    }))
+    const told = toldOfChildren({ applied, pruned: [fixed], failures: [] })
+    expect(told.map(({ reason }) => reason)).to.deep.equal(['DriftHealed', 'Pruned'])
+  })
+})
+
+describe('toldOfStatus', () => {
+  const ready = (status: 'True' | 'False', reason: string, stalled = false): PipelineStatus => {
+    const condition = { status, reason, message: 'why', lastTransitionTime: '2025-06-01T12:00:00Z' }
+    const stalling = { ...condition, type: 'Stalled', status: 'True' } as const
+    return { conditions: [{ ...condition, type: 'Ready' }, ...(stalled ? [stalling] : [])] }
+  }
+  const told = (before: PipelineStatus, after: PipelineStatus) =>
+    toldOfStatus(before, after).map(({ type, reason }) => `${type} ${reason}`)
+
+  it('tells what became well, and what somebody must do', () => {
+    expect(told({}, ready('True', 'AllReady'))).to.deep.equal(['Normal AllReady'])
+    expect(told({}, ready('False', 'SecretMissing', true))).to.deep.equal(['Warning SecretMissing'])
+    expect(told(ready('True', 'AllReady'), ready('False', 'SourceUnreachable'))).to.deep.equal([
+      'Warning SourceUnreachable',
+    ])
+  })
+
+  it('is silent about what passes by itself, and about what was told', () => {
+    expect(told(ready('True', 'AllReady'), ready('False', 'ConsumerNotReady'))).to.deep.equal([])
+    expect(told(ready('True', 'AllReady'), ready('True', 'AllReady'))).to.deep.equal([])
+  })
+})
