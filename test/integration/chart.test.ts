@@ -130,7 +130,10 @@ describe("The operator's chart", function () {
   it('brings the definition that this version needs, and keeps it when the release goes', async () => {
     const definition = (await renderedObjects()).find(({ kind }) => kind === 'CustomResourceDefinition')!
     expect(definition.spec).to.deep.equal(JSON.parse(JSON.stringify(crd().spec)))
-    expect(definition.metadata.annotations).to.deep.equal({ 'helm.sh/resource-policy': 'keep' })
+    expect(definition.metadata.annotations).to.deep.equal({
+      'helm.sh/resource-policy': 'keep',
+      'argocd.argoproj.io/sync-options': 'Prune=false',
+    })
   })
 
   it('starts the operator with flags that it has', async () => {
@@ -263,6 +266,8 @@ describe("The operator's chart in an API server", function () {
     const versions = async () =>
       (await kubectl(['get', '-f', installFile, '-o', 'jsonpath={.items[*].metadata.resourceVersion}'])).stdout
     await kubectl(['apply', '-f', installFile])
+    // Until then the API server writes to the definition's status.
+    await kubectl(['wait', '--for=condition=Established', 'crd/anomalypipelines.anomaly.com'])
     const before = await versions()
     expect((await kubectl(['apply', '-f', installFile])).stderr).to.equal('')
     expect(await versions()).to.equal(before)

@@ -136,7 +136,7 @@ describe('The manifests in an API server', function () {
   })
 })
 
-describe('The projects of Argo CD', function () {
+describe('Projects and Applications of Argo CD', function () {
   this.timeout(60_000)
   useHelm()
 
