@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { openAdmin, readTopic } from '../../lib/kafka.ts'
 import { createLogger } from '../../lib/log.ts'
+import { eventually } from '../harness/eventually.ts'
 import { type Kafka, kafkaUser, startKafka } from '../harness/kafka/kafka.ts'
 
 const anomaly = join(import.meta.dirname, '../../bin/anomaly')
@@ -37,10 +38,15 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   }
 
   async function recordsOf(topic: string) {
-    const records: { readonly key: string | undefined; readonly event: Record<string, unknown> }[] = []
-    await readTopic(await settings(), topic, (batch) => {
-      for (const { key, value } of batch.records)
-        records.push({ key: key?.toString(), event: JSON.parse(String(value)) as Record<string, unknown> })
+    let records: { readonly key: string | undefined; readonly event: Record<string, unknown> }[] = []
+    const reading = await settings()
+    // A broker that has just begun refuses its first readers: nobody coordinates groups yet.
+    await eventually(async () => {
+      records = []
+      await readTopic(reading, topic, (batch) => {
+        for (const { key, value } of batch.records)
+          records.push({ key: key?.toString(), event: JSON.parse(String(value)) as Record<string, unknown> })
+      })
     })
     return records
   }
