@@ -17,6 +17,9 @@ check: node_modules ## format, lint, types, dead code
 test: node_modules ## every test; sets up all it needs
 	npm run --silent test
 
+e2e: node_modules ## the operator on a real cluster, from nothing to nothing; root on Debian, or say what is missing
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/e2e/e2e.ts
+
 demo: node_modules ## the payments pipeline in one process on a simulated stream; DEMO_SECONDS=20 ends by itself, DEMO_FLAGS='--port 8081'
 	@bin/anomaly run -f manifests/pipelines/payments.yaml --simulate $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(DEMO_FLAGS)
 
@@ -61,4 +64,4 @@ image-archive: image ## the same, written to the file ARCHIVE=dist/anomaly-VERSI
 	$(if $(filter buildah,$(ENGINE)),buildah push --quiet $(IMAGE):$(VERSION) docker-archive:$(ARCHIVE):$(IMAGE):$(VERSION),$(ENGINE) save --output $(ARCHIVE) $(IMAGE):$(VERSION))
 
 .PHONY: image image-archive
-.PHONY: help check test demo up down bench bench-operator soak quality manifests
+.PHONY: help check test e2e demo up down bench bench-operator soak quality manifests

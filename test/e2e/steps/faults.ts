@@ -1,0 +1,171 @@
+import type { KubeResource } from '../kubectl.ts'
+import type { Step } from '../run-steps.ts'
+import {
+  conditionOf,
+  demo,
+  isReady,
+  must,
+  podsOf,
+  secondsUntil,
+  shown,
+  system,
+  untilReady,
+  type World,
+} from '../world.ts'
+
+const load = 100
+
+/** Asks the API server to evict a pod: 201, or 429 where a budget forbids it. */
+async function evict({ kubectl }: World, pod: KubeResource): Promise<'evicted' | 'refused'> {
+  const { name } = pod.metadata
+  const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace: demo } }
+  const path = `/api/v1/namespaces/${demo}/pods/${name}/eviction`
+  try {
+    await kubectl(['create', '--raw', path, '-f', '-'], { input: JSON.stringify(eviction) })
+    return 'evicted'
+  } catch (error) {
+    if (/disruption budget/.test(String(error))) return 'refused'
+    throw error
+  }
+}
+
+const crash = ({ kubectl }: World, namespace: string, pod: string): Promise<string> =>
+  kubectl(['-n', namespace, 'delete', 'pod', pod, '--force', '--grace-period=0', '--wait=false'])
+
+/** The pod that holds the operator's Lease. */
+async function leader({ kubectl }: World): Promise<string> {
+  const lease = await kubectl.get('lease', 'anomaly-operator', system)
+  return String(lease.spec.holderIdentity).replace(/-\d+$/, '')
+}
+
+export const faultSteps: readonly Step<World>[] = [
+  {
+    name: 'a consumer pod killed under load: exact',
+    async run(world, measure) {
+      world.traffic.start(load)
+      const [pod] = await podsOf(world, 'payments', 'consumer')
+      await crash(world, demo, pod!.metadata.name)
+      measure('killed consumer to processing again', 30, await world.traffic.untilProcessing())
+      await world.traffic.expectExact()
+    },
+  },
+  {
+    name: 'evictions: the first is granted, the second refused by the budget',
+    async run(world) {
+      await untilReady(world, 'payments')
+      world.traffic.start(load)
+      const pods = await podsOf(world, 'payments', 'api')
+      must(pods.length === 2, `${pods.length} API pods instead of 2`)
+      const answers = [await evict(world, pods[0]!), await evict(world, pods[1]!)]
+      must(String(answers) === 'evicted,refused', `evictions: ${answers}`)
+      await untilReady(world, 'payments')
+      await world.traffic.expectExact()
+    },
+  },
+  {
+    name: 'the Redis pod deleted under load: exact, Ready again',
+    async run(world, measure) {
+      world.traffic.start(load)
+      const [redis] = await podsOf(world, 'payments', 'redis')
+      const began = performance.now()
+      await world.kubectl(['-n', demo, 'delete', 'pod', redis!.metadata.name, '--wait=false'])
+      await secondsUntil(async () => {
+        const [now] = await podsOf(world, 'payments', 'redis')
+        must(now !== undefined && now.metadata.uid !== redis!.metadata.uid && isReady(now), 'Redis is not back')
+      })
+      await untilReady(world, 'payments')
+      measure('Redis pod deleted to Ready again', 60, (performance.now() - began) / 1000)
+      await world.traffic.expectExact()
+    },
+  },
+  {
+    name: 'the leading operator killed under load: another leads, exact',
+    async run(world, measure) {
+      world.traffic.start(load)
+      const before = await leader(world)
+      const began = performance.now()
+      await crash(world, system, before)
+      await secondsUntil(async () => must((await leader(world)) !== before, `${before} still leads`))
+      measure('operator fail-over', 20, (performance.now() - began) / 1000)
+      await untilReady(world, 'payments')
+      await world.traffic.expectExact()
+    },
+  },
+  {
+    name: 'drift is healed',
+    async run(world, measure) {
+      const { kubectl } = world
+      const argsOf = async (): Promise<string> =>
+        JSON.stringify((await kubectl.get('deployment', 'payments-api', demo)).spec.template.spec.containers[0].args)
+      const wanted = await argsOf()
+      const change = [{ op: 'replace', path: '/spec/template/spec/containers/0/args', value: ['api', '--help'] }]
+      await kubectl(['-n', demo, 'patch', 'deployment', 'payments-api', '--type=json', '-p', JSON.stringify(change)])
+      const began = performance.now()
+      await secondsUntil(async () => must((await argsOf()) === wanted, 'the arguments are not healed'))
+      measure('drift healed', 2, (performance.now() - began) / 1000)
+      await kubectl(['-n', demo, 'delete', 'service', 'payments-api'])
+      await secondsUntil(async () =>
+        must((await kubectl.find('service', 'payments-api', demo)) !== undefined, 'no Service'),
+      )
+      await untilReady(world, 'payments')
+    },
+  },
+  {
+    name: 'autoscaling on and off under load: ready pods never drop',
+    async run(world) {
+      const { kubectl } = world
+      await kubectl.patch('apl', 'payments', demo, { spec: { consumer: { replicas: 2 } } })
+      await untilReady(world, 'payments')
+      world.traffic.start(load)
+      const watches = (['consumer', 'inference', 'api'] as const).map((role) => ({
+        role,
+        ready: Number.NaN,
+        watch: kubectl.watch('deployment', `payments-${role}`, demo, '{.spec.replicas} {.status.readyReplicas}'),
+      }))
+      try {
+        const autoscaling = { minReplicas: 2, maxReplicas: 3, targetCpuPercent: 900 }
+        for (const on of [true, false, true, false]) {
+          const scaling = (replicas: number) => (on ? { replicas: null, autoscaling } : { replicas, autoscaling: null })
+          await kubectl.patch('apl', 'payments', demo, { spec: { consumer: scaling(2), api: scaling(2) } })
+          await secondsUntil(async () => {
+            const hpa = await kubectl.find('hpa', 'payments-api', demo)
+            must((hpa !== undefined) === on, `the HPA is ${on ? 'absent' : 'still there'}`)
+          })
+          await untilReady(world, 'payments')
+        }
+        for (const { role, watch } of watches) {
+          const counts = watch.seen.map((line) => line.split(' ').map(Number) as [number, number])
+          const least = role === 'inference' ? 1 : 2
+          must(counts.length > 0, `nothing was seen of ${role}`)
+          must(
+            counts.every(([replicas, ready]) => replicas >= least && ready >= least),
+            `${role} fell: ${watch.seen.join(', ')}`,
+          )
+        }
+      } finally {
+        for (const { watch } of watches) watch.stop()
+      }
+      await world.traffic.expectExact()
+    },
+  },
+  {
+    name: 'pause to no pods, resume to Ready: exact',
+    async run(world, measure) {
+      const { kubectl, traffic } = world
+      traffic.start(load)
+      const began = performance.now()
+      await kubectl.patch('apl', 'payments', demo, { spec: { desiredState: 'Paused' } })
+      await secondsUntil(async () => {
+        const pods = await kubectl.list('pods', demo, 'app.kubernetes.io/instance=payments')
+        must(pods.length === 0, `${pods.length} pods are left`)
+      })
+      measure('pause to zero pods', 30, (performance.now() - began) / 1000)
+      const paused = conditionOf(await kubectl.get('apl', 'payments', demo), 'Ready')
+      must(paused?.reason === 'Paused', `Ready is ${shown(paused)}`)
+      await kubectl.patch('apl', 'payments', demo, { spec: { desiredState: 'Running' } })
+      await untilReady(world, 'payments')
+      must((await podsOf(world, 'payments', 'consumer')).length === 2, 'the consumers are not as many as before')
+      await traffic.expectExact()
+    },
+  },
+]
