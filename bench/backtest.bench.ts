@@ -30,8 +30,7 @@ async function run(order: RunOrder): Promise<RunReport> {
 }
 
 /** The highest within 5 % of the events around that percentage, in MiB. */
-const rssAt = (percent: number) => (report: RunReport) =>
-  Math.max(...report.rss.slice(percent - 5, percent)) / 1024 / 1024
+const rssAt = ({ rss }: RunReport, percent: number) => Math.max(...rss.slice(percent - 5, percent)) / 1024 / 1024
 
 async function measure() {
   const scratch = mkdtempSync(join(tmpdir(), 'backtest-'))
@@ -54,9 +53,10 @@ async function measure() {
       baseline: 'read, JSON.parse and write a line an event',
       baselineEventsPerSecond: spread(reports.map(({ bare }) => events / bare.seconds)),
       rssMebibytes: {
-        at30Percent: spread(reports.map(({ own }) => rssAt(30)(own))).median,
-        atEnd: spread(reports.map(({ own }) => rssAt(100)(own))).median,
+        at30Percent: spread(reports.map(({ own }) => rssAt(own, 30))).median,
+        atEnd: spread(reports.map(({ own }) => rssAt(own, 100))).median,
       },
+      rssGrowth: spread(reports.map(({ own }) => rssAt(own, 100) / rssAt(own, 30))),
       load: loadavg()[0],
     }
   } finally {

@@ -3,6 +3,7 @@ import type { Event } from '../workloads/detection/event.ts'
 import { Evidence } from '../workloads/detection/evidence.ts'
 import { normalSeries, seriesNatures } from '../workloads/detection/injected-anomalies.ts'
 import { ewz } from './quality/ewz.ts'
+import { spread } from './spread.ts'
 
 /** Time of a point in `Discord`, against a plain exponentially weighted z-score of the same series in the same run. */
 
@@ -43,12 +44,6 @@ function baselineRound(): number {
     values[0] = value
     return baseline.score(key, values)
   })
-}
-
-function spread(numbers: readonly number[]) {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const [min, median, max] = [0, sorted.length >> 1, sorted.length - 1].map((i) => Number(sorted[i]!.toPrecision(3)))
-  return { min, median, max }
 }
 
 discordRound()

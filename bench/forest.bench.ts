@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Forest, fitForest, scoreRows } from '../workloads/detection/isolation-forest.ts'
 import { random } from '../workloads/detection/random.ts'
+import { spread } from './spread.ts'
 
 /** Time of scoring rows with an isolation forest, against the same walk of the same trees in C (forest.c, gcc -O3). */
 
@@ -43,12 +44,6 @@ function exported({ count, height, expectedPath, thresholds, leaves, slots }: Fo
     slots.map((slot) => slot >> 1),
   ]
   return Buffer.concat(parts.map((part) => Buffer.from(part.buffer, part.byteOffset, part.byteLength)))
-}
-
-function spread(numbers: readonly number[]) {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const [min, median, max] = [0, sorted.length >> 1, sorted.length - 1].map((i) => Number(sorted[i]!.toPrecision(3)))
-  return { min, median, max }
 }
 
 function measure(): object {

@@ -9,7 +9,8 @@ import { random } from '../workloads/detection/random.ts'
 
 /**
  * Memory that the state of keys takes with the default detectors: growth of the process and of what lives in it, in
- * bytes a key (thus also in KB per 1,000 keys). KEYS in the environment makes it shorter.
+ * bytes a key (thus also in KB per 1,000 keys). The baseline keeps the location and spread of the same numbers in plain
+ * objects in a Map, and nothing else. KEYS in the environment makes it shorter.
  */
 
 const keys = Number(process.env.KEYS ?? 1_000_000)
@@ -17,16 +18,49 @@ const eventsPerKey = 2
 const batchSize = 500
 const names = Array.from({ length: 8 }, (_, feature) => `feature${feature + 1}`)
 
+interface Bytes {
+  readonly bytesPerKey: number
+  readonly rssBytesPerKey: number
+}
+
 if (process.send === undefined) {
-  const child = fork(import.meta.filename, { execArgv: ['--expose-gc'] })
-  const [bytes] = await once(child, 'message')
-  console.log(JSON.stringify({ bench: 'state-memory', keys, features: names.length, ...bytes }))
+  const [own, baseline] = [await inChild('own'), await inChild('baseline')]
+  console.log(
+    JSON.stringify({
+      bench: 'state-memory',
+      keys,
+      features: names.length,
+      ...own,
+      target: '200 bytes a key = 0.2 MB per 1,000 keys',
+      baseline: 'a Map of plain objects with two numbers a field',
+      baselineBytesPerKey: baseline.bytesPerKey,
+      ratio: Number((own.bytesPerKey / baseline.bytesPerKey).toPrecision(3)),
+    }),
+  )
 } else {
-  process.send(measure())
+  process.send(process.argv[2] === 'own' ? measure() : measureBaseline())
   process.disconnect()
 }
 
-function measure() {
+async function inChild(what: 'own' | 'baseline'): Promise<Bytes> {
+  const child = fork(import.meta.filename, [what], { execArgv: ['--expose-gc'] })
+  const [bytes] = await once(child, 'message')
+  return bytes
+}
+
+function measureBaseline(): Bytes {
+  const chance = random('state-memory.bench')
+  const fields = ['value', 'interval', ...names]
+  const before = memory()
+  const state = new Map<string, object>()
+  for (let user = 0; user < keys; user++) {
+    const { key } = JSON.parse(`{"key":"user-${user}"}`) as { key: string }
+    state.set(key, Object.fromEntries(fields.map((field) => [field, { mean: chance.next(), variance: chance.next() }])))
+  }
+  return perKey(before, memory(), state.size)
+}
+
+function measure(): Bytes {
   const pipeline = parsePipeline({
     apiVersion: 'anomaly.com/v1alpha1',
     kind: 'AnomalyPipeline',
@@ -66,13 +100,17 @@ function measure() {
   for (let round = 0; round < eventsPerKey; round++) observe(round === 0 ? warm : 0, keys)
   const after = memory()
   if (detection.keys !== keys) throw new Error(`Cannot use this run: ${detection.keys} of ${keys} keys were kept`)
-  const grown = keys - warm
+  return perKey(before, after, keys - warm)
+}
+
+function perKey(before: Memory, after: Memory, keys: number): Bytes {
   return {
-    bytesPerKey: Math.round((after.live - before.live) / grown),
-    rssBytesPerKey: Math.round((after.rss - before.rss) / grown),
-    target: '200 bytes a key = 0.2 MB per 1,000 keys',
+    bytesPerKey: Math.round((after.live - before.live) / keys),
+    rssBytesPerKey: Math.round((after.rss - before.rss) / keys),
   }
 }
+
+type Memory = ReturnType<typeof memory>
 
 function memory() {
   for (let i = 0; i < 3; i++) globalThis.gc!()
