@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { accessSync, closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, isAbsolute, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** A server process that a test started. Whatever ends the test process, except SIGKILL, ends the server too. */
@@ -149,7 +149,8 @@ export async function ask(port: number, request: Buffer, complete: (answer: Buff
 }
 
 function isOnPath(command: string): boolean {
-  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+  const folders = isAbsolute(command) ? [''] : (process.env.PATH ?? '').split(delimiter)
+  return folders.some((folder) => {
     try {
       accessSync(join(folder, command), constants.X_OK)
       return true
