@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -88,6 +88,13 @@ describe('anomaly', function () {
   after(() => folder.remove())
   afterEach(() => {
     for (const child of running) child.kill('SIGKILL')
+  })
+
+  it('says what to install where its packages are missing', () => {
+    const copy = folder.write('a folder/bin/anomaly', readFileSync(launcher))
+    const { status, stderr } = spawnSync('sh', [copy, '--help'], { encoding: 'utf8' })
+    expect(status).to.equal(1)
+    expect(stderr).to.match(/^anomaly: its packages are missing; install them with: npm install --prefix .*a folder\n$/)
   })
 
   describe('--help', () => {
