@@ -7,34 +7,52 @@ import { createOperator, type Operator, type OperatorOptions } from '../../opera
 import { createOperatorMetrics } from '../../operator/operator-metrics.ts'
 import { createKubeClient, type KubeClient, statusOf } from '../../operator/runtime/kube-client.ts'
 import type { KubeObject, Resource } from '../../operator/runtime/kube-object.ts'
+import type { QueueObserver } from '../../operator/runtime/queue.ts'
 import type { Cluster } from './apiserver/use-api-server.ts'
 import { eventually } from './eventually.ts'
 
+const events: Resource = { apiVersion: 'v1', kind: 'Event', plural: 'events', namespaced: true }
 const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false }
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 export interface OperatorBench {
   /** Straight to the API server: never counted by the proxy. */
   readonly client: KubeClient
-  /** A new namespace. */
-  namespace(): Promise<string>
+  /** A new namespace, with these labels. */
+  namespace(labels?: Readonly<Record<string, string>>): Promise<string>
   /** Starts an operator behind the proxy; it is stopped after the test. */
   start(options?: Partial<OperatorOptions>): Promise<Operator>
   stop(operator: Operator): Promise<void>
+  /** How many reconciles of the pipeline have ended, over all operators of this `describe`. */
+  reconciles(namespace: string, name?: string): number
   /** Creates or replaces the pipeline `payments`, as a person with kubectl would. */
   apply(namespace: string, spec?: object, metadata?: object): Promise<KubeObject>
   /** All children of the kinds given, by default all, as `Kind name`. */
   children(namespace: string): Promise<string[]>
   get(resource: Resource, namespace: string, name: string): Promise<KubeObject>
-  status(namespace: string): Promise<PipelineStatus>
-  condition(namespace: string, type: string): Promise<string | undefined>
+  status(namespace: string, name?: string): Promise<PipelineStatus>
+  condition(namespace: string, type: string, name?: string): Promise<string | undefined>
+  /** `type reason message` of each event that was written about pipelines. */
+  events(namespace: string): Promise<string[]>
   /** Waits until the operator has said nothing to the API server for a while. */
   quiet(ms?: number): Promise<void>
   /** Does the work of the absent kubelets: says of every workload of the namespace that its pods are ready. */
   settle(namespace: string): Promise<void>
+  /** The same where Deployments and StatefulSets have their controllers: says of every pod that it runs and is ready. */
+  runPods(namespace: string): Promise<void>
   /** Settles until the pipeline says that it is ready. */
   untilReady(namespace: string): Promise<void>
 }
+
+/** What the kubelets would say of a pod that runs. */
+const runningPod = (component: string) => ({
+  phase: 'Running',
+  podIP: '10.1.2.3',
+  conditions: ['PodScheduled', 'Initialized', 'ContainersReady', 'Ready'].map((type) => ({ type, status: 'True' })),
+  containerStatuses: [
+    { name: component, image: '', imageID: '', ready: true, started: true, restartCount: 0, state: { running: {} } },
+  ],
+})
 
 /** A topic of 12 partitions in which nothing waits: these tests are about Kubernetes. */
 const quietTopic = () => ({
@@ -51,6 +69,7 @@ export const minimalSpec = { source: { brokers: ['localhost:1'] } }
 export function useOperator(cluster: Cluster): OperatorBench {
   let client: KubeClient
   let count = 0
+  const reconciles = new Map<string, number>()
   const started = new Set<Operator>()
 
   before('install the CRD', async () => {
@@ -68,8 +87,8 @@ export function useOperator(cluster: Cluster): OperatorBench {
     started.delete(operator)
     await operator.stop?.()
   }
-  const condition = async (namespace: string, type: string) => {
-    const found = (await bench.status(namespace)).conditions?.find((one) => one.type === type)
+  const condition = async (namespace: string, type: string, name?: string) => {
+    const found = (await bench.status(namespace, name)).conditions?.find((one) => one.type === type)
     return found === undefined ? undefined : `${found.status} ${found.reason}`
   }
 
@@ -77,12 +96,17 @@ export function useOperator(cluster: Cluster): OperatorBench {
     get client() {
       return client
     },
-    async namespace() {
+    async namespace(labels = {}) {
       const name = `ns-${++count}`
-      await client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+      await client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } })
       return name
     },
+    reconciles: (namespace, name = 'payments') => reconciles.get(`${namespace}/${name}`) ?? 0,
     async start(options = {}) {
+      const metrics = createOperatorMetrics(new Registry())
+      const observer: QueueObserver = {
+        finished: (key) => void reconciles.set(key, (reconciles.get(key) ?? 0) + 1),
+      }
       const operator = createOperator({
         kubeConfig: cluster.proxy.kubeConfig,
         settings: { workloadImage: 'anomaly:test', redisImage: 'redis:test', logLevel: 'info' },
@@ -90,7 +114,7 @@ export function useOperator(cluster: Cluster): OperatorBench {
         identity: `operator-${started.size}`,
         concurrency: 8,
         log: silent,
-        metrics: createOperatorMetrics(new Registry()),
+        metrics: { ...metrics, observer },
         election: { leaseMs: 3_000, renewDeadlineMs: 2_000, retryMs: 200 },
         watch: { idleTimeoutMs: 5_000, backoff: { baseMs: 20, maxMs: 500 } },
         sampling: { openAdmin: quietTopic, intervalMs: 500 },
@@ -116,10 +140,16 @@ export function useOperator(cluster: Cluster): OperatorBench {
       return found.sort()
     },
     get: (resource, namespace, name) => client.get(resource, { namespace, name }),
-    async status(namespace) {
-      return ((await client.get(kinds.pipelines, { namespace, name: 'payments' })).status ?? {}) as PipelineStatus
+    async status(namespace, name = 'payments') {
+      return ((await client.get(kinds.pipelines, { namespace, name })).status ?? {}) as PipelineStatus
     },
     condition,
+    async events(namespace) {
+      const { items } = await client.list(events, { namespace })
+      return items
+        .filter(({ involvedObject }) => (involvedObject as { kind: string }).kind === kinds.pipelines.kind)
+        .map(({ type, reason, message }) => `${type} ${reason} ${message}`)
+    },
     async quiet(ms = 700) {
       // Leases are renewed all the time, and do not count.
       const seen = () =>
@@ -141,6 +171,17 @@ export function useOperator(cluster: Cluster): OperatorBench {
           } catch (error) {
             if (statusOf(error)?.code !== 404) throw error
           }
+        }
+      }
+    },
+    async runPods(namespace) {
+      for (const { metadata, status } of (await client.list(kinds.pods, { namespace })).items) {
+        if ((status as { phase?: string } | undefined)?.phase === 'Running') continue
+        const running = runningPod(metadata.labels?.['app.kubernetes.io/component'] ?? '')
+        try {
+          await client.patch(kinds.pods, metadata, { status: running }, { subresource: 'status' })
+        } catch (error) {
+          if (statusOf(error)?.code !== 404) throw error
         }
       }
     },

@@ -1,0 +1,306 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { expect } from 'chai'
+import type { PipelineStatus } from '../../../lib/pipeline/status.ts'
+import * as kinds from '../../../operator/kinds.ts'
+import type { KubeObject, Resource } from '../../../operator/runtime/kube-object.ts'
+import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
+import { binary } from '../../harness/binaries/binaries.ts'
+import { eventually } from '../../harness/eventually.ts'
+import { minimalSpec, useOperator } from '../../harness/operator.ts'
+
+const run = promisify(execFile)
+const namespaced = (apiVersion: string, kind: string, plural: string): Resource => ({
+  apiVersion,
+  kind,
+  plural,
+  namespaced: true,
+})
+const quotas = namespaced('v1', 'ResourceQuota', 'resourcequotas')
+const claims = namespaced('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims')
+const replicaSets = namespaced('apps/v1', 'ReplicaSet', 'replicasets')
+const restricted = { 'pod-security.kubernetes.io/enforce': 'restricted' }
+const selection = (of: unknown) => (of as { matchLabels: Readonly<Record<string, string>> }).matchLabels
+
+describe('Operator: with the controllers of workloads', function () {
+  this.timeout(120_000)
+  const cluster = useApiServer({
+    controllerManager: [
+      'deployment-controller',
+      'disruption-controller',
+      'garbage-collector-controller',
+      'namespace-controller',
+      'persistentvolumeclaim-protection-controller',
+      'replicaset-controller',
+      'resourcequota-controller',
+      'statefulset-controller',
+    ],
+  })
+  const bench = useOperator(cluster)
+  let namespace: string
+
+  beforeEach(async () => {
+    namespace = await bench.namespace(restricted)
+  })
+
+  const list = async (resource: Resource): Promise<readonly KubeObject[]> =>
+    (await bench.client.list(resource, { namespace })).items
+  const podsOf = async (component: string, name = 'payments') =>
+    (await list(kinds.pods)).filter(
+      ({ metadata: { labels, deletionTimestamp } }) =>
+        labels?.['app.kubernetes.io/component'] === component &&
+        labels['app.kubernetes.io/instance'] === name &&
+        deletionTimestamp === undefined,
+    )
+  const imageOf = ({ spec }: KubeObject) => (spec as { containers: { image: string }[] }).containers[0]!.image
+  const untilRunning = (name?: string) =>
+    eventually(async () => {
+      await bench.runPods(namespace)
+      expect(await bench.condition(namespace, 'Ready', name)).to.equal('True AllReady')
+    }, 60_000)
+  const apply = (spec: object, name = 'payments') => bench.apply(namespace, { ...minimalSpec, ...spec }, { name })
+
+  it('is ready when the pods are, which the restricted Pod Security Standard lets in', async () => {
+    await bench.start()
+    await apply({})
+    await untilRunning()
+    for (const [component, count] of Object.entries({ redis: 1, consumer: 1, inference: 2, api: 2 }))
+      expect(await podsOf(component), component).to.have.length(count)
+  })
+
+  it('selects by each Service, policy and budget the pods of one component, of one pipeline', async () => {
+    await bench.start()
+    await apply({})
+    await apply({}, 'payments-api')
+    await untilRunning()
+    await untilRunning('payments-api')
+    const pods = await list(kinds.pods)
+    const selectors = [
+      ...(await list(kinds.services)).map((one) => [one, (one.spec as { selector: object }).selector] as const),
+      ...(await list(kinds.networkPolicies)).map(
+        (one) => [one, selection((one.spec as { podSelector: unknown }).podSelector)] as const,
+      ),
+      ...(await list(kinds.disruptionBudgets)).map(
+        (one) => [one, selection((one.spec as { selector: unknown }).selector)] as const,
+      ),
+    ]
+    expect(selectors).to.have.length(24)
+    for (const [{ kind, metadata }, selector] of selectors) {
+      const selected = pods.filter((pod) =>
+        Object.entries(selector).every(([label, value]) => pod.metadata.labels?.[label] === value),
+      )
+      for (const pod of selected) expect(pod.metadata.name, kind).to.match(new RegExp(`^${metadata.name}-`))
+      const labels = selected.map(({ metadata: { labels: own } }) => own?.['app.kubernetes.io/instance'])
+      expect([...new Set(labels)], `${kind} ${metadata.name}`).to.deep.equal([
+        metadata.labels?.['app.kubernetes.io/instance'],
+      ])
+    }
+    await eventually(async () => {
+      for (const { metadata, status } of await list(kinds.disruptionBudgets))
+        expect((status as { disruptionsAllowed: number }).disruptionsAllowed, metadata.name).to.equal(1)
+    })
+  })
+
+  it('keeps pipelines of one namespace apart when one goes', async () => {
+    await bench.start()
+    await apply({})
+    await apply({}, 'payments-api')
+    await untilRunning()
+    await untilRunning('payments-api')
+    const before = (await podsOf('api')).map(({ metadata }) => metadata.uid)
+    await bench.client.delete(kinds.pipelines, { namespace, name: 'payments-api' })
+    await eventually(async () => expect(await podsOf('api', 'payments-api')).to.deep.equal([]), 60_000)
+    await bench.quiet(300)
+    expect((await podsOf('api')).map(({ metadata }) => metadata.uid)).to.deep.equal(before)
+    expect(await bench.condition(namespace, 'Ready')).to.equal('True AllReady')
+  })
+
+  it('has room for the longest name', async () => {
+    const name = 'a'.repeat(40)
+    await bench.start()
+    await apply({ api: { autoscaling: {} } }, name)
+    await untilRunning(name)
+  })
+
+  it('never says Ready of a change before its pods run, also when it changes again meanwhile', async () => {
+    await bench.start()
+    await apply({})
+    await untilRunning()
+    await bench.quiet(300)
+    const seen: PipelineStatus[] = []
+    const end = new AbortController()
+    const { metadata } = await bench.client.get(kinds.pipelines, { namespace, name: 'payments' })
+    const watching = bench.client.watch(kinds.pipelines, {
+      namespace,
+      resourceVersion: metadata.resourceVersion!,
+      timeoutSeconds: 100,
+      idleTimeoutMs: 100_000,
+      signal: end.signal,
+      onEvent: ({ object }) => void seen.push(object.status as PipelineStatus),
+    })
+    watching.catch(() => {})
+    const ready = (status: PipelineStatus) => status.conditions?.find(({ type }) => type === 'Ready')
+    const readyAt = (generation: number) =>
+      seen.filter((status) => ready(status)?.status === 'True' && ready(status)?.observedGeneration === generation)
+    const generation = metadata.generation!
+    await apply({ detection: { refractorySeconds: 1 } })
+    await eventually(async () => expect(await podsOf('api')).to.have.length(3))
+    await eventually(() =>
+      expect(ready(seen.at(-1)!)).to.include({ status: 'False', observedGeneration: generation + 1 }),
+    )
+    await apply({ detection: { refractorySeconds: 2 } })
+    await eventually(() =>
+      expect(ready(seen.at(-1)!)).to.include({ status: 'False', observedGeneration: generation + 2 }),
+    )
+    await bench.quiet(300)
+    expect([readyAt(generation + 1), readyAt(generation + 2)]).to.deep.equal([[], []])
+    const told = (await bench.events(namespace)).filter((event) => event.includes('RollingOut'))
+    expect(told.sort()).to.deep.equal(
+      ['api', 'consumer', 'inference'].map(
+        (role) => `Normal RollingOut ${role}: the pods are replaced, because the document changed`,
+      ),
+    )
+    await untilRunning()
+    await eventually(() => expect(readyAt(generation + 2)).to.have.length.greaterThan(0))
+    const configurations = (await Promise.all(['consumer', 'inference', 'api'].map((role) => podsOf(role))))
+      .flat()
+      .map((pod) => pod.metadata.annotations?.['anomaly.com/configuration'])
+    expect(new Set(configurations)).to.have.length(1)
+    end.abort()
+  })
+
+  it('replaces a Redis pod that could never start by one of the corrected image', async () => {
+    const settings = { workloadImage: 'anomaly:test', logLevel: 'info' }
+    const first = await bench.start({ settings: { ...settings, redisImage: 'redis:wrong' } })
+    await apply({})
+    await eventually(async () => expect((await podsOf('redis')).map(imageOf)).to.deep.equal(['redis:wrong']))
+    await bench.stop(first)
+    await bench.start({ settings: { ...settings, redisImage: 'redis:right' } })
+    await eventually(async () => expect((await podsOf('redis')).map(imageOf)).to.deep.equal(['redis:right']))
+  })
+
+  it('names what a quota refuses, and heals when it is lifted', async () => {
+    const hard = { pods: '0' }
+    await bench.client.create(quotas, {
+      apiVersion: 'v1',
+      kind: 'ResourceQuota',
+      metadata: { name: 'full', namespace },
+      spec: { hard },
+    })
+    await eventually(async () =>
+      expect((await bench.get(quotas, namespace, 'full')).status).to.deep.include({ hard, used: { pods: '0' } }),
+    )
+    await bench.start()
+    await apply({})
+    await eventually(async () => {
+      const { components } = await bench.status(namespace)
+      expect(components?.redis).to.include({ reason: 'NoPods', summary: '0/1' })
+      expect(components?.api).to.include({ reason: 'FailedCreate', summary: '0/2' })
+      expect(components?.api?.message).to.contain('exceeded quota: full')
+    })
+    await bench.client.delete(quotas, { namespace, name: 'full' })
+    await untilRunning()
+  })
+
+  it('makes no key without end where a quota refuses its Secret', async () => {
+    const hard = { 'count/secrets': '0' }
+    await bench.client.create(quotas, {
+      apiVersion: 'v1',
+      kind: 'ResourceQuota',
+      metadata: { name: 'full', namespace },
+      spec: { hard },
+    })
+    await eventually(async () => expect((await bench.get(quotas, namespace, 'full')).status).to.deep.include({ hard }))
+    await bench.start()
+    await apply({})
+    await eventually(async () => expect(await bench.condition(namespace, 'Ready')).to.equal('False ApplyRefused'))
+    await eventually(() => expect(bench.reconciles(namespace)).to.be.at.least(4))
+    expect(await list(kinds.deployments)).to.deep.equal([])
+    expect(await bench.condition(namespace, 'Stalled')).to.equal('True ApplyRefused')
+    await bench.client.delete(quotas, { namespace, name: 'full' })
+    await untilRunning()
+  })
+
+  for (const propagationPolicy of ['Background', 'Foreground'] as const)
+    it(`leaves nothing behind when the pipeline is deleted (${propagationPolicy.toLowerCase()})`, async () => {
+      await bench.start()
+      await apply({})
+      await untilRunning()
+      expect(await list(claims)).to.have.length(1)
+      await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' }, { propagationPolicy })
+      await eventually(async () => {
+        const left = await Promise.all(
+          [...kinds.childKinds, kinds.pods, replicaSets, claims, kinds.pipelines].map(list),
+        )
+        const names = left.flat().map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+        expect(names.filter((name) => name !== 'ConfigMap kube-root-ca.crt')).to.deep.equal([])
+      }, 90_000)
+    })
+
+  it('keeps the volume of Redis where the document says so', async () => {
+    await bench.start()
+    await apply({ state: { redis: { managed: { storage: { whenDeleted: 'Retain' } } } } })
+    await untilRunning()
+    await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 60_000)
+    await bench.quiet(500)
+    expect((await list(claims)).map(({ metadata }) => metadata.deletionTimestamp)).to.deep.equal([undefined])
+  })
+
+  it('is made anew at once under the name of one that was just deleted', async () => {
+    await bench.start()
+    await apply({})
+    await untilRunning()
+    await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
+    await apply({})
+    await untilRunning()
+    const { metadata } = await bench.get(kinds.pipelines, namespace, 'payments')
+    for (const { metadata: child } of await list(kinds.deployments))
+      expect(child.ownerReferences?.[0]?.uid).to.equal(metadata.uid)
+    expect((await bench.events(namespace)).filter((event) => event.startsWith('Warning'))).to.deep.equal([])
+  })
+
+  it('lets a namespace go without a fight', async () => {
+    await bench.start()
+    await apply({})
+    await untilRunning()
+    await bench.quiet(300)
+    cluster.proxy.clear()
+    const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false }
+    await bench.client.delete(namespaces, { name: namespace })
+    await eventually(async () => {
+      const { items } = await bench.client.list(namespaces)
+      expect(items.map(({ metadata }) => metadata.name)).to.not.include(namespace)
+    }, 60_000)
+    const refused = cluster.proxy.requests.filter(({ status }) => status === 403)
+    expect(refused.length).to.be.lessThan(60)
+    expect(cluster.proxy.count(['create'], '/events')).to.equal(0)
+    const before = cluster.proxy.requests.length
+    await bench.quiet(500)
+    expect(cluster.proxy.requests.slice(before).filter(({ path }) => path.includes(`/${namespace}/`))).to.deep.equal([])
+  })
+
+  it('is what kubectl waits for and prints', async () => {
+    const kubectl = await binary('kubectl')
+    const ask = (...args: string[]) =>
+      run(kubectl, ['--kubeconfig', cluster.server.kubeconfigPath, '-n', namespace, ...args])
+    await bench.start()
+    await apply({})
+    const early = await ask('wait', '--for=condition=Ready', 'apl/payments', '--timeout=1s').catch(
+      (error: unknown) => error,
+    )
+    expect(String(early)).to.contain('timed out waiting')
+    const waiting = ask('wait', '--for=condition=Ready', 'apl/payments', '--timeout=60s')
+    await untilRunning()
+    expect((await waiting).stdout).to.contain('payments condition met')
+    const [head, row] = (await ask('get', 'apl')).stdout.split('\n')
+    expect(head?.split(/\s{2,}/).map((word) => word.trim())).to.include.members([
+      'NAME',
+      'READY',
+      'STATUS',
+      'CONSUMERS',
+      'LAG',
+    ])
+    expect(row).to.match(/^payments +True +AllReady +1\/1 +0 /)
+  })
+})
