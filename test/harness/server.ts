@@ -132,8 +132,13 @@ export function isFree(port: number): Promise<boolean> {
 }
 
 /** Sends `request` to the port and gives what `complete` accepts of the answer. */
-export async function ask(port: number, request: Buffer, complete: (answer: Buffer) => boolean): Promise<Buffer> {
-  const socket = connect(port, '127.0.0.1')
+export async function ask(
+  port: number,
+  request: Buffer,
+  complete: (answer: Buffer) => boolean,
+  { host = '127.0.0.1' }: { readonly host?: string } = {},
+): Promise<Buffer> {
+  const socket = connect(port, host)
   socket.setTimeout(2000, () => socket.destroy(new Error(`No answer from port ${port}`)))
   try {
     socket.write(request)

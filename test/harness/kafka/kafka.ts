@@ -49,6 +49,8 @@ export interface Kafka {
 export interface KafkaOptions {
   readonly proxied?: boolean
   readonly secured?: boolean
+  /** The node of a cluster: the broker listens there, for pods and for this machine, and not on loopback. */
+  readonly node?: { readonly networkNamespace: string; readonly nodeIp: string } | undefined
   /** More lines of server.properties. */
   readonly properties?: Readonly<Record<string, string | number>>
   readonly signal?: AbortSignal | undefined
@@ -87,9 +89,10 @@ export function jars(): string {
 }
 
 /** A Metadata request (v1, every topic): answered with a broker only when that broker takes clients. */
-export async function answers(port: number): Promise<boolean> {
+export async function answers(port: number, host = '127.0.0.1'): Promise<boolean> {
   const request = Buffer.from('00000010' + '0003' + '0001' + '00000001' + '0002' + '6974' + 'ffffffff', 'hex')
-  const answer = await ask(port, request, (bytes) => bytes.length >= 4 && bytes.length >= 4 + bytes.readInt32BE(0))
+  const whole = (bytes: Buffer) => bytes.length >= 4 && bytes.length >= 4 + bytes.readInt32BE(0)
+  const answer = await ask(port, request, whole, { host })
   return answer.readInt32BE(8) > 0
 }
 
@@ -98,7 +101,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   requireCommands({ java: 'openjdk-17-jre-headless', ...(options.secured ? { openssl: 'openssl' } : {}) })
   const classPath = join(jars(), '*')
   const folder = temporaryFolder('kafka')
-  const [port, controller, proxied, saslPlaintext, saslTls, mutualTls] = (await freePorts(6)) as [
+  const { node } = options
+  const [freePort, freeController, proxied, saslPlaintext, saslTls, mutualTls] = (await freePorts(6)) as [
     number,
     number,
     number,
@@ -106,10 +110,10 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     number,
     number,
   ]
+  const [host, port, controller] = node ? [node.nodeIp, 9092, 9093] : ['127.0.0.1', freePort, freeController]
   const proxy = options.proxied ? await startProxy(proxied) : undefined
   const certificates = options.secured ? makeCertificates(folder) : undefined
 
-  const host = '127.0.0.1'
   const listeners = [
     { name: 'PLAINTEXT', protocol: 'PLAINTEXT', port, advertised: port },
     ...(proxy ? [{ name: 'PROXIED', protocol: 'PLAINTEXT', port: proxied, advertised: proxy.port }] : []),
@@ -182,10 +186,12 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   const format = ['format', '--standalone', '-t', clusterId, '-c', configuration, ...(certificates ? users : [])]
   execFileSync('java', ['-cp', classPath, 'kafka.tools.StorageTool', ...format], { stdio: 'pipe' })
 
+  const broker = ['java', '-Xmx512m', '-cp', classPath, 'kafka.Kafka', configuration]
+  const [command, ...args] = node ? ['nsenter', `--net=${node.networkNamespace}`, ...broker] : broker
   const start = (): Promise<ServerProcess> =>
-    startServer('java', ['-Xmx512m', '-cp', classPath, 'kafka.Kafka', configuration], {
+    startServer(command!, args, {
       log: join(folder, 'broker.log'),
-      ready: () => answers(port),
+      ready: () => answers(port, host),
       signal: options.signal,
     })
   let server = await start()
