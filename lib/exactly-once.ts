@@ -69,8 +69,10 @@ export interface ExactlyOnce {
   ready(): boolean
   /** Why not, in words; undefined when ready. */
   problem(): string | undefined
-  /** When the loop last turned, or waited for the handler with good reason; milliseconds since 1970. For liveness. */
+  /** When the loop last turned, or the batch that it waits for last made progress; milliseconds since 1970. For liveness. */
   polledAt(): number
+  /** To be called by a handler that waits for something with good reason: it is not stuck. */
+  waiting(): void
   /** Records known to wait, by owned partition. */
   lag(): ReadonlyMap<number, number>
   /** Ends the batch in work, commits, releases, leaves. */
@@ -88,6 +90,10 @@ interface Lane {
   ready: Promise<boolean>
   /** The batch in work, if any. */
   busy: Promise<void>
+  /** When that last made progress, milliseconds since 1970; undefined while there is none. */
+  movedAt: number | undefined
+  /** What keeps failing, in words. */
+  problem: string | undefined
   stop: AbortController
   /** A commit whose fate is unknown, up to this offset. */
   unsettled: number | undefined
@@ -100,6 +106,8 @@ interface Lane {
 const releaseTimeoutMs = 3000
 const rebalanceGraceMs = 3000
 const stallMs = 45_000
+/** The broker answers a heartbeat every second or two. */
+const silentMs = 5000
 /** Traces that a commit is linked to. */
 const mostLinks = 100
 const backoff = { firstMs: 100, maxMs: 5000 }
@@ -125,13 +133,42 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
 
   let member: GroupMember | undefined
   let started = false
-  let polledAt = Date.now()
+  let turnedAt = Date.now()
+  let heardAt = Date.now()
+  /** Why the broker does not answer, as far as it is known. */
+  let silence: string | undefined
   let problem: string | undefined = 'joining the group'
   let generation = 0
   let lives = 0
 
   const turned = (): void => {
-    polledAt = Date.now()
+    turnedAt = Date.now()
+  }
+
+  const heard = (): void => {
+    heardAt = Date.now()
+    silence = undefined
+  }
+
+  /** While a batch is in work, nothing is fetched: what counts is that it gets on. */
+  function polledAt(): number {
+    let oldest = Number.POSITIVE_INFINITY
+    for (const { movedAt } of lanes.values()) if (movedAt !== undefined) oldest = Math.min(oldest, movedAt)
+    return oldest === Number.POSITIVE_INFINITY ? turnedAt : oldest
+  }
+
+  const moved = (lane: Lane): void => {
+    if (lane.movedAt !== undefined) lane.movedAt = Date.now()
+  }
+
+  function problemNow(): string | undefined {
+    if (problem !== undefined) return problem
+    const silentFor = Date.now() - heardAt
+    if (silentFor > silentMs)
+      return `no answer for ${Math.round(silentFor / 1000)} s${silence === undefined ? '' : `: ${silence}`}`
+    for (const { of, problem } of lanes.values())
+      if (problem !== undefined) return `${of.topic}-${of.partition}: ${problem}`
+    return undefined
   }
 
   /** The start of a group is committed for all partitions at once, so that a later look finds all or none. */
@@ -160,8 +197,11 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     const producer = await openProducer(`${groupId}-${of.topic}-${of.partition}`)
     try {
       signal.throwIfAborted()
+      onward(lane)
       await handler.assigned(of, signal)
+      onward(lane)
       let next = (await admin.committedOffsets(groupId, of.topic)).get(of.partition)
+      onward(lane)
       if (next === undefined) {
         next = (await admin.topicOffsets(of.topic)).get(of.partition)?.low
         if (next === undefined) throw new AppError('NotFound', `Cannot find partition ${of.partition} of ${of.topic}`)
@@ -181,6 +221,12 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     }
   }
 
+  /** A lane is opened by the loop, or by the batch that failed on it. */
+  const onward = (lane: Lane): void => {
+    turned()
+    moved(lane)
+  }
+
   /** After the committed offset is known, so is the fate of the last commit. */
   function settle(lane: Lane, committed: number): void {
     if (lane.unsettled === undefined) return
@@ -192,12 +238,14 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
 
   async function openUntilDone(lane: Lane, signal: AbortSignal): Promise<boolean> {
     for (let waitMs = backoff.firstMs; !signal.aborted; waitMs = Math.min(backoff.maxMs, waitMs * 2)) {
-      turned()
+      onward(lane)
       try {
         await open(lane, signal)
+        lane.problem = undefined
         return true
       } catch (error) {
         if (signal.aborted) break
+        lane.problem = messageOf(error)
         log.warn({ ...lane.of, error: messageOf(error), waitMs }, 'cannot take the partition yet')
         await sleep(waitMs, signal)
       }
@@ -213,6 +261,8 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
       lag: 0,
       ready: Promise.resolve(false),
       busy: Promise.resolve(),
+      movedAt: undefined,
+      problem: undefined,
       stop: new AbortController(),
       unsettled: undefined,
       maxSendBytes,
@@ -223,6 +273,7 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
 
   function joined(partitions: readonly TopicPartition[]): void {
     turned()
+    heard()
     const owned = new Set(partitions.map(({ partition }) => partition))
     for (const [partition, lane] of lanes) {
       lane.stop.abort()
@@ -278,12 +329,11 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     const { stop } = lane
     const { signal } = stop
     let lost: unknown
-    let handling = false
     const beat = setInterval(async () => {
-      if (handling) turned()
       try {
         await control.heartbeat()
       } catch (error) {
+        if (!isRebalancing(error)) silence = messageOf(error)
         if (lost !== undefined || !isRebalancing(error)) return
         lost = error
         if (hasLostMembership(error)) stop.abort()
@@ -295,18 +345,18 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
       const ready = await Promise.race([lane.ready, aborted(signal)])
       if (!ready || signal.aborted || control.isStale() || lanes.get(records.partition) !== lane) return
       lane.busy = done.promise
+      lane.movedAt = Date.now()
       const began = performance.now()
       await work(lane, records, control, {
         signal,
         paused: () => lost !== undefined || stopping.signal.aborted,
-        handling: (now) => {
-          handling = now
-        },
       })
       const restMs = spacingMs - (performance.now() - began)
       if (restMs > 0 && !stopping.signal.aborted) await sleep(restMs, signal)
     } finally {
       clearInterval(beat)
+      if (lane.busy === done.promise) lane.movedAt = undefined
+      turned()
       done.resolve()
     }
     if (lost !== undefined) throw lost
@@ -316,26 +366,20 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     readonly signal: AbortSignal
     /** No further slice is begun: what is done is committed. */
     readonly paused: () => boolean
-    readonly handling: (now: boolean) => void
   }
 
-  async function work(
-    lane: Lane,
-    batch: RecordBatch,
-    control: BatchControl,
-    { signal, paused, handling }: Work,
-  ): Promise<void> {
+  async function work(lane: Lane, batch: RecordBatch, control: BatchControl, { signal, paused }: Work): Promise<void> {
     const { of } = lane
     const records =
       lane.next > (batch.records[0]?.offset ?? 0) ? batch.records.filter((r) => r.offset >= lane.next) : batch.records
     const outgoing: OutgoingRecord[] = []
     let end = lane.next
     try {
-      handling(true)
       for (let from = 0; from < records.length && !paused(); from += maxRecords) {
         const slice = records.length <= maxRecords ? records : records.slice(from, from + maxRecords)
         for (const record of await handler.batch({ ...batch, records: slice }, signal)) outgoing.push(record)
         signal.throwIfAborted()
+        moved(lane)
         end = from + maxRecords >= records.length ? Math.max(end, control.end) : slice.at(-1)!.offset + 1
       }
       if (records.length === 0) end = Math.max(end, control.end)
@@ -345,8 +389,6 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
       if (signal.aborted) return
       await failed(lane, error, 'the handler failed; its records come again')
       return
-    } finally {
-      handling(false)
     }
     if (end === lane.next) return
 
@@ -354,8 +396,13 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     try {
       await traced('commit', { kind: 'producer', links: tracesOf(outgoing) }, async () => {
         const transaction = await lane.producer!.begin()
-        for (const records of bounded(lane, outgoing)) await transaction.send(records)
+        for (const records of bounded(lane, outgoing)) {
+          moved(lane)
+          await transaction.send(records)
+        }
+        moved(lane)
         await transaction.sendOffsets(groupId, [{ ...of, offset: end }])
+        moved(lane)
         committing = true
         await transaction.commit()
       })
@@ -366,6 +413,7 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     lane.next = end
     lane.lag = Math.max(0, batch.highWatermark - end)
     lane.failures = 0
+    lane.problem = undefined
     control.resolve(end)
     handler.committed(of, end)
   }
@@ -398,7 +446,10 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
   async function failed(lane: Lane, error: unknown, message: string): Promise<void> {
     const waitMs = Math.min(backoff.maxMs, backoff.firstMs * 2 ** lane.failures++)
     log.warn({ ...lane.of, error: messageOf(error), failures: lane.failures }, message)
-    if (lane.failures > 1) await sleep(waitMs, lane.stop.signal)
+    if (lane.failures === 1) return
+    lane.problem = messageOf(error)
+    await sleep(waitMs, lane.stop.signal)
+    moved(lane)
   }
 
   /** The next try sends less at once; when that was one record, such a record is replaced. */
@@ -442,14 +493,35 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     member?.seek(of, lane.next)
   }
 
-  /** One member's life; resolves when it crashed or stands still. */
+  /** One member's life; ends when it crashed or stands still. */
   async function live(): Promise<unknown> {
-    if (!started) await commitStart()
-    started = true
     const ended = Promise.withResolvers<unknown>()
+    const stopped = aborted(stopping.signal)
+    const watchdog = setInterval(() => {
+      if (Date.now() - polledAt() > stallMs) ended.resolve(new AppError('Unavailable', `no turn for ${stallMs} ms`))
+    }, 1000)
+    let joining: Promise<GroupMember> | undefined
+    try {
+      joining = join(ended.resolve)
+      const born = await Promise.race([joining, stopped, ended.promise.then((error) => Promise.reject(error))])
+      if (born === false) return
+      member = born
+      for (const lane of lanes.values()) if (lane.next >= 0) member.seek(lane.of, lane.next)
+      return await Promise.race([ended.promise, stopped])
+    } finally {
+      clearInterval(watchdog)
+      member = undefined
+      const gone = joining?.then((former) => former.stop()).catch(() => {})
+      if (stopping.signal.aborted) await gone
+    }
+  }
+
+  async function join(crashed: (error: unknown) => void): Promise<GroupMember> {
     const life = ++lives
     const alive = (): boolean => life === lives
-    const joining = joinGroup(
+    if (!started) await commitStart()
+    started = true
+    return joinGroup(
       settings,
       {
         groupId,
@@ -476,24 +548,12 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
         polled: () => {
           if (alive()) turned()
         },
-        crashed: ended.resolve,
+        heard: () => {
+          if (alive()) heard()
+        },
+        crashed,
       },
     )
-    const watchdog = setInterval(() => {
-      if (Date.now() - polledAt > stallMs) ended.resolve(new AppError('Unavailable', `No fetch for ${stallMs} ms`))
-    }, 1000)
-    const stopped = aborted(stopping.signal)
-    try {
-      member = (await Promise.race([joining, stopped])) || undefined
-      if (member === undefined) return
-      for (const lane of lanes.values()) if (lane.next >= 0) member.seek(lane.of, lane.next)
-      return await Promise.race([ended.promise, stopped])
-    } finally {
-      clearInterval(watchdog)
-      member = undefined
-      const gone = joining.then((former) => former.stop()).catch(() => {})
-      if (stopping.signal.aborted) await gone
-    }
   }
 
   async function loop(): Promise<void> {
@@ -518,9 +578,12 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
   const looping = loop()
 
   return {
-    ready: () => problem === undefined,
-    problem: () => problem,
-    polledAt: () => polledAt,
+    ready: () => problemNow() === undefined,
+    problem: problemNow,
+    polledAt,
+    waiting() {
+      for (const lane of lanes.values()) moved(lane)
+    },
     lag: () => new Map(Array.from(lanes, ([partition, { lag }]) => [partition, lag])),
     stop: async () => {
       stopping.abort()

@@ -100,6 +100,8 @@ function clientOf(settings: KafkaSettings, retry: Kafkajs.RetryOptions): Kafkajs
 }
 
 const connecting: Kafkajs.RetryOptions = { initialRetryTime: 100, maxRetryTime: 1000, retries: 3 }
+/** After it the broker aborts a transaction by itself. */
+const transactionMs = 30_000
 /** The broker answers CONCURRENT_TRANSACTIONS for a few milliseconds after a commit. */
 const transacting: Kafkajs.RetryOptions = { initialRetryTime: 5, maxRetryTime: 500, retries: 9 }
 
@@ -162,6 +164,7 @@ function byTopic(records: readonly OutgoingRecord[]): Kafkajs.TopicMessages[] {
 
 /** A producer that fenced all earlier ones of its id: what they had left open is ended. */
 export interface TransactionalProducer {
+  /** This and each step of the transaction fails with `DeadlineExceeded` where the broker does not answer. */
   begin(): Promise<Transaction>
   /** Lets go in the background: a producer that is stuck does not hold anything up. */
   discard(): void
@@ -180,8 +183,15 @@ export interface Transaction {
 export type OpenProducer = (transactionalId: string) => Promise<TransactionalProducer>
 
 /** The producers of one process: they share settings, not connections. */
-export function transactionalProducers(settings: KafkaSettings): OpenProducer {
+export function transactionalProducers(
+  settings: KafkaSettings,
+  options: { readonly timeoutMs?: number | undefined } = {},
+): OpenProducer {
+  const { timeoutMs = transactionMs } = options
   const kafka = clientOf(settings, { ...connecting, ...transacting })
+  /** kafkajs repeats each request for more than a minute; what it does after the deadline, the next producer fences. */
+  const timely = <T>(what: string, work: Promise<T>): Promise<T> =>
+    within(timeoutMs, `Cannot ${what}: no answer from ${settings.brokers.join(',')} in ${timeoutMs} ms`, work)
   return async (transactionalId) => {
     const producer = kafka.producer({
       transactionalId,
@@ -189,30 +199,30 @@ export function transactionalProducers(settings: KafkaSettings): OpenProducer {
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       metadataMaxAge: 30_000,
-      transactionTimeout: 30_000,
+      transactionTimeout: transactionMs,
       createPartitioner: placing(),
     })
     const discard = (): void => void producer.disconnect().catch(() => {})
     try {
-      await producer.connect()
       // kafkajs initialises in its first transaction only; begun here, it costs the broker nothing until used
-      let next: Kafkajs.Transaction | undefined = await producer.transaction()
+      const initialised = producer.connect().then(() => producer.transaction())
+      let next: Kafkajs.Transaction | undefined = await timely('initialise a producer', initialised)
       const begin = async (): Promise<Transaction> => {
-        const transaction = next ?? (await producer.transaction())
+        const transaction = next ?? (await timely('begin a transaction', producer.transaction()))
         next = undefined
         return {
-          send: async (records) => void (await transaction.sendBatch({ topicMessages: byTopic(records), acks: -1 })),
-          sendOffsets: (groupId, offsets) =>
-            retryPassing(() =>
-              transaction.sendOffsets({
-                consumerGroupId: groupId,
-                topics: offsets.map(({ topic, partition, offset }) => ({
-                  topic,
-                  partitions: [{ partition, offset: String(offset) }],
-                })),
-              }),
-            ),
-          commit: () => transaction.commit(),
+          send: async (records) => {
+            await timely('send', transaction.sendBatch({ topicMessages: byTopic(records), acks: -1 }))
+          },
+          sendOffsets: (groupId, offsets) => {
+            const topics = offsets.map(({ topic, partition, offset }) => ({
+              topic,
+              partitions: [{ partition, offset: String(offset) }],
+            }))
+            const send = () => transaction.sendOffsets({ consumerGroupId: groupId, topics })
+            return timely('send offsets', retryPassing(send))
+          },
+          commit: () => timely('commit', transaction.commit()),
         }
       }
       return { begin, discard }
@@ -247,6 +257,8 @@ export interface MemberEvents {
   outOfRange(of: TopicPartition): Promise<void>
   /** The loop turned. */
   polled(): void
+  /** The broker that coordinates the group answered. */
+  heard(): void
   /** It will not do anything any more. */
   crashed(error: unknown): void
 }
@@ -318,6 +330,7 @@ export async function joinGroup(
   })
   let stopped = false
   consumer.on(consumer.events.FETCH_START, () => events.polled())
+  consumer.on(consumer.events.HEARTBEAT, () => events.heard())
   consumer.on(consumer.events.CRASH, ({ payload }) => {
     if (!stopped) events.crashed(payload.error)
   })

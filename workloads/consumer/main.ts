@@ -17,6 +17,7 @@ import { type KafkaArguments, kafkaSettingsOf } from '../kafka-settings.ts'
 import { portOf } from '../port-of.ts'
 import { type RedisArguments, redisSettingsOf } from '../redis-settings.ts'
 import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
+import { persistentScorer } from '../scoring/persistent-scorer.ts'
 import { createRedisState } from '../state/redis.ts'
 import type { StateStore } from '../state/state.ts'
 import { KafkaStream } from '../streams/kafka.ts'
@@ -52,18 +53,21 @@ export interface ConsumerOptions {
   /** Parts that must outlive the loop; started first. */
   readonly beneath?: readonly Part[] | undefined
   readonly stop?: AbortController | undefined
+  /** Without a turn of the loop for so long, in ms, a restart may help. */
+  readonly stuckMs?: number | undefined
+  readonly onStarted?: ((ports: { readonly probes: number }) => void) | undefined
 }
 
-/** Without a turn of the loop for so long, a restart may help. */
-const stuckMs = 60_000
 const longestPauseMs = 2000
 /** A store that is only slow is waited for: what is learnt without knowing the stored state is lost again. */
 const readMs = 500
 
 /** Judges the events of the partitions that the group assigns to this process, until a signal comes. */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
-  const { pipeline, kafka, store, scorer, log, stateBytes, signingKey } = options
-  const { source, results } = pipeline.spec
+  const { pipeline, kafka, store, log, stateBytes, signingKey, stuckMs = 60_000 } = options
+  const { source, results, detection } = pipeline.spec
+  const needsModel = detection.onModelUnavailable === 'Wait'
+  const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
   const stop = options.stop ?? new AbortController()
   const { registry = new Registry() } = options
   const metrics = createMetrics(registry)
@@ -148,6 +152,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
               ? undefined
               : verifyVerdict(signingKey, { topic, key, eventId: event.id, value }, headers),
     pause: async (attempt, signal) => {
+      stream.waiting()
       await delay(Math.min(longestPauseMs, 100 * 2 ** attempt), undefined, { signal }).catch(() => {})
     },
     observer: (processed) => observe(processed),
@@ -286,7 +291,10 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
           ? `has not turned for ${Math.round((Date.now() - stream.polledAt()) / 1000)} s`
           : undefined,
     },
-    ready: { kafka: () => stream.problem() },
+    ready: {
+      kafka: () => stream.problem(),
+      ...(needsModel ? { inference: () => scorer.problem() } : {}),
+    },
     status: () => ({
       ...counts,
       keys: processor.keys,
@@ -300,7 +308,10 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   })
   const started: Part = {
     name: 'start',
-    start: () => log.info({ probes: probes.port, groupId: resolveGroupId(pipeline), topic: source.topic }, 'started'),
+    start() {
+      log.info({ probes: probes.port, groupId: resolveGroupId(pipeline), topic: source.topic }, 'started')
+      options.onStarted?.({ probes: probes.port })
+    },
   }
   await run([probes, ...(options.beneath ?? []), scorer, topics, names, lag, loop, started], { log, stop })
 }

@@ -24,9 +24,14 @@ export class KafkaStream implements EventStream {
     return this.#loop === undefined ? 'not started' : this.#loop.problem()
   }
 
-  /** When the loop last turned, milliseconds since 1970. */
+  /** When the loop last turned, or the batch in work made progress; milliseconds since 1970. */
   polledAt(): number {
     return this.#loop?.polledAt() ?? Date.now()
+  }
+
+  /** The handler waits for something with good reason. */
+  waiting(): void {
+    this.#loop?.waiting()
   }
 
   lag(): ReadonlyMap<number, number> {

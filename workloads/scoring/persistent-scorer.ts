@@ -1,4 +1,4 @@
-import type { GrpcScorer } from '../scoring/grpc.ts'
+import type { GrpcScorer } from './grpc.ts'
 
 /**
  * While scoring fails, asks again every second without rows: a process that is not ready gets no requests, and nobody
