@@ -8,6 +8,8 @@ export interface Cluster {
   readonly proxy: FaultProxy
 }
 
+const managers = ['kube-controller-manager'] as const
+
 /**
  * Gives the enclosing `describe` an API server of its own with a proxy in front. The first run on a machine builds the
  * programs, which takes minutes. SKIP_INTEGRATION=1 leaves the tests out.
@@ -19,7 +21,7 @@ export function useApiServer(options: ApiServerOptions = {}): Cluster {
   before('start an API server', async function () {
     if (process.env.SKIP_INTEGRATION === '1') this.skip()
     this.timeout(30 * 60_000)
-    await Promise.all([binary('etcd'), binary('kube-apiserver')])
+    await Promise.all((['etcd', 'kube-apiserver', ...(options.controllerManager ? managers : [])] as const).map(binary))
     this.timeout(90_000)
     server = await startApiServer(options)
     proxy = await startFaultProxy(server)

@@ -37,8 +37,13 @@ describe('Operator: with the controllers of workloads', function () {
     ],
   })
   const bench = useOperator(cluster)
+  let kubectl: string
   let namespace: string
 
+  before('build kubectl', async function () {
+    this.timeout(30 * 60_000)
+    kubectl = await binary('kubectl')
+  })
   beforeEach(async () => {
     namespace = await bench.namespace(restricted)
   })
@@ -281,7 +286,6 @@ describe('Operator: with the controllers of workloads', function () {
   })
 
   it('is what kubectl waits for and prints', async () => {
-    const kubectl = await binary('kubectl')
     const ask = (...args: string[]) =>
       run(kubectl, ['--kubeconfig', cluster.server.kubeconfigPath, '-n', namespace, ...args])
     await bench.start()
