@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { KubeConfig } from '@kubernetes/client-node'
 import { Registry } from 'prom-client'
@@ -10,6 +11,8 @@ import { version } from '../lib/version.ts'
 import type { Settings } from './desired/desired.ts'
 import { createOperator } from './operator.ts'
 import { createOperatorMetrics } from './operator-metrics.ts'
+import type { OwnerReference } from './runtime/kube-object.ts'
+import { tokenOwner } from './token-owner.ts'
 
 export interface OperatorArguments {
   readonly workloadImage: string
@@ -40,6 +43,8 @@ export interface OperatorRun {
   /** Absent: all. */
   readonly namespaces?: readonly string[] | undefined
   readonly leaseNamespace: string
+  /** With which the Lease goes. */
+  readonly leaseOwner?: OwnerReference | undefined
   readonly identity: string
   readonly concurrency: number
   readonly probesPort: number
@@ -73,6 +78,9 @@ export async function runOperator(options: OperatorRun): Promise<void> {
   await run([probes, ...beneath, operator, started], { log, stop })
 }
 
+/** Where a pod finds the token of its ServiceAccount. */
+const mountedToken = '/var/run/secrets/kubernetes.io/serviceaccount/token'
+
 /** @throws AppError */
 export async function operatorCommand(args: OperatorArguments): Promise<void> {
   const log = await createLogger({ level: args.logLevel })
@@ -94,6 +102,7 @@ export async function operatorCommand(args: OperatorArguments): Promise<void> {
     },
     namespaces: namespacesOf(args.namespaces),
     leaseNamespace: args.leaseNamespace,
+    leaseOwner: tokenOwner(await readFile(mountedToken, 'utf8').catch(() => ''), args.leaseNamespace),
     identity: args.identity ?? `${hostname()}-${process.pid}`,
     concurrency: args.concurrency,
     probesPort: args.probesPort,

@@ -17,7 +17,7 @@ import { createController, ownerKey, ownKey } from './runtime/controller.ts'
 import { createEventRecorder } from './runtime/events.ts'
 import { startInformer } from './runtime/informer.ts'
 import { createKubeClient, type KubeClient, statusOf } from './runtime/kube-client.ts'
-import type { KubeObject, Resource } from './runtime/kube-object.ts'
+import type { KubeObject, OwnerReference, Resource } from './runtime/kube-object.ts'
 import { type Election, type ElectionOptions, startElection } from './runtime/leader-election.ts'
 import { createNamedObjects, type NamedObjects } from './runtime/named-objects.ts'
 import { keepOwnedFields } from './runtime/owned-fields.ts'
@@ -29,6 +29,8 @@ export interface OperatorOptions {
   readonly settings: Settings
   readonly namespaces?: readonly string[] | undefined
   readonly leaseNamespace: string
+  /** With which the Lease goes. */
+  readonly leaseOwner?: OwnerReference | undefined
   readonly identity: string
   readonly concurrency: number
   readonly log: Logger
@@ -191,6 +193,7 @@ export function createOperator(options: OperatorOptions): Operator {
       namespace: leaseNamespace,
       name: manager,
       identity,
+      owner: options.leaseOwner,
       log,
       signal: stopping.signal,
       ...options.election,

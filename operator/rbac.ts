@@ -42,7 +42,13 @@ const crd: readonly Rule[] = [
 const lease: readonly Rule[] = [
   // A name cannot be asked for when a thing is made.
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
-  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'update'], resourceNames: [manager] },
+  // Where OwnerReferencesPermissionEnforcement is on, who names an owner must be allowed to delete.
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    verbs: ['get', 'update', 'delete'],
+    resourceNames: [manager],
+  },
 ]
 
 /** What the standard roles view and edit of Kubernetes come to allow with pipelines. */

@@ -39,7 +39,12 @@ function createLeaseStore() {
       return put(object)
     },
   } as unknown as KubeClient
-  return { client, reach, spec: () => lease?.spec as Record<string, unknown> }
+  return {
+    client,
+    reach,
+    spec: () => lease?.spec as Record<string, unknown>,
+    owners: () => lease?.metadata.ownerReferences,
+  }
 }
 
 describe('Leader election', () => {
@@ -114,6 +119,20 @@ describe('Leader election', () => {
     await clock.advance(2_000)
     expect(a.election.isLeader()).to.equal(true)
     expect(spec()).to.include({ holderIdentity: 'a', leaseTransitions: 5 })
+  })
+
+  it('makes the lease one that goes with its owner, and a lease that it takes over too', async () => {
+    const owner = { apiVersion: 'v1', kind: 'ServiceAccount', name: 'a', uid: '1' }
+    const { client, owners } = createLeaseStore()
+    const a = stand(client, 'a', { owner })
+    await clock.advance(0)
+    expect(owners()).to.deep.equal([owner])
+    a.stop()
+    await clock.advance(0)
+    const later = { ...owner, uid: '2' }
+    stand(client, 'b', { owner: later })
+    await clock.advance(10_000)
+    expect(owners()).to.deep.equal([later])
   })
 
   it('takes over at once from one who gave the lease up', async () => {

@@ -2,7 +2,7 @@ import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import { type Clock, sleep, systemClock } from './clock.ts'
 import { type KubeClient, statusOf } from './kube-client.ts'
-import type { KubeObject, Resource } from './kube-object.ts'
+import type { KubeObject, OwnerReference, Resource } from './kube-object.ts'
 
 const leases: Resource = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases', namespaced: true }
 
@@ -21,6 +21,8 @@ export interface ElectionOptions {
   readonly name: string
   /** Who stands for election: unique among all processes, for example the pod's name. */
   readonly identity: string
+  /** With which the Lease goes: of the same namespace. */
+  readonly owner?: OwnerReference | undefined
   readonly log: Logger
   /**
    * The work of the leader. `signal` is aborted when it must end: with a Fenced AppError as its reason when the lease
@@ -57,6 +59,7 @@ export interface Election {
  */
 export function startElection(options: ElectionOptions): Election {
   const { client, namespace, name, identity, log, lead, signal, clock = systemClock, random = Math.random } = options
+  const owned = options.owner === undefined ? {} : { ownerReferences: [options.owner] }
   const { leaseMs = 15_000, renewDeadlineMs = 10_000, retryMs = 2_000 } = options
   if (!(retryMs < renewDeadlineMs && renewDeadlineMs < leaseMs)) {
     throw new RangeError('retryMs must be less than renewDeadlineMs, and that less than leaseMs')
@@ -92,7 +95,8 @@ export function startElection(options: ElectionOptions): Election {
             renewTime: time,
             leaseTransitions: 0,
           }
-          const lease = { apiVersion: leases.apiVersion, kind: leases.kind, metadata: { name, namespace }, spec }
+          const metadata = { name, namespace, ...owned }
+          const lease = { apiVersion: leases.apiVersion, kind: leases.kind, metadata, spec }
           observe(await client.create(leases, lease, { signal: cut }))
           leadsUntil = began + renewDeadlineMs
           return true
@@ -111,7 +115,8 @@ export function startElection(options: ElectionOptions): Election {
         leaseTransitions: (spec.leaseTransitions ?? 0) + (isMine ? 0 : 1),
       }
       // With the version that was seen: if another took it meanwhile, this is a Conflict.
-      observe(await client.update(leases, { ...lease, spec: next }, { signal: cut }))
+      const metadata = { ...lease.metadata, ...owned }
+      observe(await client.update(leases, { ...lease, metadata, spec: next }, { signal: cut }))
       leadsUntil = began + renewDeadlineMs
       return true
     } catch (error) {
