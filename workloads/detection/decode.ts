@@ -103,6 +103,8 @@ export function createDecode(mapping: EventMapping, schema: FeatureSchema, optio
     if (!text || typeof raw !== 'string') return undefined
     if (raw === '') return Number.NaN
     const parsed = Number(raw)
+    // 0x10, 0b1 and 0o7 are numbers to JavaScript, and names to everybody else.
+    if (Number.isInteger(parsed) && /[xbo]/i.test(raw)) return undefined
     return Number.isFinite(parsed) && raw.trim() !== '' ? parsed : undefined
   }
 
