@@ -177,6 +177,14 @@ function reset(socket: Socket): void {
   else if (!socket.destroyed) socket.resetAndDestroy()
 }
 
+/** What the API server calls each code. */
+const reasons: Readonly<Record<number, string>> = {
+  403: 'Forbidden',
+  409: 'Conflict',
+  410: 'Expired',
+  429: 'TooManyRequests',
+}
+
 function answerWith(fault: Fault, incoming: IncomingMessage, outgoing: ServerResponse, seen: SeenRequest): void {
   switch (fault.kind) {
     case 'reset':
@@ -193,7 +201,7 @@ function answerWith(fault: Fault, incoming: IncomingMessage, outgoing: ServerRes
     case 'status': {
       seen.status = fault.code
       incoming.resume()
-      const reason = fault.code === 410 ? 'Expired' : fault.code === 429 ? 'TooManyRequests' : 'InternalError'
+      const reason = reasons[fault.code] ?? 'InternalError'
       const status = {
         kind: 'Status',
         apiVersion: 'v1',

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { crd } from '../../../lib/pipeline/crd.ts'
+import { checkPipeline } from '../../../lib/pipeline/parse-pipeline.ts'
 import * as kinds from '../../../operator/kinds.ts'
 import type { KubeObject } from '../../../operator/runtime/kube-object.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
@@ -68,6 +69,20 @@ describe('Operator: documents and Secrets', function () {
     expect(await deployments()).to.deep.equal(rotated)
   })
 
+  it('says that a Secret cannot be read, and goes on when it can', async () => {
+    await putSecret('one')
+    const allowed = cluster.proxy.fault(
+      { kind: 'status', code: 403 },
+      { verbs: ['list', 'watch'], query: 'metadata.name%3Dkafka-user' },
+    )
+    await bench.start()
+    await bench.apply(namespace, secured)
+    await eventually(async () => expect(await bench.condition(namespace, 'Ready')).to.equal('False SecretUnreadable'))
+    allowed()
+    await eventually(async () => expect((await deployments()).size).to.equal(3))
+    await bench.untilReady(namespace)
+  })
+
   it('keeps what Secrets hold out of status, events and labels', async () => {
     await putSecret('hunter2')
     await bench.start()
@@ -123,7 +138,9 @@ describe('Operator: documents and Secrets', function () {
       await eventually(async () => expect(await bench.condition(namespace, 'SpecValid')).to.equal('False InvalidSpec'))
       const { conditions = [] } = await bench.status(namespace)
       const said = conditions.find(({ type }) => type === 'SpecValid')?.message
-      expect(said).to.contain('replicas').and.to.contain('keeps running')
+      const { issues = [] } = checkPipeline(await bench.get(kinds.pipelines, namespace, 'payments'))
+      expect(issues).to.have.length(1)
+      expect(said).to.equal(`${issues[0]!.line}\nWhat the last valid document asked for keeps running.`)
       expect(await deployments()).to.deep.equal(before)
       await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
     } finally {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import * as kinds from '../../../operator/kinds.ts'
-import type { KubeObject } from '../../../operator/runtime/kube-object.ts'
+import type { KubeObject, Resource } from '../../../operator/runtime/kube-object.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { minimalSpec, useOperator } from '../../harness/operator.ts'
@@ -54,15 +54,60 @@ describe('Operator: drift', function () {
     }
   })
 
+  /** Each child, by kind and name. */
+  async function children() {
+    const all: { resource: Resource; name: string }[] = []
+    for (const child of await bench.children(namespace)) {
+      const [kind, name = ''] = child.split(' ')
+      all.push({ resource: kinds.childKinds.find((one) => one.kind === kind)!, name })
+    }
+    expect(all).to.have.length(21)
+    return all
+  }
+
+  it('is healed in every child, and told', async () => {
+    const metadata = { labels: { 'app.kubernetes.io/part-of': 'other' } }
+    for (const { resource, name } of await children()) {
+      const before = await bench.get(resource, namespace, name)
+      await bench.client.patch(resource, { namespace, name }, { metadata })
+      await eventually(async () =>
+        expect(intent(await bench.get(resource, namespace, name)), name).to.deep.equal(intent(before)),
+      )
+    }
+    await eventually(async () => {
+      const events = await bench.events(namespace)
+      expect(events.join('\n')).to.contain('Normal DriftHealed Deployment').and.to.contain('set right')
+    })
+  })
+
   it('is healed when a child is deleted, and the made-up values of Secrets are new only then', async () => {
     const signing = () => bench.get(kinds.secrets, namespace, 'payments-signing')
     const before = await signing()
-    for (const { resource, name } of drifts) {
+    for (const { resource, name } of await children()) {
       const { uid } = (await bench.get(resource, namespace, name)).metadata
       await bench.client.delete(resource, { namespace, name })
       await eventually(async () => expect((await bench.get(resource, namespace, name)).metadata.uid).to.not.equal(uid))
     }
     expect((await signing()).data).to.not.deep.equal(before.data)
+    await eventually(children)
+  })
+
+  it('of a name that another has taken is left to people, and said', async () => {
+    const key = { namespace, name: 'payments-api' }
+    const mine = { apiVersion: 'v1', kind: 'Service', metadata: key, spec: { ports: [{ port: 80 }] } }
+    await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 60_000)
+    await bench.client.create(kinds.services, mine)
+    await bench.apply(namespace)
+    await eventually(async () => expect(await bench.condition(namespace, 'Stalled')).to.equal('True NameTaken'))
+    expect((await bench.get(kinds.services, namespace, 'payments-api')).metadata.ownerReferences).to.equal(undefined)
+    await eventually(async () => {
+      const events = (await bench.events(namespace)).join('\n')
+      expect(events).to.contain(`Warning NameTaken Cannot apply Service ${namespace}/payments-api`)
+    })
+    await bench.client.delete(kinds.services, key)
+    await bench.apply(namespace, minimalSpec, { annotations: { freed: 'yes' } })
+    await bench.untilReady(namespace)
   })
 
   it('never overwrites the signing key, even where its Secret is out of sight', async () => {

@@ -61,6 +61,20 @@ describe('Operator: lag', function () {
     await eventually(async () => expect(await bounds()).to.deep.equal([1, 3]))
   })
 
+  it('lets the document be edited while the brokers do not answer', async () => {
+    await bench.start({ sampling: { openAdmin, intervalMs: 100, tellMs: 100 } })
+    await bench.apply(namespace, { ...minimalSpec, consumer: { autoscaling } })
+    await eventually(async () => expect(await bounds()).to.deep.equal([1, 3]))
+    lags = () => Promise.reject(new Error('no broker answers'))
+    await eventually(async () =>
+      expect(await bench.condition(namespace, 'SourceReachable')).to.equal('False Unreachable'),
+    )
+    await bench.apply(namespace, { ...minimalSpec, consumer: { autoscaling: { ...autoscaling, maxReplicas: 2 } } })
+    await eventually(async () => expect(await bounds()).to.deep.equal([1, 2]))
+    await bench.apply(namespace, { ...minimalSpec, consumer: { autoscaling: { ...autoscaling, minReplicas: 2 } } })
+    await eventually(async () => expect(await bounds()).to.deep.equal([2, 3]))
+  })
+
   it('is not held up by brokers that do not answer, and says that they do not', async () => {
     const { openAdmin: real } = await import('../../../lib/kafka.ts')
     await bench.start({ sampling: { openAdmin: real, intervalMs: 200, tellMs: 200 } })

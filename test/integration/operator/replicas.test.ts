@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { PipelineStatus } from '../../../lib/pipeline/status.ts'
 import * as kinds from '../../../operator/kinds.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { eventually } from '../../harness/eventually.ts'
@@ -12,6 +13,8 @@ describe('Operator: replicas', function () {
   const bench = useOperator(cluster)
   let namespace: string
   let seen: number[]
+  /** Of the condition Ready, as they came. */
+  let reasons: string[]
   let end: AbortController
 
   beforeEach(async () => {
@@ -29,6 +32,21 @@ describe('Operator: replicas', function () {
         signal: end.signal,
         onEvent({ object }) {
           if (object.metadata.name === 'payments-api') seen.push((object.spec as { replicas: number }).replicas)
+        },
+      })
+      .catch(() => {})
+    reasons = []
+    const { resourceVersion: from } = await bench.client.list(kinds.pipelines, { namespace })
+    void bench.client
+      .watch(kinds.pipelines, {
+        namespace,
+        resourceVersion: from,
+        timeoutSeconds: 80,
+        idleTimeoutMs: 80_000,
+        signal: end.signal,
+        onEvent({ object }) {
+          const { conditions = [] } = (object.status ?? {}) as PipelineStatus
+          reasons.push(conditions.find(({ type }) => type === 'Ready')?.reason ?? '')
         },
       })
       .catch(() => {})
@@ -99,6 +117,7 @@ describe('Operator: replicas', function () {
   it('gives way when the replicas changed at the moment of the hand-over', async () => {
     await apply({ replicas: 4 })
     await eventually(() => expect(seen.at(-1)).to.equal(4))
+    await bench.untilReady(namespace)
     await bench.quiet(300)
     const end = cluster.proxy.fault(
       { kind: 'status', code: 409 },
@@ -107,6 +126,12 @@ describe('Operator: replicas', function () {
     await apply({ autoscaling })
     await eventually(() => hasAutoscaler(true))
     end()
+    await bench.settle(namespace)
+    await bench.quiet(300)
     expect(changes()).to.deep.equal([4])
+    // Nothing went wrong: it looked again.
+    const events = (await bench.events(namespace)).filter((event) => event.includes('Failed'))
+    expect(events).to.deep.equal([])
+    expect(reasons).to.not.include('ApplyFailed')
   })
 })
