@@ -43,7 +43,7 @@ const setUp: readonly Step<World>[] = [
       await cluster.load(archive)
       await cluster.load(await redisArchive())
       await cluster.tag(`${imageNames.anomaly}:${tags.first}`, `${imageNames.anomaly}:${tags.second}`)
-      kafka = await startKafka({ within: cluster })
+      kafka = await startKafka({ node: cluster })
       Object.assign(world, {
         cluster,
         kubectl: createKubectl(join(cluster.programs, 'kubectl'), cluster.kubeconfig),
