@@ -116,6 +116,7 @@ describe('Inference server', () => {
     const responses = await stream(requests)
     expect(responses.map(({ eventId }) => eventId)).to.deep.equal(requests.map(({ eventId }) => eventId))
     await eventually(async () => expect((await served.status()).modelRows).to.be.above(1500))
+    expect(Date.now() - Date.parse((await served.status()).modelFitTime!)).to.be.within(0, 60_000)
     const [normal, odd] = await stream([ordinary(3), request({ amount: 500, distance: -40 }, 'odd')])
     expect(odd!.anomalyScore).to.be.above(normal!.anomalyScore)
     expect(odd!.anomalyScore).to.be.above(0.9)

@@ -50,6 +50,10 @@ export interface InferenceOptions extends Limits {
   readonly onStarted?: ((ports: { readonly grpc: number; readonly probes: number }) => void) | undefined
 }
 
+/** RFC 3339. */
+const timeOf = (ms: number | undefined): string | undefined =>
+  ms === undefined ? undefined : new Date(ms).toISOString()
+
 /** Scores rows for one pipeline until a signal comes. */
 export async function runInference(options: InferenceOptions): Promise<void> {
   const { pipeline, models, log, port, host, probesPort, beneath = [], pollMs } = options
@@ -94,6 +98,7 @@ export async function runInference(options: InferenceOptions): Promise<void> {
     status: () => ({
       modelVersion: replica.modelVersion,
       modelRows: replica.models?.rowsSeen ?? 0,
+      modelFitTime: timeOf(life.fittedAt()),
       rowsSeen: replica.reservoir.rowsSeen,
       columns: replica.columns.length,
       store: life.storeProblem() ?? 'ok',

@@ -82,7 +82,12 @@ describe('Model life', () => {
     learn(1)
     await life.turn()
     expect(replica.modelVersion).to.match(new RegExp(`^forest-${firstFit}-`))
-    expect(await store.current()).to.deep.equal({ version: replica.modelVersion, rowsSeen: firstFit })
+    const fittedAt = now
+    expect(await store.current()).to.deep.equal({ version: replica.modelVersion, rowsSeen: firstFit, fittedAt })
+    now += 60_000
+    const follower = replicaOf(store, 'follower')
+    await follower.life.turn()
+    expect([life.fittedAt(), follower.life.fittedAt()]).to.deep.equal([fittedAt, fittedAt])
     expect(learn(1).surprisals[0]![0]).to.be.above(0)
     await life.turn()
     expect(counts).to.deep.equal({ fitted: ['Swapped'], refused: [] })

@@ -31,6 +31,8 @@ export interface ModelLifeOptions {
 export interface ModelLife extends Part {
   /** Why rows cannot be scored as the pipeline wants them to be, or undefined. */
   readonly ready: Check
+  /** When the model in use was fitted, in milliseconds since 1970; undefined where that is not known. */
+  fittedAt(): number | undefined
   /** What is wrong with the store, or undefined; scoring goes on all the same. */
   storeProblem(): string | undefined
   /** Follows the pointer and refits where that is due; once at a time, never throws. */
@@ -56,6 +58,7 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
   const refitEvents = Math.min(...forests.map((forest) => forest.refitEvents))
   let pointerRead = false
   let named: ModelPointer | undefined
+  let fittedAt: number | undefined
   let refused: { readonly version: string; readonly why: string } | undefined
   let problem: string | undefined
   let due = nextRefit(0, refitEvents)
@@ -89,7 +92,7 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
     const own = replica.models
     if (named === undefined) {
       // The store was emptied: those who come later find the model again.
-      if (own !== undefined) await publish(own, undefined)
+      if (own !== undefined) await publish(own, undefined, fittedAt)
       return
     }
     const { version } = named
@@ -103,23 +106,25 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
     try {
       const models = decodeModelSet(bytes, forests.length)
       if (models.version !== version) throw new Error(`the artifact is of ${models.version}`)
-      take(models)
+      take(models, named.fittedAt)
     } catch (error) {
       refused = { version, why: messageOf(error) }
       refuse('model', 'Damaged', { version, error }, 'the current model cannot be read; the former stays')
     }
   }
 
-  function take(models: ModelSet): void {
+  function take(models: ModelSet, at: number | undefined): void {
     refused = undefined
+    fittedAt = at
     replica.use(models)
     metrics.setModel(models.version)
     log.info({ version: models.version, rowsSeen: models.rowsSeen }, 'model in use')
   }
 
-  async function publish(models: ModelSet, expected: string | undefined): Promise<FitOutcome> {
+  async function publish(models: ModelSet, expected: string | undefined, at: number | undefined): Promise<FitOutcome> {
     await store.put(models.version, models.encode())
-    const next = { version: models.version, rowsSeen: models.rowsSeen }
+    const { version, rowsSeen } = models
+    const next: ModelPointer = { version, rowsSeen, ...(at === undefined ? {} : { fittedAt: at }) }
     const outcome = await store.swap(expected, next)
     if (outcome === 'Swapped') named = next
     return outcome
@@ -197,8 +202,9 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
         return 'NotDue'
       const next = await fitted(reservoir, columns)
       if (next === undefined) return 'Failed'
-      const outcome = await publish(next, named?.version)
-      if (outcome === 'Swapped') take(next)
+      const at = wall()
+      const outcome = await publish(next, named?.version, at)
+      if (outcome === 'Swapped') take(next, at)
       return outcome
     } finally {
       await lock.release().catch(() => {}) // it lapses by itself
@@ -243,6 +249,7 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
       const loaded = named === undefined || named.version === replica.models?.version
       return loaded || refused?.version === named?.version ? undefined : `model ${named!.version} is not loaded yet`
     },
+    fittedAt: () => fittedAt,
     storeProblem: () => problem,
     turn,
     async start() {

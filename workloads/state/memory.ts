@@ -120,7 +120,7 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
         const former = current === undefined ? undefined : models.get(current.version)
         if (former !== undefined) models.set(current!.version, former, formerModelSeconds)
         models.set(next.version, model, Number.POSITIVE_INFINITY)
-        current = { version: next.version, rowsSeen: next.rowsSeen }
+        current = next
         return 'Swapped'
       },
       async putReservoir(replica, reservoir) {

@@ -281,8 +281,9 @@ export function createRedisState(options: RedisStateOptions): RedisState {
   const reservoirName = (replica: string): string => named(`reservoir:${replica}`)
   const models: ModelStore = {
     async current() {
-      const [version, rows] = await ask(readMs, () => client.hmget(pointerName, 'version', 'rows'))
-      return version == null ? undefined : { version, rowsSeen: Number(rows) }
+      const [version, rows, fitted] = await ask(readMs, () => client.hmget(pointerName, 'version', 'rows', 'fitted'))
+      if (version == null) return undefined
+      return { version, rowsSeen: Number(rows), ...(fitted ? { fittedAt: Number(fitted) } : {}) }
     },
     async get(version) {
       return (await ask(bulkMs, () => client.getBuffer(modelName(version)))) ?? undefined
@@ -290,9 +291,9 @@ export function createRedisState(options: RedisStateOptions): RedisState {
     async put(version, model) {
       await ask(bulkMs, () => client.set(modelName(version), bufferOf(model), 'EX', formerModelSeconds))
     },
-    swap(expected, { version, rowsSeen }) {
+    swap(expected, { version, rowsSeen, fittedAt }) {
       const names = [pointerName, modelName(version), modelName(expected ?? version)]
-      const args = [expected ?? '', version, String(rowsSeen), String(formerModelSeconds)]
+      const args = [expected ?? '', version, String(rowsSeen), String(formerModelSeconds), String(fittedAt ?? '')]
       return ask(writeMs, () => client.swapModel(names.length, names, args)) as Promise<SwapOutcome>
     },
     async putReservoir(replica, reservoir) {

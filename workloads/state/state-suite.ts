@@ -218,7 +218,9 @@ export function behavesAsStateStore(open: () => Promise<StateStore>, pass: (ms: 
       expect(await store.models.swap('v1', { version: 'v2', rowsSeen: 99 })).to.equal('FewerRows')
       expect(await store.models.swap('v1', { version: 'v3', rowsSeen: 200 })).to.equal('Missing')
       expect(await store.models.current()).to.deep.equal({ version: 'v1', rowsSeen: 100 })
-      expect(await store.models.swap('v1', { version: 'v2', rowsSeen: 200 })).to.equal('Swapped')
+      const next = { version: 'v2', rowsSeen: 200, fittedAt: 1_750_000_000_123 }
+      expect(await store.models.swap('v1', next)).to.equal('Swapped')
+      expect(await store.models.current()).to.deep.equal(next)
       expect([...(await store.models.get('v2'))!]).to.deep.equal([2])
       expect([...(await store.models.get('v1'))!], 'for those who are loading it').to.deep.equal([1])
       expect(await store.models.get('v9')).to.equal(undefined)

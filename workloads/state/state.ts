@@ -95,6 +95,8 @@ export interface ModelPointer {
   readonly version: string
   /** Rows that the model was fitted on or sampled from; a successor has at least as many. */
   readonly rowsSeen: number
+  /** Milliseconds since 1970; absent where an earlier release fitted it. */
+  readonly fittedAt?: number | undefined
 }
 
 /** Missing: no such model is stored. Conflict: the pointer is not what was expected. */

@@ -31,6 +31,7 @@ export interface Served {
   status(): Promise<{
     readonly modelVersion: string
     readonly modelRows: number
+    readonly modelFitTime?: string
     readonly rowsSeen: number
     readonly store: string
   }>
