@@ -1,0 +1,14 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect } from 'chai'
+
+describe('kind-config.yaml', function () {
+  this.timeout(300_000)
+
+  it("passes kind's own strict decoding and validation", async () => {
+    const cwd = join(import.meta.dirname, '../kind')
+    const { stdout } = await promisify(execFile)('go', ['test', '-count=1', './...'], { cwd }).catch((error) => error)
+    expect(stdout).to.match(/^ok\s/)
+  })
+})

@@ -1,0 +1,11 @@
+// Named as a part of kind, whose parser and validation of its configuration only its own parts may import.
+module sigs.k8s.io/kind/pkg/kindconfig
+
+go 1.24
+
+require sigs.k8s.io/kind v0.33.0
+
+require (
+	github.com/pkg/errors v0.9.1 // indirect
+	go.yaml.in/yaml/v3 v3.0.4 // indirect
+)
