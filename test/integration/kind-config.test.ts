@@ -8,7 +8,10 @@ describe('kind-config.yaml', function () {
 
   it("passes kind's own strict decoding and validation", async () => {
     const cwd = join(import.meta.dirname, '../kind')
-    const { stdout } = await promisify(execFile)('go', ['test', '-count=1', './...'], { cwd }).catch((error) => error)
-    expect(stdout).to.match(/^ok\s/)
+    const outcome = await promisify(execFile)('go', ['test', '-count=1', './...'], { cwd }).then(
+      ({ stdout }) => stdout,
+      (error) => error.stdout || error.message,
+    )
+    expect(outcome, outcome).to.match(/^ok\s/)
   })
 })
