@@ -384,6 +384,11 @@ const cli: Argv = yargs(args)
             requiresArg: true,
             describe: 'Image of the managed Redis',
           },
+          'image-pull-secrets': {
+            type: 'string',
+            requiresArg: true,
+            describe: 'Secrets with which nodes pull both, separated by commas; in the namespace of each pipeline',
+          },
           namespaces: {
             type: 'string',
             requiresArg: true,

@@ -1,12 +1,12 @@
 import { expect } from 'chai'
-import { namespacesOf } from './main.ts'
+import { namesOf } from './main.ts'
 
-describe('namespacesOf', () => {
+describe('namesOf', () => {
   it('reads a list, each namespace once', () => {
-    expect(namespacesOf('shop, bank,,shop')).to.deep.equal(['shop', 'bank'])
+    expect(namesOf('shop, bank,,shop')).to.deep.equal(['shop', 'bank'])
   })
 
   it('means all where none is named', () => {
-    expect([namespacesOf(), namespacesOf(''), namespacesOf(' , ')]).to.deep.equal([undefined, undefined, undefined])
+    expect([namesOf(), namesOf(''), namesOf(' , ')]).to.deep.equal([undefined, undefined, undefined])
   })
 })

@@ -17,6 +17,8 @@ import { tokenOwner } from './token-owner.ts'
 export interface OperatorArguments {
   readonly workloadImage: string
   readonly redisImage: string
+  /** Comma-separated. */
+  readonly imagePullSecrets?: string | undefined
   /** Comma-separated; absent: all. */
   readonly namespaces?: string | undefined
   /** Where the Lease is. */
@@ -31,8 +33,8 @@ export interface OperatorArguments {
   readonly logLevel: NonNullable<LoggerOptions['level']>
 }
 
-/** None named, as in an empty environment variable: all. */
-export function namespacesOf(list = ''): readonly string[] | undefined {
+/** Comma-separated names, each once; undefined where there is none, as in an empty environment variable. */
+export function namesOf(list = ''): readonly string[] | undefined {
   const names = [...new Set(list.split(',').map((name) => name.trim()))].filter((name) => name !== '')
   return names.length === 0 ? undefined : names
 }
@@ -97,10 +99,11 @@ export async function operatorCommand(args: OperatorArguments): Promise<void> {
     settings: {
       workloadImage: args.workloadImage,
       redisImage: args.redisImage,
+      imagePullSecrets: namesOf(args.imagePullSecrets),
       logLevel: args.workloadLogLevel,
       otlpEndpoint: args.workloadOtlpEndpoint,
     },
-    namespaces: namespacesOf(args.namespaces),
+    namespaces: namesOf(args.namespaces),
     leaseNamespace: args.leaseNamespace,
     leaseOwner: tokenOwner(await readFile(mountedToken, 'utf8').catch(() => ''), args.leaseNamespace),
     identity: args.identity ?? `${hostname()}-${process.pid}`,

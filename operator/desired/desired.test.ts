@@ -109,6 +109,13 @@ describe('desired', () => {
     expect([...workloads({}, { secretHashes }).keys()]).to.deep.equal(['payments-inference'])
   })
 
+  it('lets the pods pull their images with the Secrets that the operator was told of', () => {
+    const parent = testParent()
+    const pulling = { ...settings, imagePullSecrets: ['registry', 'mirror'] }
+    const account = desired(parent, testObserved(parent), pulling).find(({ kind }) => kind === 'ServiceAccount')
+    expect(account?.imagePullSecrets).to.deep.equal([{ name: 'registry' }, { name: 'mirror' }])
+  })
+
   it('copies no label of the pipeline', () => {
     const parent = testParent()
     const labels = desired(parent, testObserved(parent), settings).flatMap(({ metadata }) =>

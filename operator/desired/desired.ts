@@ -20,6 +20,8 @@ import type { WorkloadInput } from './workload.ts'
 export interface Settings {
   readonly workloadImage: string
   readonly redisImage: string
+  /** Names of Secrets in the namespace of each pipeline. */
+  readonly imagePullSecrets?: readonly string[] | undefined
   readonly logLevel: string
   readonly otlpEndpoint?: string | undefined
 }
@@ -46,7 +48,11 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
   const { pipeline } = parent
   const { replicas, secretHashes, signingKey, redisPassword, restartAt } = observed
   const redis = resolveRedis(pipeline)
-  const objects = [serviceAccount(parent), pipelineFile(parent), signingSecret(parent, signingKey)]
+  const objects = [
+    serviceAccount(parent, settings.imagePullSecrets),
+    pipelineFile(parent),
+    signingSecret(parent, signingKey),
+  ]
   if (redis.type === 'managed') {
     const paused = pipeline.spec.desiredState === 'Paused'
     objects.push(

@@ -8,7 +8,7 @@ import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import * as kinds from '../../operator/kinds.ts'
 import type { KubeObject } from '../../operator/runtime/kube-object.ts'
 import { missingFields } from '../../operator/served-crd.ts'
-import { useApiServer } from '../harness/apiserver/use-api-server.ts'
+import { type Cluster, useApiServer } from '../harness/apiserver/use-api-server.ts'
 import { ownBinary } from '../harness/binaries/binaries.ts'
 import {
   chartFolder,
@@ -28,7 +28,7 @@ const serviceMonitors = ['--api-versions', 'monitoring.coreos.com/v1']
 const everything = {
   replicas: 3,
   image: { digest: `sha256:${'a'.repeat(64)}`, pullPolicy: 'Always' },
-  imagePullSecrets: [{ name: 'registry' }],
+  imagePullSecrets: ['registry', 'mirror'],
   namespaces: ['team-a', 'team-b'],
   otlpEndpoint: 'http://collector:4318',
   workloads: { logLevel: 'debug', otlpEndpoint: 'http://collector:4318' },
@@ -146,6 +146,7 @@ describe("The operator's chart", function () {
       .empty
     expect(flags).to.include.members([
       '--namespaces=team-a,team-b',
+      '--image-pull-secrets=registry,mirror',
       `--workload-image=docker.io/library/anomaly@sha256:${'a'.repeat(64)}`,
     ])
     const image = /--redis-image .*?\[default: "(.*?)"\]/.exec(help.replace(/\s+/g, ' '))?.[1]
@@ -218,16 +219,39 @@ describe('The previous release, as a fixture', function () {
   })
 })
 
-describe("The operator's chart in an API server", function () {
-  this.timeout(120_000)
-  useHelm()
-  const cluster = useApiServer({ controllerManager: true })
+/** How Helm and kubectl reach an API server. */
+function clients(cluster: Cluster) {
   const inCluster = () => ['--kubeconfig', cluster.server.kubeconfigPath]
   const kubectl = async (args: readonly string[], input = '') => {
     const work = run(await ownBinary('kubectl'), [...inCluster(), ...args])
     work.child.stdin?.end(input)
     return work
   }
+  return { inCluster, kubectl }
+}
+
+describe('manifests/operator/install.yaml in an API server', function () {
+  this.timeout(120_000)
+  useHelm()
+  const { kubectl } = clients(useApiServer())
+
+  it('can be applied and applied again by kubectl', async () => {
+    const versions = async () =>
+      (await kubectl(['get', '-f', installFile, '-o', 'jsonpath={.items[*].metadata.resourceVersion}'])).stdout
+    await kubectl(['apply', '-f', installFile])
+    // Until then the API server writes to the definition's status.
+    await kubectl(['wait', '--for=condition=Established', 'crd/anomalypipelines.anomaly.com'])
+    const before = await versions()
+    expect((await kubectl(['apply', '-f', installFile])).stderr).to.equal('')
+    expect(await versions()).to.equal(before)
+  })
+})
+
+describe("The operator's chart in an API server", function () {
+  this.timeout(120_000)
+  useHelm()
+  const cluster = useApiServer({ controllerManager: true })
+  const { inCluster, kubectl } = clients(cluster)
   const install = (namespace: string, values: object, ...flags: string[]) =>
     helm([
       ...['install', 'anomaly-operator', chartFolder, ...inCluster(), '-n', namespace],
@@ -262,18 +286,6 @@ describe("The operator's chart in an API server", function () {
       expect(stdout.trim().split('\n')).to.have.length(objectsOf(rendered).length)
     })
 
-  it('can be applied and applied again by kubectl', async () => {
-    const versions = async () =>
-      (await kubectl(['get', '-f', installFile, '-o', 'jsonpath={.items[*].metadata.resourceVersion}'])).stdout
-    await kubectl(['apply', '-f', installFile])
-    // Until then the API server writes to the definition's status.
-    await kubectl(['wait', '--for=condition=Established', 'crd/anomalypipelines.anomaly.com'])
-    const before = await versions()
-    expect((await kubectl(['apply', '-f', installFile])).stderr).to.equal('')
-    expect(await versions()).to.equal(before)
-    await kubectl(['delete', '-f', installFile])
-  })
-
   it('can be there twice, for namespaces of their own', async () => {
     await install('team-a', { namespaces: ['team-a'] })
     await install('team-b', { namespaces: ['team-b'], crds: { enabled: false } })
@@ -287,26 +299,12 @@ describe("The operator's chart in an API server", function () {
 
   it('changes nothing by an upgrade with the same values, and brings the definition of its version', async () => {
     const where = [...inCluster(), '-n', 'anomaly-system']
-    await kubectl(['delete', 'crd', 'anomalypipelines.anomaly.com', '--ignore-not-found'])
-    await helm([
-      'install',
-      'anomaly-operator',
-      previousRelease,
-      ...where,
-      '--create-namespace',
-      '--set',
-      'image.tag=0.1.0',
-    ])
+    // The definition is another release's.
+    const flags = ['--create-namespace', '--take-ownership', '--set', 'image.tag=0.1.0']
+    await helm(['install', 'anomaly-operator', previousRelease, ...where, ...flags])
+    const path = '{.spec.versions[0].additionalPrinterColumns[*].name}'
     const columns = async () =>
-      (
-        await kubectl([
-          'get',
-          'crd',
-          'anomalypipelines.anomaly.com',
-          '-o',
-          'jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}',
-        ])
-      ).stdout
+      (await kubectl(['get', 'crd', 'anomalypipelines.anomaly.com', '-o', `jsonpath=${path}`])).stdout
     expect(await columns()).to.not.include('Message')
     for (let upgrade = 0; upgrade < 2; upgrade++) {
       await helm(['upgrade', 'anomaly-operator', chartFolder, ...where])
@@ -326,16 +324,8 @@ describe("The operator's chart in an API server", function () {
     }
     await kubectl(['apply', '-f', '-'], JSON.stringify(pipeline))
     await helm(['uninstall', 'anomaly-operator', ...where])
-    const { stdout: left } = await kubectl([
-      ...[
-        'get',
-        'deployments,services,serviceaccounts,roles,rolebindings,pdb,networkpolicies',
-        '-n',
-        'anomaly-system',
-        '-o',
-        'name',
-      ],
-    ])
+    const kindsOfRelease = 'deployments,services,serviceaccounts,roles,rolebindings,pdb,networkpolicies'
+    const { stdout: left } = await kubectl(['get', kindsOfRelease, '-n', 'anomaly-system', '-o', 'name'])
     expect(left).to.equal('')
     const { stdout: roles } = await kubectl(['get', 'clusterroles,clusterrolebindings', '-o', 'name'])
     expect(roles).to.not.include('anomaly')
