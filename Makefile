@@ -39,9 +39,10 @@ bench-operator: node_modules ## the operator with PIPELINES=1000 on one API serv
 	@node_modules/.bin/node bench/lag-policy.ts
 	@node_modules/.bin/node bench/operator.ts $(or $(PIPELINES),1000)
 
-manifests: node_modules ## what is made of other sources in charts/anomaly-operator, and manifests/operator as it renders
+manifests: node_modules ## what charts/ and manifests/ have of other sources: schema, rules, versions, the operator as it renders
 	@npm run --silent generate:chart
 	@npm run --silent generate:install
+	@npm run --silent generate:manifests
 
 quality: node_modules ## what the detectors find in labelled collections: make quality DATA=FOLDER
 	@node_modules/.bin/node bench/quality/quality.ts --data '$(DATA)'
