@@ -56,7 +56,7 @@ ARCHIVE ?= dist/anomaly-$(VERSION).tar
 SECRETS := $(patsubst %,--secret id=npmrc$(,)src=%,$(wildcard $(HOME)/.npmrc)) $(patsubst %,--secret id=authorities$(,)src=%,$(NODE_EXTRA_CA_CERTS))
 
 image: ## the image of every role: ENGINE=docker|buildah BASE=… IMAGE=anomaly VERSION=…
-	$(ENGINE) build --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
+	BUILDX_NO_DEFAULT_ATTESTATIONS=1 $(ENGINE) build --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
 	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE=$(SOURCE) \
 	  $(SECRETS) .
 
@@ -64,5 +64,17 @@ image-archive: image ## the same, written to the file ARCHIVE=dist/anomaly-VERSI
 	@mkdir -p $(dir $(ARCHIVE)) && rm -f $(ARCHIVE)
 	$(if $(filter buildah,$(ENGINE)),buildah push --quiet $(IMAGE):$(VERSION) docker-archive:$(ARCHIVE):$(IMAGE):$(VERSION),$(ENGINE) save --output $(ARCHIVE) $(IMAGE):$(VERSION))
 
-.PHONY: image image-archive
+kind-up: node_modules ## a cluster in Docker (kind) with Kafka, the operator and the pipeline payments, and what to try next
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/try-out/up.ts kind
+
+kind-down: ## end what `make kind-up` started
+	kind delete cluster --name anomaly
+
+cluster-up: node_modules ## the same without a container engine: processes of this machine; root on Debian
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/try-out/up.ts cluster
+
+cluster-down: node_modules ## end what `make cluster-up` started
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/try-out/down.ts
+
+.PHONY: image image-archive kind-up kind-down cluster-up cluster-down
 .PHONY: help check test e2e demo up down bench bench-operator soak quality manifests

@@ -10,14 +10,14 @@ import { requireCommands } from '../server.ts'
 const run = promisify(execFile)
 const script = join(import.meta.dirname, 'cluster')
 // One a machine: its addresses and its network namespace have fixed names.
-const home = '/var/tmp/anomaly-cluster'
+export const clusterHome = '/var/tmp/anomaly-cluster'
 const namespace = 'anomaly-node'
 const networkNamespace = `/run/netns/${namespace}`
-const kubeconfig = join(home, 'pki/admin.kubeconfig')
-const programs = join(home, 'programs')
+const kubeconfig = join(clusterHome, 'pki/admin.kubeconfig')
+const programs = join(clusterHome, 'programs')
 const env = {
   ...process.env,
-  CLUSTER_HOME: home,
+  CLUSTER_HOME: clusterHome,
   CLUSTER_NAMESPACE: namespace,
   CLUSTER_PROGRAMS: programs,
   CLUSTER_PAUSE_IMAGE: imageNames.pause,
@@ -98,7 +98,7 @@ export async function startCluster(): Promise<Cluster> {
 async function startGuard(): Promise<{ end(): Promise<void> }> {
   const text = 'exec 9>"$1"; flock --timeout 60 9 && echo held && { read -r _; "$0" down; }'
   const stdio = ['pipe', 'pipe', 'inherit'] as const
-  const guard = spawn('bash', ['-c', text, script, `${home}.lock`], { env, detached: true, stdio: [...stdio] })
+  const guard = spawn('bash', ['-c', text, script, `${clusterHome}.lock`], { env, detached: true, stdio: [...stdio] })
   const exited = once(guard, 'exit')
   const [line] = await Promise.race([once(guard.stdout!, 'data'), exited])
   if (String(line) !== 'held\n') throw new Error('Cannot start a cluster: another process of this machine has one up')
