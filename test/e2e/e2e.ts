@@ -27,7 +27,7 @@ const tags = { first: version, second: `${version}-next` }
 let cluster: Cluster | undefined
 let kafka: Kafka | undefined
 // Filled in by the first steps.
-const world = { tags, redisImage: imageNames.redis } as World
+const world = { tags } as World
 
 const setUp: readonly Step<World>[] = [
   {
@@ -43,6 +43,8 @@ const setUp: readonly Step<World>[] = [
       await cluster.load(archive)
       await cluster.load(await redisArchive())
       await cluster.tag(`${imageNames.anomaly}:${tags.first}`, `${imageNames.anomaly}:${tags.second}`)
+      // What the chart names, where no registry is reached.
+      await cluster.tag(imageNames.redis, 'docker.io/library/redis:8.2-alpine')
       kafka = await startKafka({ node: cluster })
       Object.assign(world, {
         cluster,
@@ -50,7 +52,6 @@ const setUp: readonly Step<World>[] = [
         helm: cluster.helm,
         brokers: kafka.brokers,
         kafka: { brokers: kafka.brokers, clientId: 'e2e', log: await createLogger({ level: 'silent' }) },
-        values: ['--set', `redisImage=${imageNames.redis}`],
       })
     },
   },

@@ -45,13 +45,16 @@ export async function openTraffic(
         timestamp: Date.now(),
       }))
       const records = events.map((event) => ({ topic: source, key: event.userId, value: JSON.stringify(event) }))
-      try {
-        await producer.send(records, { timeoutMs: 30_000 })
-      } catch {
-        // What arrived is in the topic, and the topic is what counts.
-        await producer.close().catch(() => {})
-        producer = await connectProducer(settings)
-      }
+      await eventually(async () => {
+        try {
+          await producer.send(records, { timeoutMs: 30_000 })
+        } catch (error) {
+          // Part of it may have arrived and comes twice then: the topic is what counts.
+          await producer.close().catch(() => {})
+          producer = await connectProducer(settings)
+          throw error
+        }
+      }, 60_000)
     }
   }
   const sum = (offsets: Iterable<number>): number => [...offsets].reduce((total, offset) => total + offset, 0)

@@ -16,10 +16,6 @@ export interface World {
   /** As pods and the host reach it. */
   readonly brokers: readonly string[]
   readonly kafka: KafkaSettings
-  /** Where the image of Redis comes from here. */
-  readonly redisImage: string
-  /** Flags of Helm that make the chart run here. */
-  readonly values: readonly string[]
   /** Tags of one and the same image: what was installed first, and what follows it. */
   readonly tags: { readonly first: string; readonly second: string }
   /** Into the pipeline `payments`. */
@@ -77,6 +73,7 @@ export interface Condition {
   readonly reason: string
   readonly message: string
   readonly observedGeneration: number
+  readonly lastTransitionTime: string
 }
 
 export function conditionOf(pipeline: KubeResource, type: string): Condition | undefined {

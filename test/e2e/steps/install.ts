@@ -50,12 +50,11 @@ const seedEvent = {
 export const installSteps: readonly Step<World>[] = [
   {
     name: 'helm install of the previous release: the operator is Ready',
-    async run({ helm, kubectl, values, tags }, measure) {
+    async run({ helm, kubectl, tags }, measure) {
       const began = performance.now()
       await kubectl(['create', 'namespace', demo])
       await helm([
         ...['install', 'anomaly-operator', previousRelease, '-n', system, '--create-namespace', '--wait'],
-        ...values,
         ...['--set', `image.tag=${tags.first}`],
       ])
       measure('helm install to operator Ready', 30, (performance.now() - began) / 1000)
@@ -75,9 +74,9 @@ export const installSteps: readonly Step<World>[] = [
       // The consumer creates the topics.
       await secondsUntil(async () => {
         world.traffic = await openTraffic(kafka, topicsOf('payments'))
-        await world.traffic.burst(10)
-        must((await world.traffic.processed()) >= 0, 'the topic is not there')
+        await world.traffic.processed()
       })
+      await world.traffic.burst(10)
       await secondsUntil(async () => {
         let verdicts = 0
         await readTopic(kafka, topicsOf('payments').results, ({ records }) => {

@@ -1,6 +1,16 @@
 import type { Step } from '../run-steps.ts'
 import { openTraffic } from '../traffic.ts'
-import { demo, must, pipelineDocument, podsOf, secondsUntil, topicsOf, untilReady, type World } from '../world.ts'
+import {
+  conditionOf,
+  demo,
+  must,
+  pipelineDocument,
+  podsOf,
+  secondsUntil,
+  topicsOf,
+  untilReady,
+  type World,
+} from '../world.ts'
 
 const name = 'bursty'
 const most = 3
@@ -12,8 +22,8 @@ export const scaleUp: readonly Step<World>[] = [
     async run(world, measure) {
       const { kubectl, brokers, kafka } = world
       const autoscaling = { minReplicas: 1, maxReplicas: most, targetLag: 2000, targetCpuPercent: 90 }
-      // Half a core of a consumer is little enough that a burst makes a lag.
-      const resources = { requests: { cpu: '100m', memory: '128Mi' }, limits: { cpu: '250m', memory: '512Mi' } }
+      // So little that one consumer cannot keep up with what three can.
+      const resources = { requests: { cpu: '100m', memory: '128Mi' }, limits: { cpu: '150m', memory: '512Mi' } }
       const spec = {
         state: { redis: { managed: { memoryMebibytes: 64, storage: { type: 'Ephemeral' } } } },
         consumer: { autoscaling, resources, replicas: undefined },
@@ -23,7 +33,9 @@ export const scaleUp: readonly Step<World>[] = [
       must((await podsOf(world, name, 'consumer')).length === 1, 'more than one consumer to begin with')
       const traffic = await openTraffic(kafka, topicsOf(name))
       try {
-        await traffic.burst(100_000)
+        await untilSettled(world)
+        await traffic.burst(20_000)
+        traffic.start(6000)
         const patched = await secondsUntil(async () => {
           const hpa = await kubectl.get('hpa', `${name}-consumer`, demo)
           must(hpa.spec.minReplicas > 1, 'the floor is still 1')
@@ -40,6 +52,15 @@ export const scaleUp: readonly Step<World>[] = [
     },
   },
 ]
+
+/** The operator lets a group settle for a minute after it saw it first, or changed it: one rebalance at a time. */
+async function untilSettled({ kubectl }: World): Promise<void> {
+  await secondsUntil(async () => {
+    const pipeline = await kubectl.get('apl', name, demo)
+    const seen = Date.parse(conditionOf(pipeline, 'SourceReachable')?.lastTransitionTime ?? '')
+    must(Date.now() - seen > 65_000, 'the group has not settled')
+  })
+}
 
 export const scaleDown: readonly Step<World>[] = [
   {

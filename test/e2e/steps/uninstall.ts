@@ -3,7 +3,7 @@ import type { Step } from '../run-steps.ts'
 import { demo, must, pipelineDocument, secondsUntil, system, untilReady, type World } from '../world.ts'
 
 const kinds =
-  'deployments,statefulsets,replicasets,pods,services,configmaps,secrets,serviceaccounts,hpa,pdb,networkpolicies,pvc,apl'
+  'deployments,statefulsets,replicasets,pods,services,configmaps,secrets,serviceaccounts,hpa,pdb,networkpolicies,pvc,leases,apl'
 
 /** Names of what there is in a namespace beside what every namespace has. */
 async function namesIn({ kubectl }: World, namespace: string): Promise<string[]> {
@@ -49,15 +49,6 @@ export const uninstallSteps: readonly Step<World>[] = [
       const { kubectl, brokers } = world
       await kubectl(['apply', '--server-side', '--force-conflicts', '-f', installFile])
       await kubectl(['-n', system, 'rollout', 'status', 'deployment/anomaly-operator', '--timeout=120s'])
-      // Only what the cluster lacks is not as a user has it: the image of Redis.
-      await kubectl([
-        '-n',
-        system,
-        'set',
-        'env',
-        'deployment/anomaly-operator',
-        `ANOMALY_REDIS_IMAGE=${world.redisImage}`,
-      ])
       const ephemeral = { redis: { managed: { memoryMebibytes: 64, storage: { type: 'Ephemeral' } } } }
       await kubectl.apply(pipelineDocument('applied', brokers, { state: ephemeral }))
       await untilReady(world, 'applied')

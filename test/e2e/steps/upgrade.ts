@@ -2,8 +2,8 @@ import { chartFolder } from '../../harness/chart/chart.ts'
 import type { Step } from '../run-steps.ts'
 import { demo, must, podsOf, system, uidsOf, untilReady, type World } from '../world.ts'
 
-const upgrade = ({ helm, values }: World, tag: string): Promise<string> =>
-  helm(['upgrade', 'anomaly-operator', chartFolder, '-n', system, '--wait', ...values, '--set', `image.tag=${tag}`])
+const upgrade = ({ helm }: World, tag: string): Promise<string> =>
+  helm(['upgrade', 'anomaly-operator', chartFolder, '-n', system, '--wait', '--set', `image.tag=${tag}`])
 
 export const upgradeSteps: readonly Step<World>[] = [
   {
