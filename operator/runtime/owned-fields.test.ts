@@ -83,6 +83,22 @@ describe('keepOwnedFields', () => {
     expect(a.metadata.ownedFields).to.equal(b.metadata.ownedFields)
   })
 
+  it('has one set for the children of all owners, and misses an owner that is gone', () => {
+    const child = (uid: string): KubeObject => {
+      const owners = { '.': all, [`k:{"uid":"${uid}"}`]: all }
+      const fieldsV1 = { 'f:metadata': { 'f:labels': { 'f:app': all }, 'f:ownerReferences': owners } }
+      const metadata = { name: uid, managedFields: [{ manager: 'me', operation: 'Apply', fieldsV1 }] }
+      return { apiVersion: 'v1', kind: 'Thing', metadata }
+    }
+    const keep = keepOwnedFields('me')
+    const [a, b] = [keep(child('a')), keep(child('b'))]
+    expect(a.metadata.ownedFields).to.equal(b.metadata.ownedFields)
+    const ownerReferences = [{ apiVersion: 'v1', kind: 'Owner', name: 'o', uid: 'a' }]
+    const intent: KubeObject = { apiVersion: 'v1', kind: 'Thing', metadata: { name: 'a', ownerReferences } }
+    expect(coversIntent(a.metadata.ownedFields, intent)).to.equal(true)
+    expect(coversIntent({ 'f:metadata': { 'f:labels': { 'f:app': all } } }, intent)).to.equal(false)
+  })
+
   it('keeps nothing where the manager applied nothing', () => {
     expect(keepOwnedFields('nobody')(object('a')).metadata).to.deep.equal({ name: 'a' })
   })

@@ -23,15 +23,30 @@ export function keepOwnedFields(manager: string): (object: KubeObject) => KubeOb
       (candidate) => candidate.manager === manager && candidate.operation === 'Apply' && !candidate.subresource,
     )
     if (entry?.fieldsV1 === undefined) return { ...object, metadata }
-    const text = canonicalJson(entry.fieldsV1)
+    const fields = withoutOwner(entry.fieldsV1)
+    const text = canonicalJson(fields)
     let ownedFields = known.get(text)
     if (ownedFields === undefined) {
       if (known.size >= 10_000) known.clear()
-      known.set(text, entry.fieldsV1)
-      ownedFields = entry.fieldsV1
+      known.set(text, fields)
+      ownedFields = fields
     }
     return { ...object, metadata: { ...metadata, ownedFields } }
   }
+}
+
+/**
+ * The same without the uid of the one owner: else no two sets of the children of two owners would be equal. Whose the
+ * reference is stands in the object itself.
+ */
+function withoutOwner(fields: FieldSet): FieldSet {
+  const metadata = fields['f:metadata']
+  const owners = metadata?.['f:ownerReferences']
+  if (owners === undefined) return fields
+  const [path, ...others] = Object.keys(owners).filter((key) => key.startsWith('k:'))
+  if (path === undefined || others.length > 0) return fields
+  const { [path]: owner = {}, ...rest } = owners
+  return { ...fields, 'f:metadata': { ...metadata, 'f:ownerReferences': { ...rest, 'k:{}': owner } } }
 }
 
 const untracked = {
