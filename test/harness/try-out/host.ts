@@ -6,10 +6,12 @@ export interface Host {
   loadImage(version: string): Promise<void>
   /** Sees to Kafka at kafka.kafka.svc:9092. */
   startKafka(): Promise<void>
-  kubectl(args: readonly string[]): Promise<unknown>
+  kubectl(args: readonly string[], options?: { readonly input?: string }): Promise<string>
   helm(args: readonly string[]): Promise<unknown>
   /** Values of the chart that differ here. */
   readonly values: readonly string[]
+  /** What differs in the pipeline here, as a merge patch. */
+  readonly pipeline: object
   /** What a shell needs for kubectl to reach the cluster. */
   readonly shell: string
   /** The command that ends it. */

@@ -7,9 +7,11 @@ import type { Host } from './host.ts'
 const name = 'anomaly'
 const root = join(import.meta.dirname, '../../..')
 
-async function run(program: string, args: readonly string[]): Promise<string> {
+async function run(program: string, args: readonly string[], { input = '' } = {}): Promise<string> {
   try {
-    return (await promisify(execFile)(program, [...args], { cwd: root, maxBuffer: 1 << 26 })).stdout
+    const call = promisify(execFile)(program, [...args], { cwd: root, maxBuffer: 1 << 26 })
+    call.child.stdin!.end(input)
+    return (await call).stdout
   } catch (error) {
     const { stderr, message, code } = error as Error & { stderr?: string; code?: unknown }
     if (code === 'ENOENT') throw new Error(`${program} is missing: this takes Docker or Podman, kind, kubectl and helm`)
@@ -20,7 +22,7 @@ async function run(program: string, args: readonly string[]): Promise<string> {
 /** Nodes that are containers of Docker or Podman. */
 export function kind(): Host {
   const engine = process.env.ENGINE || 'docker'
-  const kubectl = (args: readonly string[]) => run('kubectl', ['--context', `kind-${name}`, ...args])
+  const kubectl: Host['kubectl'] = (args, options) => run('kubectl', ['--context', `kind-${name}`, ...args], options)
   const helm = (args: readonly string[]) => run('helm', ['--kube-context', `kind-${name}`, ...args])
   return {
     kubectl,
@@ -53,6 +55,7 @@ export function kind(): Host {
       await kubectl(['-n', 'kafka', 'rollout', 'status', 'statefulset/kafka', '--timeout=300s'])
     },
     values: [],
+    pipeline: {},
     shell: `kubectl config use-context kind-${name}`,
     end: 'make kind-down',
   }

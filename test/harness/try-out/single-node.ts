@@ -9,6 +9,9 @@ import { removeFolder, temporaryFolder } from '../server.ts'
 import { holderPid } from './holder-pid.ts'
 import type { Host } from './host.ts'
 
+/** What fits a node of two cores beside all else. */
+const small = { resources: { requests: { cpu: '100m', memory: '256Mi' }, limits: { memory: '1Gi' } } }
+
 /** One node of processes of this machine, where no container engine runs. It outlives this process. */
 export function singleNode(): Host {
   const { kubectl, helm, load, kubeconfig, programs } = runningCluster()
@@ -29,6 +32,7 @@ export function singleNode(): Host {
     async startKafka() {
       await kubectl(['apply', '-f', join(import.meta.dirname, '../cluster/kafka-service.yaml')])
     },
+    pipeline: { spec: { consumer: small, inference: small, api: small } },
     values: ['--set', `redisImage=${imageNames.redis}`],
     shell: `export KUBECONFIG=${kubeconfig} PATH=${programs}:$PATH`,
     end: 'make cluster-down',

@@ -31,7 +31,9 @@ try {
     ]),
   )
   await step('Pipeline', async () => {
-    await kubectl(['apply', '-f', join(root, 'manifests/pipelines/payments.yaml')])
+    const patch = ['--local', '--type=merge', `--patch=${JSON.stringify(host.pipeline)}`, '-o', 'yaml']
+    const input = await kubectl(['patch', '-f', join(root, 'manifests/pipelines/payments.yaml'), ...patch])
+    await kubectl(['apply', '-f', '-'], { input })
     await kubectl(['wait', '--for=condition=Ready', 'anomalypipeline/payments', '--timeout=300s'])
   })
   process.stdout.write(`
