@@ -7,6 +7,7 @@ import { managedSelector, manager } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
 import { childKinds, pipelines, pods, secrets, serviceMonitors } from './kinds.ts'
 import { createLagSampler, type LagSampler, type LagSamplerOptions } from './lag/lag-sampler.ts'
+import { createObserver } from './observer.ts'
 import type { OperatorMetrics } from './operator-metrics.ts'
 import { createReportReader, type ReportReader } from './pod-reports.ts'
 import { createReconciler } from './reconcile.ts'
@@ -143,11 +144,10 @@ export function createOperator(options: OperatorOptions): Operator {
       changed: (key) => enqueue([key]),
       podsOf: (key, component) => podCache.indexed('component', `${key}/${component}`),
     })
-    const reconcile = createReconciler({
+    const observer = createObserver({
       client,
       applier,
       caches: {
-        pipelines: pipelineCache,
         deployments: cachedDeployments,
         statefulSets: cacheOf('statefulsets'),
         autoscalers: cacheOf('horizontalpodautoscalers'),
@@ -155,12 +155,18 @@ export function createOperator(options: OperatorOptions): Operator {
         pods: podCache,
       },
       namedSecrets,
+      servesMonitors,
+      sampled: (key) => ({ ...sampler?.read(key), reports: reader?.read(key) }),
+    })
+    const reconcile = createReconciler({
+      pipelines: pipelineCache,
+      client,
+      applier,
+      observer,
       recorder,
       settings,
       mayWrite,
       crdProblem: () => lacking,
-      servesMonitors,
-      observe: (key) => ({ ...sampler?.read(key), reports: reader?.read(key) }),
       follow(key, pipeline) {
         sampler?.follow(key, pipeline)
         reader?.follow(key, pipeline !== undefined)
