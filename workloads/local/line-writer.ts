@@ -25,7 +25,7 @@ export class LineWriter {
   readonly #isFile: boolean
   #position = 0
   #lines = 0
-  #blocks: string[] = []
+  #block = Buffer.allocUnsafeSlow(2 * flushAt)
   #length = 0
   #waiting = 0
 
@@ -41,8 +41,14 @@ export class LineWriter {
   }
 
   write(line: string): void {
-    this.#blocks.push(line, '\n')
-    this.#length += line.length + 1
+    const needed = this.#length + 3 * line.length + 1
+    if (needed > this.#block.length) {
+      const wider = Buffer.allocUnsafeSlow(needed)
+      this.#block.copy(wider, 0, 0, this.#length)
+      this.#block = wider
+    }
+    this.#length += this.#block.write(line, this.#length)
+    this.#block[this.#length++] = 10
     this.#waiting++
     if (this.#length >= flushAt) this.flush()
   }
@@ -50,9 +56,8 @@ export class LineWriter {
   /** @throws AppError OutputFailed; what a file then holds is whole lines */
   flush(): void {
     if (this.#waiting === 0) return
-    const block = Buffer.from(this.#blocks.join(''))
+    const block = this.#block.subarray(0, this.#length)
     const lines = this.#waiting
-    this.#blocks = []
     this.#length = 0
     this.#waiting = 0
     let written = 0
