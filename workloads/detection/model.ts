@@ -1,5 +1,6 @@
 import type { Surprisal } from './detector.ts'
 import { type Forest, fitForest, scoreRows } from './isolation-forest.ts'
+import { median } from './median.ts'
 import { random } from './random.ts'
 import { calibrate, type TailPrior } from './score-calibration.ts'
 import { checksum, seal, unseal } from './sealed-bytes.ts'
@@ -152,8 +153,7 @@ function mediansOf(rows: Float64Array, count: number, width: number): Float64Arr
   return Float64Array.from({ length: width }, (_, column) => {
     let present = 0
     for (let i = column; i < rows.length; i += width) if (!Number.isNaN(rows[i]!)) values[present++] = rows[i]!
-    const sorted = values.subarray(0, present).sort()
-    return present === 0 ? Number.NaN : (sorted[(present - 1) >> 1]! + sorted[present >> 1]!) / 2
+    return median(values.subarray(0, present))
   })
 }
 
@@ -180,8 +180,10 @@ function write({ columns, rowsSeen, forest, medians, scores }: Content): Uint8Ar
   view.setUint32(0, text.length, true)
   bytes.set(text, 4)
   let at = 4 + text.length
-  for (const array of numbers) for (let i = 0; i < array.length; i++, at += 8) view.setFloat64(at, array[i]!, true)
-  for (let i = 0; i < slots.length; i++, at += 4) view.setInt32(at, slots[i]!, true)
+  for (const array of [...numbers, slots]) {
+    bytes.set(bytesOf(array), at)
+    at += array.byteLength
+  }
   return bytes
 }
 
@@ -192,17 +194,21 @@ function read(bytes: Uint8Array): Content {
   const { columns, rowsSeen, trees, height, expectedPath, calibrated } = header
   const nodes = trees * (1 << height)
   let at = 4 + textLength
-  const numbers = (length: number) => {
-    const array = new Float64Array(length)
-    for (let i = 0; i < length; i++, at += 8) array[i] = view.getFloat64(at, true)
+  const filled = <A extends Float64Array | Int32Array>(array: A): A => {
+    bytesOf(array).set(bytes.subarray(at, at + array.byteLength))
+    at += array.byteLength
     return array
   }
-  const thresholds = numbers(nodes)
-  const leaves = numbers(nodes)
-  const medians = numbers(columns.length)
-  const scores = numbers(calibrated)
-  const slots = new Int32Array(nodes)
-  for (let i = 0; i < nodes; i++, at += 4) slots[i] = view.getInt32(at, true)
+  const thresholds = filled(new Float64Array(nodes))
+  const leaves = filled(new Float64Array(nodes))
+  const medians = filled(new Float64Array(columns.length))
+  const scores = filled(new Float64Array(calibrated))
+  const slots = filled(new Int32Array(nodes))
   const forest = { count: trees, height, columns: columns.length, slots, thresholds, leaves, expectedPath }
   return { columns, rowsSeen, forest, medians, scores }
+}
+
+/** The array's own memory; little-endian, as every machine that Node.js is built for by default. */
+function bytesOf(array: Float64Array | Int32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 }
