@@ -122,6 +122,13 @@ export const outOfBounds: readonly RefusedPipeline[] = [
       '"Payments.v2" must be lower-case letters, digits and hyphens, starting with a letter, at most 40 characters',
   },
   {
+    what: 'a name that leaves no room for those of its children',
+    metadata: { name: 'a'.repeat(41) },
+    spec: { source },
+    field: 'metadata.name',
+    message: `"${'a'.repeat(41)}" must be lower-case letters, digits and hyphens, starting with a letter, at most 40 characters`,
+  },
+  {
     what: 'two rules of one name',
     spec: {
       source,
