@@ -13,6 +13,12 @@ describe('problemOf', () => {
     expect(problemOf(refusal(422, 'spec.x: Forbidden'))).to.include({ reason: 'ApplyRefused', stalled: true })
   })
 
+  it('takes a field that the kind does not have for a refusal, whatever the code', () => {
+    const said =
+      'failed to create typed patch object: .spec.template.spec.affinity.nodeAfinity: field not declared in schema'
+    expect(problemOf(refusal(500, said))).to.include({ reason: 'ApplyRefused', stalled: true })
+  })
+
   it('says that a name is taken', () => {
     const error = new AppError('Conflict', 'it exists already')
     expect(problemOf(error)).to.deep.equal({ reason: 'NameTaken', message: 'it exists already', stalled: true })

@@ -6,8 +6,10 @@ import type { Problem } from './status.ts'
 export function problemOf(error: unknown): Problem {
   const message = messageOf(error)
   const code = statusOf(error)?.code
-  // A quota, an admission policy, a role that lacks something, or a manifest that this API server does not take.
-  if (code === 403 || code === 422) return { reason: 'ApplyRefused', message, stalled: true }
+  // Server-side apply has no better code for a field that the kind lacks, as in an affinity with a typing error.
+  const isUnknownField = code === 500 && message.includes('field not declared in schema')
+  // Else a quota, an admission policy, a role that lacks something, or a value that this API server does not take.
+  if (code === 403 || code === 422 || isUnknownField) return { reason: 'ApplyRefused', message, stalled: true }
   if (!(error instanceof AppError)) return { reason: 'ReconcileFailed', message, stalled: false }
   if (error.code === 'Conflict' && code === undefined) return { reason: 'NameTaken', message, stalled: true }
   return { reason: 'ApplyFailed', message, stalled: false }

@@ -222,6 +222,15 @@ describe('pipelineStatus', () => {
     expect(message).to.contain('kubectl describe statefulset payments-redis')
   })
 
+  it('names a pod that does not go, as on a node that is lost', () => {
+    const metadata = { name: 'payments-redis-0', deletionTimestamp: '2025-06-01T11:00:00Z' }
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata, status: { phase: 'Running' } }
+    const workloads = { ...running, redis: workload('redis', 1, { readyReplicas: 0 }) }
+    const status = statusOf({ workloads, pods: { redis: [pod] } })
+    expect(status.components?.redis).to.include({ reason: 'Terminating' })
+    expect(messageOf(status, 'Ready')).to.contain('payments-redis-0').and.to.contain('2025-06-01T11:00:00Z')
+  })
+
   it('names a roll-out that somebody holds', () => {
     const conditions = [{ type: 'Progressing', status: 'Unknown', reason: 'DeploymentPaused', message: 'paused' }]
     const status = statusOf({ workloads: { ...running, api: workload('api', 2, { updatedReplicas: 0, conditions }) } })

@@ -281,7 +281,8 @@ function componentState(
       (refused?.status === 'True' ? refused : undefined) ??
       // Late, or held by `kubectl rollout pause`.
       (progress !== undefined && progress.status !== 'True' ? progress : undefined) ??
-      (isObserved && desired > 0 && pods.length === 0 && !status.replicas ? noPods(workload) : undefined))
+      (isObserved && desired > 0 && pods.length === 0 && !status.replicas ? noPods(workload) : undefined) ??
+      (pods.length > 0 && pods.every(({ metadata }) => metadata.deletionTimestamp) ? leaving(pods) : undefined))
   return {
     component,
     exists: workload !== undefined,
@@ -299,6 +300,15 @@ function componentState(
 function noPods({ kind, metadata: { name, namespace } }: KubeObject): Reason {
   const message = `there is no pod of it; kubectl describe ${kind.toLowerCase()} ${name} -n ${namespace} says what refuses it`
   return { reason: 'NoPods', message }
+}
+
+/** A StatefulSet makes no other pod before the former is gone, and on a node that is lost none ever goes. */
+function leaving([pod]: readonly KubeObject[]): Reason {
+  const { name, deletionTimestamp } = pod!.metadata
+  return {
+    reason: 'Terminating',
+    message: `pod ${name} is to be gone by ${deletionTimestamp}; where it stays, look at its node`,
+  }
 }
 
 function shown({

@@ -149,6 +149,16 @@ describe('Operator: documents and Secrets', function () {
     }
   })
 
+  it('tells of an affinity that no pod can have, and goes on when it is corrected', async () => {
+    await bench.start()
+    const api = { template: { affinity: { nodeAfinity: {} } } }
+    await bench.apply(namespace, { ...minimalSpec, api })
+    await eventually(async () => expect(await bench.condition(namespace, 'Stalled')).to.equal('True ApplyRefused'))
+    await eventually(async () => expect((await bench.events(namespace)).join()).to.contain('affinity.nodeAfinity'))
+    await bench.apply(namespace)
+    await bench.untilReady(namespace)
+  })
+
   it('does no half-work with a CRD that lacks a field, and says which', async () => {
     const full = crd() as unknown as KubeObject
     const old = JSON.parse(
