@@ -57,7 +57,7 @@ SECRETS := $(patsubst %,--secret id=npmrc$(,)src=%,$(wildcard $(HOME)/.npmrc)) $
 
 image: ## the image of every role: ENGINE=docker|buildah BASE=… IMAGE=anomaly VERSION=…
 	BUILDX_NO_DEFAULT_ATTESTATIONS=1 $(ENGINE) build --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
-	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE=$(SOURCE) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) --build-arg SOURCE=$(SOURCE) \
 	  $(SECRETS) .
 
 image-archive: image ## the same, written to the file ARCHIVE=dist/anomaly-VERSION.tar
