@@ -29,6 +29,7 @@ describe('Operator: with the controllers of workloads', function () {
       'deployment-controller',
       'disruption-controller',
       'garbage-collector-controller',
+      'horizontal-pod-autoscaler-controller',
       'namespace-controller',
       'persistentvolumeclaim-protection-controller',
       'replicaset-controller',
@@ -172,6 +173,31 @@ describe('Operator: with the controllers of workloads', function () {
       .map((pod) => pod.metadata.annotations?.['anomaly.com/configuration'])
     expect(new Set(configurations)).to.have.length(1)
     end.abort()
+  })
+
+  it('has the HPA raise the consumers to what the lag asks for, and writes no replicas itself', async () => {
+    const first = await bench.start()
+    await apply({ consumer: { autoscaling: { minReplicas: 1, maxReplicas: 8, targetLag: 1000 } } })
+    await untilRunning()
+    expect(await podsOf('consumer')).to.have.length(1)
+    await bench.stop(first)
+    // As after a restart of the operator amid a backlog, while the brokers do not answer.
+    const status = { scaling: { minReplicas: 3, maxReplicas: 8 }, source: { partitions: 12, lag: 9000 } }
+    const key = { namespace, name: 'payments' }
+    await bench.client.patch(kinds.pipelines, key, { status }, { subresource: 'status' })
+    const pending = () => new Promise<never>(() => {})
+    const admin = { lag: pending, topicOffsets: pending, committedOffsets: pending, createMissingTopics: pending }
+    await bench.start({ sampling: { openAdmin: () => ({ ...admin, close() {} }) } })
+    // The HPA looks every 15 seconds.
+    await eventually(async () => expect(await podsOf('consumer')).to.have.length(3), 40_000)
+    await bench.runPods(namespace)
+    await bench.quiet()
+    const { metadata } = await bench.get(kinds.deployments, namespace, 'payments-consumer')
+    const fields = (metadata as unknown as { managedFields: readonly { manager: string; fieldsV1: object }[] })
+      .managedFields
+    const owners = fields.filter(({ fieldsV1 }) => JSON.stringify(fieldsV1).includes('"f:replicas":{}'))
+    expect(owners.map(({ manager }) => manager)).to.not.include('anomaly-operator')
+    expect(metadata.annotations?.['anomaly.com/replicas']).to.equal('autoscaled')
   })
 
   it('replaces a Redis pod that could never start by one of the corrected image', async () => {
