@@ -61,10 +61,10 @@ class Field {
   variance = 0
   readonly tail = new TailHistogram(stepsOfDeviation)
 
-  learn(x: number): void {
+  /** @param spread the root of the variance */
+  learn(x: number, spread: number): void {
     this.weight = Math.min(this.weight + 1, globalWeightCap)
     const rate = 1 / this.weight
-    const spread = Math.sqrt(this.variance)
     const delta = this.weight > 100 ? clamp(x - this.mean, edgeOverKeys * spread) : x - this.mean
     this.mean += rate * delta
     this.variance = Math.max(0, (1 - rate) * (this.variance + rate * delta * delta))
@@ -87,6 +87,8 @@ export class Profile implements KeyedDetector {
   readonly #amount = new TailHistogram(stepsOfDeviation)
   readonly #excess = new TailHistogram(stepsOfDeviation)
   readonly #joined = new TailHistogram(stepsOfSurprisal)
+  readonly #shared = [this.#amount, this.#excess, this.#joined]
+  readonly #sharedBytes = this.#shared.reduce((sum, tail) => sum + tail.bytes, 0)
   #pages = new SlotPages(header + perField * firstFeature)
   /** The profile's view of the event last observed: its value and interval in spreads of the key; NaN where absent. */
   valueDeviation = Number.NaN
@@ -117,6 +119,10 @@ export class Profile implements KeyedDetector {
     const at = this.#pages.offset(slot)
     const weight = page[at + atWeight]!
     const released = page[at + atRun]! >= releaseAfter
+    /** The share of all keys in what is expected of the key. */
+    const prior = priorWeight / (weight + priorWeight)
+    const unsure = weight <= priorWeight || released
+    const rate = 1 / Math.min(weight + 1, released ? Math.min(this.#weightCap, releaseAfter) : this.#weightCap)
 
     let most = 0
     let sum = 0
@@ -140,13 +146,14 @@ export class Profile implements KeyedDetector {
       const own = at + header + perField * f
       // A stored variance is never 0: a field that is new to an old key starts from what all keys show.
       const isNew = page[own + 1] === 0
-      const share = isNew ? 1 : priorWeight / (weight + priorWeight)
+      const share = isNew ? 1 : prior
+      const spreadOfAll = Math.sqrt(field.variance)
       const mean = (1 - share) * (page[own]! + field.origin) + share * field.mean
       // The value's spreads are mixed, which is sharper while a key is young; a feature that has not varied yet has no
       // spread of its own, and mixing variances gives it more of all keys'.
       const mixed =
         f === valueField
-          ? (1 - share) * Math.sqrt(page[own + 1]!) + share * Math.sqrt(field.variance)
+          ? (1 - share) * Math.sqrt(page[own + 1]!) + share * spreadOfAll
           : Math.sqrt((1 - share) * page[own + 1]! + share * field.variance)
       const spread = Math.max(mixed, 1e-7 * Math.abs(mean), 1e-12)
       const deviation = (x - mean) / spread
@@ -156,7 +163,7 @@ export class Profile implements KeyedDetector {
       if (f === valueField) {
         this.valueDeviation = deviation
         if (known) {
-          const amountY = Math.log(Math.abs(x - field.mean) / Math.max(Math.sqrt(field.variance), 1e-12) + 1e-9)
+          const amountY = Math.log(Math.abs(x - field.mean) / Math.max(spreadOfAll, 1e-12) + 1e-9)
           const excessY = Math.log(page[at + atExcess]! / (page[at + atExcessWeight]! + priorWeight) + 1e-9)
           const deviates = surprisal
           surprisal += 0.5 * this.#amount.surprisal(amountY) + 0.5 * Math.min(this.#excess.surprisal(excessY), deviates)
@@ -176,7 +183,7 @@ export class Profile implements KeyedDetector {
       sum += surprisal
       counted++
       // A mean that is nothing but the fading rest of an old number is 0.
-      const expected = Math.abs(mean) < 1e-3 * Math.sqrt(field.variance) ? 0 : mean
+      const expected = Math.abs(mean) < 1e-3 * spreadOfAll ? 0 : mean
       if (f === intervalField) evidence.offer(f, Math.expm1(x), Math.expm1(expected), surprisal)
       else evidence.offer(f, x, expected, surprisal)
 
@@ -184,11 +191,9 @@ export class Profile implements KeyedDetector {
         page[own] = x - field.origin
         page[own + 1] = Math.max(weight > priorWeight ? field.variance : 0, leastVariance)
       } else {
-        const unsure = weight <= priorWeight || released
         if (!unsure && Math.abs(deviation) > locationEdge) atEdge = true
-        const rate = 1 / Math.min(weight + 1, released ? Math.min(this.#weightCap, releaseAfter) : this.#weightCap)
         const isValue = f === valueField
-        const edge = isValue ? spread : Math.max(spread, edgeOfAll * Math.sqrt(field.variance))
+        const edge = isValue ? spread : Math.max(spread, edgeOfAll * spreadOfAll)
         const toMean = mean - field.origin - page[own]!
         const step = unsure ? x - mean : clamp(x - mean, locationEdge * edge)
         const width = unsure ? x - mean : clamp(x - mean, (isValue ? spreadEdge.value : spreadEdge.others) * edge)
@@ -196,7 +201,7 @@ export class Profile implements KeyedDetector {
         page[own] = page[own]! + rate * (toMean + step)
         page[own + 1] = Math.max((1 - rate) * (page[own + 1]! + rate * delta * delta), leastVariance)
       }
-      field.learn(x)
+      field.learn(x, spreadOfAll)
     }
     page[at + atWeight] = Math.min(weight + 1, this.#weightCap)
     page[at + atRun] = atEdge ? page[at + atRun]! + 1 : 0
@@ -237,51 +242,50 @@ export class Profile implements KeyedDetector {
   /** Little-endian: the calibrations of amount, excess and join, then each field's statistics and calibration. */
   readonly shared: SharedMemory = {
     save: () => {
-      const tails = [this.#amount, this.#excess, this.#joined]
-      const perFieldBytes = 32 + new Field().tail.bytes
-      const bytes = new Uint8Array(
-        tails.reduce((sum, tail) => sum + tail.bytes, 0) + perFieldBytes * this.#fields.length,
-      )
+      const bytes = new Uint8Array(this.#sharedBytes + fieldBytes * this.#fields.length)
       const view = new DataView(bytes.buffer)
       let at = 0
-      for (const tail of tails) {
+      for (const tail of this.#shared) {
         tail.save(view, at)
         at += tail.bytes
       }
       for (const { origin, weight, mean, variance, tail } of this.#fields) {
-        for (const [i, x] of [origin, weight, mean, variance].entries()) view.setFloat64(at + 8 * i, x, true)
+        view.setFloat64(at, origin, true)
+        view.setFloat64(at + 8, weight, true)
+        view.setFloat64(at + 16, mean, true)
+        view.setFloat64(at + 24, variance, true)
         tail.save(view, at + 32)
-        at += perFieldBytes
+        at += fieldBytes
       }
       return bytes
     },
     load: (bytes) => {
-      const tails = [this.#amount, this.#excess, this.#joined]
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-      const fieldsAt = tails.reduce((sum, tail) => sum + tail.bytes, 0)
-      const perFieldBytes = 32 + new Field().tail.bytes
-      const fields = (bytes.byteLength - fieldsAt) / perFieldBytes
+      const fields = (bytes.byteLength - this.#sharedBytes) / fieldBytes
       if (!Number.isInteger(fields) || fields < 0)
         throw new RangeError(`${bytes.byteLength} bytes are no shared memory of a profile`)
       let at = 0
-      for (const tail of tails) {
+      for (const tail of this.#shared) {
         tail.load(view, at)
         at += tail.bytes
       }
-      this.#fields.length = 0
+      this.#fields.length = Math.min(fields, this.#fields.length)
       for (let f = 0; f < fields; f++) {
-        const field = new Field()
+        this.#fields[f] ??= new Field()
+        const field = this.#fields[f]!
         field.origin = view.getFloat64(at, true)
         field.weight = view.getFloat64(at + 8, true)
         field.mean = view.getFloat64(at + 16, true)
         field.variance = view.getFloat64(at + 24, true)
         field.tail.load(view, at + 32)
-        this.#fields.push(field)
-        at += perFieldBytes
+        at += fieldBytes
       }
     },
   }
 }
+
+/** What a field takes in the shared memory. */
+const fieldBytes = 32 + new Field().tail.bytes
 
 function clamp(x: number, most: number): number {
   return Math.max(-most, Math.min(most, x))

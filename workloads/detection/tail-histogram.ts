@@ -80,16 +80,23 @@ export class TailHistogram {
   readonly shape: TailShape
   /** Length of what `save` writes. */
   readonly bytes: number
+  /** Fit, counts and sums side by side, as they are saved; little-endian, as every machine Node.js is built for by default. */
+  readonly #memory: Uint8Array
+  readonly #fit: Float64Array
   readonly #counts: Uint16Array
   /** Points in bin i and above, when the fit was last renewed. */
   readonly #above: Uint16Array
-  readonly #fit = new Float64Array(fitLength)
 
   constructor(shape: TailShape) {
     this.shape = shape
-    this.#counts = new Uint16Array(shape.bins)
-    this.#above = new Uint16Array(shape.bins + 1)
-    this.bytes = 8 * fitLength + 2 * (shape.bins + shape.bins + 1)
+    const countsAt = 8 * fitLength
+    const aboveAt = countsAt + 2 * shape.bins
+    this.bytes = aboveAt + 2 * (shape.bins + 1)
+    const memory = new ArrayBuffer(this.bytes)
+    this.#memory = new Uint8Array(memory)
+    this.#fit = new Float64Array(memory, 0, fitLength)
+    this.#counts = new Uint16Array(memory, countsAt, shape.bins)
+    this.#above = new Uint16Array(memory, aboveAt, shape.bins + 1)
     clearTail(shape, this.#counts, 0, this.#fit, 0)
   }
 
@@ -101,8 +108,13 @@ export class TailHistogram {
   /** Counts y; NaN is left out. */
   add(y: number): void {
     if (!addToTail(this.shape, this.#counts, 0, this.#fit, 0, y)) return
+    const counts = this.#counts
     const above = this.#above
-    for (let i = this.shape.bins - 1; i >= 0; i--) above[i] = above[i + 1]! + this.#counts[i]!
+    let sum = 0
+    for (let i = this.shape.bins - 1; i >= 0; i--) {
+      sum += counts[i]!
+      above[i] = sum
+    }
   }
 
   /** -ln of the tail probability beyond the upper 5 % point, 0 below it, for NaN and before the first 16 points. */
@@ -134,32 +146,18 @@ export class TailHistogram {
 
   /** Little-endian. */
   save(into: DataView, offset: number): void {
-    let at = offset
-    for (const x of this.#fit) {
-      into.setFloat64(at, x, true)
-      at += 8
-    }
-    for (const array of [this.#counts, this.#above]) {
-      for (const n of array) {
-        into.setUint16(at, n, true)
-        at += 2
-      }
-    }
+    this.#placeIn(into, offset).set(this.#memory)
   }
 
-  /** Reads what `save` wrote for the same shape. */
+  /** Reads what `save` wrote for the same shape. @throws RangeError where there are fewer bytes */
   load(from: DataView, offset: number): void {
-    let at = offset
-    for (let i = 0; i < fitLength; i++) {
-      this.#fit[i] = from.getFloat64(at, true)
-      at += 8
-    }
-    for (const array of [this.#counts, this.#above]) {
-      for (let i = 0; i < array.length; i++) {
-        array[i] = from.getUint16(at, true)
-        at += 2
-      }
-    }
+    this.#memory.set(this.#placeIn(from, offset))
+  }
+
+  #placeIn(view: DataView, offset: number): Uint8Array {
+    if (offset + this.bytes > view.byteLength)
+      throw new RangeError(`${view.byteLength - offset} bytes are no histogram`)
+    return new Uint8Array(view.buffer, view.byteOffset + offset, this.bytes)
   }
 }
 
@@ -172,6 +170,7 @@ function refit(shape: TailShape, counts: Uint16Array, c: number, fit: Float64Arr
   const { min, width } = shape
   const wanted = Math.max(tail * fit[f]!, minTailCount)
   let bin = shape.bins - 1
+  while (counts[c + bin] === 0) bin--
   let count = 0
   let weighted = 0
   while (count + counts[c + bin]! < wanted) {
