@@ -8,7 +8,7 @@ import { eventually } from '../../harness/eventually.ts'
 import { minimalSpec, useOperator } from '../../harness/operator.ts'
 import { freePorts, removeFolder, type ServerProcess, startServer, temporaryFolder } from '../../harness/server.ts'
 
-const executable = join(import.meta.dirname, '../../../bin/anomaly.ts')
+const executable = join(import.meta.dirname, '../../../bin/anomaly')
 const writing = ['create', 'update', 'apply', 'patch', 'delete'] as const
 /** A lease runs out after 15 seconds, and others look every two. */
 const patience = 30_000
@@ -50,8 +50,7 @@ describe('Operator: two processes', function () {
     writeFileSync(config, proxy.kubeConfig.exportConfig())
     const port = (await freePorts(1))[0]!
     const flags = ['--workload-image', 'anomaly:test', '--identity', identity, '--probes-port', String(port)]
-    const node = [process.execPath, '--disable-warning=ExperimentalWarning', executable]
-    const server = await startServer('env', [`KUBECONFIG=${config}`, ...node, 'operator', ...flags], {
+    const server = await startServer('env', [`KUBECONFIG=${config}`, executable, 'operator', ...flags], {
       log: join(folder, `${identity}.log`),
       ready: async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok,
     })
