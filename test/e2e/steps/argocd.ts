@@ -128,11 +128,21 @@ export const argocdSteps: readonly Step<World>[] = [
     },
   },
   {
+    name: 'Argo CD: a pause stands, and shows as Suspended',
+    async run(world) {
+      await world.kubectl.patch('apl', name, demo, { spec: { desiredState: 'Paused' } })
+      await untilApplication(world, 'Synced', 'Suspended')
+      await world.kubectl.patch('apl', name, demo, { spec: { desiredState: 'Running' } })
+      await untilApplication(world, 'Synced', 'Healthy')
+    },
+  },
+  {
     name: 'Argo CD: what is removed from git is removed from the cluster',
     async run(world) {
       const { kubectl } = world
-      await git('rm', '-q', `pipelines/${name}.yaml`)
+      // Git knows no empty folder.
       writeFileSync(join(argocd!.repository, 'pipelines', 'README.md'), 'No pipelines.\n')
+      await git('rm', '-q', `pipelines/${name}.yaml`)
       await git('add', '.')
       await git('commit', '-q', '-m', 'Remove the pipeline')
       await kubectl(['-n', 'argocd', 'patch', 'application', app, '--type=merge', '-p', allowEmpty])
