@@ -209,10 +209,18 @@ describe('pipelineStatus', () => {
     expect(told(both)).to.include({ Ready: 'False ConsumerNotReady' })
   })
 
-  it('lets consumers that are starting create the topic before its absence is a matter', () => {
+  it('lets consumers that are starting create the topic, and leaves it to people where they must not', () => {
     const source = { problem: { reason: 'TopicMissing', message: 'no topic' } }
     expect(told(statusOf({ workloads: unready, source }))).to.include({ Ready: 'False ConsumerNotReady' })
-    expect(told(statusOf({ source }))).to.include({ Ready: 'False SourceUnreachable' })
+    const created = told(statusOf({ source }))
+    expect(created).to.include({ Ready: 'False TopicMissing', Reconciling: 'True CreatingTopics' })
+    expect(created).to.not.have.property('Stalled')
+    const { pipeline: without } = testParent({
+      source: { brokers: ['kafka:9092'], createTopics: { mode: 'Disabled' } },
+      consumer: { replicas: 3 },
+    })
+    const left = told(statusOf({ pipeline: without, workloads: unready, pods: { consumer: [probeFailing] }, source }))
+    expect(left).to.include({ Ready: 'False TopicMissing', Stalled: 'True TopicMissing' })
   })
 
   it('says where to look when a controller can make no pod', () => {

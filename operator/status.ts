@@ -76,7 +76,8 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
 
   const blocking = firstProblem({ ...input, source }, states, isPaused)
   const failing = blocking !== undefined || input.disabled
-  verdicts.set('Ready', input.disabled ? disabled : (blocking ?? whole(isPaused)))
+  const failed: Verdict | undefined = blocking && { status: 'False', ...blocking }
+  verdicts.set('Ready', input.disabled ? disabled : (failed ?? whole(isPaused)))
   verdicts.set('Available', availability(states, isPaused, previous))
   const moving = progress(input, states, blocking)
   verdicts.set('Progressing', moving)
@@ -132,32 +133,37 @@ function knownSource({ conditions, source }: PipelineStatus): SourceSample | und
   return { partitions: source.partitions, lag: source.lag }
 }
 
+/** What keeps it from being as it should: the cause before its effects. */
 function firstProblem(
-  { issues, problems, source }: StatusInput,
+  { pipeline, issues, problems, source }: StatusInput,
   states: readonly ComponentState[],
   isPaused: boolean,
-): (Verdict & { readonly stalled: boolean }) | undefined {
-  const no = (reason: string, message: string, stalled: boolean) => ({
-    status: 'False' as const,
-    reason,
-    message,
-    stalled,
-  })
-  if (issues.length > 0) return no('InvalidSpec', issues.join('\n').slice(0, 32_768), true)
+): Problem | undefined {
+  const limited = (message: string) => message.slice(0, 32_768)
+  if (issues.length > 0) return { reason: 'InvalidSpec', message: limited(issues.join('\n')), stalled: true }
   const [problem] = problems
-  if (problem !== undefined) return no(problem.reason, problem.message.slice(0, 32_768), problem.stalled)
-  const unreachable =
-    source?.problem === undefined || isPaused ? undefined : no('SourceUnreachable', source.problem.message, false)
+  if (problem !== undefined) return { ...problem, message: limited(problem.message) }
+  const lacking = isPaused ? undefined : sourceProblem(source, pipeline)
+  const isCause = lacking !== undefined && (lacking.stalled || lacking.reason === 'SourceUnreachable')
   for (const state of states) {
     if (state.isComplete) continue
-    // Where pods only wait to be ready, it is for the brokers. (A missing topic waits for the consumers, who create it.)
-    const isEffect = state.component === 'consumer' || state.component === 'api'
-    const waits = state.reason === undefined || state.reason === 'ProbeFailing'
-    if (unreachable !== undefined && source?.problem?.reason === 'Unreachable' && isEffect && waits) return unreachable
-    return no(`${capitalised(state.component)}NotReady`, describe(state), state.isStuck)
+    if (isCause && waitsForSource(state)) return lacking
+    return { reason: `${capitalised(state.component)}NotReady`, message: describe(state), stalled: state.isStuck }
   }
-  return unreachable
+  return lacking
 }
+
+function sourceProblem(source: SourceSample | undefined, pipeline: Pipeline | undefined): Problem | undefined {
+  if (source?.problem === undefined) return undefined
+  const { reason, message } = source.problem
+  if (reason !== 'TopicMissing') return { reason: 'SourceUnreachable', message, stalled: false }
+  // Else the consumers are about to create it.
+  return { reason, message, stalled: pipeline?.spec.source.createTopics.mode === 'Disabled' }
+}
+
+/** Whether its pods run and only are not ready, as those that wait for brokers or a topic. */
+const waitsForSource = ({ component, reason }: ComponentState): boolean =>
+  (component === 'consumer' || component === 'api') && (reason === undefined || reason === 'ProbeFailing')
 
 function describe({ component, exists, ready, desired, reason, message }: ComponentState): string {
   if (!exists) return `${component}: not created yet`
@@ -180,13 +186,15 @@ function availability(states: readonly ComponentState[], isPaused: boolean, prev
 function progress(
   { disabled: off }: StatusInput,
   states: readonly ComponentState[],
-  blocking: (Verdict & { readonly stalled: boolean }) | undefined,
+  blocking: Problem | undefined,
 ): Verdict {
   if (off) return { ...disabled, status: 'False' }
   if (blocking?.stalled === true) return { status: 'False', reason: blocking.reason, message: blocking.message }
   const moving = states.filter(({ isComplete }) => !isComplete)
   if (moving.length > 0)
     return { status: 'True', reason: 'RollingOut', message: moving.map((state) => describe(state)).join('; ') }
+  if (blocking?.reason === 'TopicMissing')
+    return { status: 'True', reason: 'CreatingTopics', message: blocking.message }
   return { status: 'False', reason: 'Complete', message: 'Nothing is rolling out' }
 }
 
