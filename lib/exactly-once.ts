@@ -75,7 +75,7 @@ export interface ExactlyOnce {
   waiting(): void
   /** Records known to wait, by owned partition. */
   lag(): ReadonlyMap<number, number>
-  /** Ends the batch in work, commits, releases, leaves. */
+  /** Ends the batch in work, commits, releases, leaves; within some seconds, whatever does not answer. */
   stop(): Promise<void>
 }
 
@@ -104,7 +104,10 @@ interface Lane {
 }
 
 const releaseTimeoutMs = 3000
-const rebalanceGraceMs = 3000
+/** For the batch in work, when others wait for its partition or the process for its end. */
+const graceMs = 3000
+/** For the batch in work and for leaving the group. */
+const stopTimeoutMs = 8000
 const stallMs = 45_000
 /** The broker answers a heartbeat every second or two. */
 const silentMs = 5000
@@ -212,9 +215,10 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
       }
       settle(lane, next)
       signal.throwIfAborted()
-      lane.next = next
+      // What was acknowledged stays done, even where the broker then skips its markers, as Kafka 4.3 may when all replicas restart.
+      lane.next = Math.max(lane.next, next)
       lane.producer = producer
-      member?.seek(of, next)
+      member?.seek(of, lane.next)
     } catch (error) {
       producer.discard()
       throw error
@@ -307,9 +311,13 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     if (inWork.length === 0) return
     const late = setTimeout(() => {
       for (const lane of inWork) lane.stop.abort()
-    }, rebalanceGraceMs)
+    }, graceMs)
     await Promise.all(inWork.map((lane) => lane.busy))
     clearTimeout(late)
+    await release(inWork)
+  }
+
+  async function release(inWork: readonly Lane[]): Promise<void> {
     const signal = AbortSignal.timeout(releaseTimeoutMs)
     const released = handler
       .releasing(
@@ -337,7 +345,7 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
         if (lost !== undefined || !isRebalancing(error)) return
         lost = error
         if (hasLostMembership(error)) stop.abort()
-        else setTimeout(() => stop.abort(), rebalanceGraceMs).unref()
+        else setTimeout(() => stop.abort(), graceMs).unref()
       }
     }, 1000)
     const done = Promise.withResolvers<void>()
@@ -588,7 +596,15 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     stop: async () => {
       stopping.abort()
       problem = 'stopping'
-      await looping
+      const late = setTimeout(() => {
+        for (const lane of lanes.values()) lane.stop.abort()
+      }, graceMs)
+      const hasLeft = await within(stopTimeoutMs, looping)
+      clearTimeout(late)
+      if (!hasLeft) {
+        log.warn({ groupId }, 'the group could not be left in time: its other members wait for the end of the session')
+        await release([...lanes.values()])
+      }
       for (const lane of lanes.values()) {
         lane.stop.abort()
         lane.producer?.discard()
@@ -612,6 +628,16 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
     const timer = setTimeout(end, ms)
     signal.addEventListener('abort', end)
   })
+}
+
+/** Whether the work was done in time; afterwards nobody waits for it. */
+async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
+  const late = new AbortController()
+  try {
+    return await Promise.race([work.then(() => true), sleep(ms, late.signal).then(() => false)])
+  } finally {
+    late.abort()
+  }
 }
 
 function aborted(signal: AbortSignal): Promise<false> {

@@ -125,6 +125,18 @@ describe('run', () => {
     })
   }
 
+  it('exits after a signal where something keeps the process alive, if it is to', async () => {
+    for (const [failure, code] of [[undefined, 0] as const, [new Error('flush failed'), 1] as const]) {
+      const { story, part, signalledBy, go, exited } = world()
+      const state = part('state', { stop: () => (failure ? Promise.reject(failure) : Promise.resolve()) })
+      await go([state, signalledBy('SIGTERM')], { lingerMs: 1 }).catch(() => {})
+      expect(story).to.not.include(`exit ${code}`)
+      const alive = setInterval(() => {}, 1000)
+      expect(await exited).to.equal(code)
+      clearInterval(alive)
+    }
+  })
+
   it('exits with 1 when a part does not stop in time', async () => {
     const { story, part, signalledBy, go, exited } = world()
     const stuck = part('stuck', { stop: () => new Promise(() => {}) })

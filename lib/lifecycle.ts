@@ -33,6 +33,11 @@ export interface RunOptions {
   readonly drainMs?: number | undefined
   /** For stopping all parts; with `drainMs` it should be below the 30 s that Kubernetes waits. */
   readonly stopTimeoutMs?: number | undefined
+  /**
+   * After a signal and the last part's stop the process exits, if it is still there so much later: what a client goes on
+   * trying with a server that is away is in vain. Without it the process ends by itself.
+   */
+  readonly lingerMs?: number | undefined
   readonly host?: Host | undefined
 }
 
@@ -42,13 +47,15 @@ export interface RunOptions {
  * for it (143, 130); a missed deadline exits with 1.
  */
 export async function run(parts: readonly Part[], options: RunOptions): Promise<void> {
-  const { log, stop = new AbortController(), drainMs = 0, stopTimeoutMs = 20_000, host = process } = options
+  const { log, stop = new AbortController(), drainMs = 0, stopTimeoutMs = 20_000, lingerMs, host = process } = options
   const started: Part[] = []
   const errors: unknown[] = []
   let busyWith = 'nothing'
+  let isSignalled = false
 
   const onSignal = (signal: Signal): void => {
     if (stop.signal.aborted) return void host.exit(128 + constants.signals[signal])
+    isSignalled = true
     log.info({ signal }, 'stopping; a second signal exits at once')
     stop.abort()
   }
@@ -89,6 +96,7 @@ export async function run(parts: readonly Part[], options: RunOptions): Promise<
   }
   clearTimeout(deadline)
   for (const signal of signals) host.off(signal, onSignal)
+  if (isSignalled && lingerMs !== undefined) setTimeout(() => host.exit(errors.length === 0 ? 0 : 1), lingerMs).unref()
   if (errors.length > 0) throw errors[0]
 }
 

@@ -118,7 +118,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
   const parts = [probes, ...(options.beneath ?? []), scorer, names, topic, publisher, tokens, server, started]
   await run(
     parts.filter((part) => part !== undefined),
-    { log, stop, drainMs: options.drainMs },
+    { log, stop, drainMs: options.drainMs, lingerMs: 1000 },
   )
 }
 

@@ -313,7 +313,11 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       options.onStarted?.({ probes: probes.port })
     },
   }
-  await run([probes, ...(options.beneath ?? []), scorer, topics, names, lag, loop, started], { log, stop })
+  await run([probes, ...(options.beneath ?? []), scorer, topics, names, lag, loop, started], {
+    log,
+    stop,
+    lingerMs: 1000,
+  })
 }
 
 /** @throws AppError */
