@@ -6,6 +6,7 @@ export const kafkaApi = {
   Produce: 0,
   Fetch: 1,
   OffsetFetch: 9,
+  FindCoordinator: 10,
   InitProducerId: 22,
   AddPartitionsToTxn: 24,
   AddOffsetsToTxn: 25,
@@ -26,6 +27,8 @@ export interface KafkaProxy {
   readonly requests: ReadonlyMap<number, number>
   /** Forwards the `nth` matching request from now, then cuts its connection instead of giving the reply. Resolves when cut. */
   cutReply(apiKey: number, nth?: number): Promise<KafkaRequest>
+  /** Resolves when the next matching request has gone to the broker. */
+  passed(apiKey: number): Promise<KafkaRequest>
   /** Cuts every connection and refuses new ones until `accept`. */
   drop(): void
   /** Connections stay open, nothing passes until `flow`. */
@@ -35,8 +38,9 @@ export interface KafkaProxy {
   close(): Promise<void>
 }
 
-interface Cut {
+interface Watch {
   readonly apiKey: number
+  readonly cuts: boolean
   left: number
   readonly done: (request: KafkaRequest) => void
 }
@@ -57,7 +61,7 @@ function framed(frame: (message: Buffer) => void): (chunk: Buffer) => void {
 
 export async function startProxy(targetPort: number, options: { readonly port?: number } = {}): Promise<KafkaProxy> {
   const requests = new Map<number, number>()
-  const cuts = new Set<Cut>()
+  const watches = new Set<Watch>()
   const sockets = new Set<Socket>()
   let refusing = false
   let stalled = false
@@ -65,7 +69,7 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
   const server = createServer((client) => {
     if (refusing) return void client.destroy()
     const broker = connect(targetPort, '127.0.0.1')
-    const cutting = new Map<number, { cut: Cut; request: KafkaRequest }>()
+    const cutting = new Map<number, { watch: Watch; request: KafkaRequest }>()
     const destroy = (): void => {
       for (const socket of [client, broker]) {
         sockets.delete(socket)
@@ -87,12 +91,13 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
           correlationId: message.readInt32BE(8),
         }
         requests.set(request.apiKey, (requests.get(request.apiKey) ?? 0) + 1)
-        for (const cut of cuts) {
-          if (cut.apiKey !== request.apiKey || --cut.left > 0) continue
-          cuts.delete(cut)
-          cutting.set(request.correlationId, { cut, request })
-        }
         broker.write(message)
+        for (const watch of watches) {
+          if (watch.apiKey !== request.apiKey || --watch.left > 0) continue
+          watches.delete(watch)
+          if (watch.cuts) cutting.set(request.correlationId, { watch, request })
+          else watch.done(request)
+        }
       }),
     )
     broker.on(
@@ -101,7 +106,7 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
         const lost = cutting.get(message.readInt32BE(4))
         if (lost === undefined) return void client.write(message)
         destroy()
-        lost.cut.done(lost.request)
+        lost.watch.done(lost.request)
       }),
     )
   })
@@ -110,7 +115,8 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
   return {
     port: (server.address() as { port: number }).port,
     requests,
-    cutReply: (apiKey, nth = 1) => new Promise((done) => void cuts.add({ apiKey, left: nth, done })),
+    cutReply: (apiKey, nth = 1) => new Promise((done) => void watches.add({ apiKey, cuts: true, left: nth, done })),
+    passed: (apiKey) => new Promise((done) => void watches.add({ apiKey, cuts: false, left: 1, done })),
     drop: () => {
       refusing = true
       for (const socket of sockets) socket.destroy()

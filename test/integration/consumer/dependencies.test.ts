@@ -1,9 +1,22 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type NameServer, startNameServer } from '../../harness/dns.ts'
 import { eventually } from '../../harness/eventually.ts'
+import type { Kafka } from '../../harness/kafka/kafka.ts'
 import { kafkaApi } from '../../harness/proxy.ts'
 import { freePorts } from '../../harness/server.ts'
-import { type Cluster, eventOf, outageMs, patience, type Role, recordOf, type Scene, startCluster } from './cluster.ts'
+import {
+  type Cluster,
+  eventOf,
+  judged,
+  type Load,
+  outageMs,
+  patience,
+  type Role,
+  recordOf,
+  type Scene,
+  startCluster,
+} from './cluster.ts'
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
 ;(skipped ? describe.skip : describe)('Consumer whose dependencies fail', function () {
@@ -15,11 +28,6 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     cluster = await startCluster()
   })
   after(() => cluster?.stop())
-
-  const judged = async (consumer: Role, more: number): Promise<void> => {
-    const from = (await consumer.status()).events
-    await eventually(async () => expect((await consumer.status()).events).to.be.at.least(from + more), patience)
-  }
 
   describe('when replies of the broker are lost', () => {
     let initialised: Promise<unknown>
@@ -41,13 +49,27 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       'EndTxn',
     ] as const) {
       it(`stays exact and forgets nothing after that to ${api}`, async () => {
-        const cuts =
-          api === 'InitProducerId' ? [initialised] : [1, 3].map((n) => cluster.kafka.proxy!.cutReply(kafkaApi[api], n))
-        await Promise.all([...cuts, scene.feed(1200)])
-        await scene.caughtUp()
-        await scene.expectExact()
-        await scene.expectAllLearnt()
+        const load = scene.load()
+        await (api === 'InitProducerId' ? initialised : cut(api, 1, 3, 6))
+        await afterwards(load)
       })
+    }
+
+    it('stays exact and forgets nothing after that to EndTxn, and those to all that looks for its outcome', async () => {
+      const load = scene.load()
+      await Promise.all(
+        (['EndTxn', 'InitProducerId', 'OffsetFetch', 'FindCoordinator'] as const).map((api) => cut(api, 1)),
+      )
+      await afterwards(load)
+    })
+
+    const cut = (api: keyof typeof kafkaApi, ...each: readonly number[]) =>
+      Promise.all(each.map((n) => cluster.kafka.proxy!.cutReply(kafkaApi[api], n)))
+    async function afterwards(load: Load): Promise<void> {
+      await load.stop()
+      await scene.caughtUp()
+      await scene.expectExact()
+      await scene.expectAllLearnt()
     }
   })
 
@@ -60,20 +82,40 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     })
     afterEach(() => scene?.stop())
 
-    it('goes on by itself when the broker is back', async () => {
-      const load = scene.load()
-      await judged(consumer, 600)
-      await cluster.kafka.restart({ downMs: outageMs })
-      await judged(consumer, 600)
-      await load.stop()
-      await scene.caughtUp()
-      await scene.expectExact()
-      await scene.expectAllLearnt()
-    })
+    const outages = {
+      'was stopped': (kafka: Kafka) => kafka.restart({ downMs: outageMs }),
+      'was killed': async (kafka: Kafka) => {
+        await kafka.kill()
+        await kafka.restart()
+      },
+      'stood still': async (kafka: Kafka) => {
+        kafka.pause()
+        await delay(outageMs)
+        kafka.resume()
+      },
+    }
+    for (const [how, outage] of Object.entries(outages)) {
+      it(`goes on by itself when the broker is back that ${how}, says meanwhile that it is away, and stays live`, async () => {
+        const load = scene.load()
+        await judged(consumer, 600)
+        const watch = watchProbes(consumer)
+        await outage(cluster.kafka)
+        await judged(consumer, 600)
+        await eventually(async () => expect(await consumer.probe('readyz')).to.include({ ok: true }), patience)
+        const { deaths, reasons } = await watch.stop()
+        expect(deaths, 'answers of /livez').to.deep.equal([])
+        if (how !== 'was killed') expect(reasons.join('\n')).to.match(/^\[-\]kafka failed: no answer for \d+ s/m)
+        await load.stop()
+        await scene.caughtUp()
+        await scene.expectExact()
+        await scene.expectAllLearnt()
+      })
+    }
 
     it('judges from memory without Redis, and writes everything back to one that lost it', async () => {
       const load = scene.load()
       await judged(consumer, 600)
+      const watch = watchProbes(consumer)
       const restarted = cluster.redis.restart({ downMs: outageMs })
       await eventually(async () => expect((await consumer.status()).redis).to.match(/unreachable/), patience)
       const strangers = Array.from({ length: 500 }, (_, i) => ({ ...eventOf(i), userId: `stranger-${i % 50}` }))
@@ -82,6 +124,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       await restarted
       await eventually(async () => expect((await consumer.status()).redis).to.equal('ok'), 15_000)
       await judged(consumer, 300)
+      expect(await watch.stop(), 'it can do its work all the while').to.deep.equal({ deaths: [], reasons: [] })
       await load.stop()
       await scene.caughtUp()
       const verdicts = await scene.expectExact()
@@ -89,6 +132,25 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       expect(new Set(lacking.map(({ userId }) => userId.replace(/\d+/, '')))).to.include('stranger-')
       await scene.expectAllLearnt()
       expect(await scene.state.features.names(), 'names of the features').to.include.members(['amount', 'risk'])
+    })
+
+    it('judges from memory while Redis stands still, and loses nothing', async () => {
+      const load = scene.load()
+      await judged(consumer, 1200)
+      cluster.redis.pause()
+      try {
+        await eventually(async () => expect((await consumer.status()).redis).to.match(/unreachable/), patience)
+        await judged(consumer, 600)
+        expect((await consumer.probe('readyz')).ok && (await consumer.probe('livez')).ok).to.equal(true)
+      } finally {
+        cluster.redis.resume()
+      }
+      await eventually(async () => expect((await consumer.status()).redis).to.equal('ok'), 15_000)
+      await judged(consumer, 300)
+      await load.stop()
+      await scene.caughtUp()
+      await scene.expectExact()
+      await scene.expectAllLearnt()
     })
 
     it('writes everything back also when nothing happens any more', async () => {
@@ -109,7 +171,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         }
         await scene.caughtUp()
         // One MiB a partition is enough for about 5,300 keys.
-        expect((await consumer.status()).keys).to.be.within(20_000, 22_000)
+        await eventually(async () => expect((await consumer.status()).keys).to.be.within(20_000, 22_000))
       } finally {
         await cluster.redis.restart()
       }
@@ -117,6 +179,50 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       await scene.caughtUp()
       await scene.expectExact()
     })
+  })
+
+  describe('when it is to end while', () => {
+    const wait = { detection: { onModelUnavailable: 'Wait' } }
+    const faults: Readonly<Record<string, readonly [fault: (inference: Role) => void, options?: object]>> = {
+      'Kafka cannot be reached': [() => cluster.kafka.proxy!.drop()],
+      'Kafka does not answer': [() => cluster.kafka.proxy!.stall()],
+      'Redis does not answer': [() => cluster.redis.pause()],
+      'inference does not answer and it waits for that': [(inference) => inference.pause(), wait],
+    }
+    afterEach(async () => {
+      cluster.kafka.proxy!.accept()
+      cluster.kafka.proxy!.flow()
+      cluster.redis.resume()
+      await scene?.stop()
+    })
+
+    for (const [what, [fault, options]] of Object.entries(faults)) {
+      it(`${what}, it ends in time, and the next one goes on`, async () => {
+        scene = await cluster.scene({ proxied: true, ...options })
+        const inference = await scene.inference()
+        const consumer = await scene.consumer({ inference: inference.address })
+        const load = scene.load()
+        await judged(consumer, 1000)
+        fault(inference)
+        await eventually(async () => {
+          const { kafka, redis, inference } = await consumer.status()
+          expect([kafka, redis, inference]).to.not.deep.equal(['ok', 'ok', 'ok'])
+        }, patience)
+        const asked = performance.now()
+        await consumer.stop(30_000)
+        expect(performance.now() - asked, 'ms until it ended').to.be.lessThan(20_000)
+        expect(consumer.log()).not.to.match(/did not stop in time|cannot stop cleanly/)
+        cluster.kafka.proxy!.accept()
+        cluster.kafka.proxy!.flow()
+        cluster.redis.resume()
+        inference.resume()
+        const next = await scene.consumer({ inference: inference.address })
+        await judged(next, 500)
+        await load.stop()
+        await scene.caughtUp()
+        await scene.expectExact()
+      })
+    }
   })
 
   describe('when inference fails', () => {
@@ -194,6 +300,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         await scene.feed(600)
         await isHeard(consumer, false)
         expect((await scene.read(scene.topics.results)).length, 'verdicts while it waits').to.equal(600)
+        expect((await consumer.probe('readyz')).failing).to.match(/^\[-\]inference failed: inference at /)
+        expect((await consumer.probe('livez')).ok).to.equal(true)
         if (how === 'hangs') inference.resume()
         else await scene.inference({ port })
         await isHeard(consumer, true, 15_000)
@@ -204,6 +312,29 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       })
     }
   })
+
+  /** Asks for its health all the time: what /livez answered but ok, and the checks of /readyz that failed. */
+  function watchProbes(role: Role) {
+    const deaths: string[] = []
+    const reasons = new Set<string>()
+    const over = new AbortController()
+    const watching = (async () => {
+      for (; !over.signal.aborted; await delay(200)) {
+        const live = await role.probe('livez')
+        if (!live.ok) deaths.push(live.failing)
+        const ready = await role.probe('readyz')
+        if (!ready.ok) reasons.add(ready.failing)
+      }
+    })()
+    watching.catch(() => {})
+    return {
+      async stop() {
+        over.abort()
+        await watching
+        return { deaths, reasons: [...reasons] }
+      },
+    }
+  }
 
   /** Of each partition the last one. */
   async function lastVerdicts(): Promise<{ readonly degraded?: string }[]> {

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { eventually } from '../../harness/eventually.ts'
-import { type Cluster, owned, patience, type Role, type Scene, startCluster } from './cluster.ts'
+import { kafkaApi } from '../../harness/proxy.ts'
+import { type Cluster, judged, owned, patience, type Role, type Scene, startCluster } from './cluster.ts'
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
 ;(skipped ? describe.skip : describe)('Consumers of a group', function () {
@@ -14,29 +15,31 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   })
   after(() => cluster?.stop())
   beforeEach(async () => {
-    scene = await cluster.scene()
+    scene = await cluster.scene({ proxied: true })
     inference = (await scene.inference()).address
   })
   afterEach(() => scene?.stop())
 
   const ownsAll = (role: Role) => eventually(async () => expect(await owned(role)).to.equal(4), patience)
-  const share = (roles: readonly Role[]) =>
+  const share = (roles: readonly Role[], partitions = 4) =>
     eventually(async () => {
       const shares = await Promise.all(roles.map(owned))
       expect(Math.min(...shares), 'the smallest share').to.be.greaterThan(0)
-      expect(shares.reduce((a, b) => a + b, 0)).to.equal(4)
+      expect(shares.reduce((a, b) => a + b, 0)).to.equal(partitions)
     }, patience)
+  const written = (role: Role) =>
+    eventually(async () => expect(await role.metrics()).to.match(/^anomaly_state_pending_keys 0$/m), patience)
 
-  it('lose nothing and judge nothing twice when one of two is killed five times in a row', async () => {
+  it('lose nothing and judge nothing twice when one of two is killed five times in a row, within transactions', async () => {
     const load = scene.load()
     let pair = [await scene.consumer({ inference }), await scene.consumer({ inference, isAlone: false })] as const
     await share(pair)
-    for (let round = 0; round < 5; round++) {
+    for (const step of ['AddPartitionsToTxn', 'Produce', 'AddOffsetsToTxn', 'TxnOffsetCommit', 'EndTxn'] as const) {
       const [victim, survivor] = pair
+      await cluster.kafka.proxy!.cutReply(kafkaApi[step])
       await victim.kill()
-      const before = (await survivor.status()).events
       await ownsAll(survivor)
-      await eventually(async () => expect((await survivor.status()).events).to.be.greaterThan(before), patience)
+      await judged(survivor, 500)
       pair = [survivor, await scene.consumer({ inference, isAlone: false })]
       await share(pair)
     }
@@ -45,45 +48,51 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await scene.expectExact()
   })
 
-  it('are not harmed by one that wakes up after its session has ended', async () => {
-    const load = scene.load()
-    const zombie = await scene.consumer({ inference })
-    const heir = await scene.consumer({ inference, isAlone: false })
-    await share([zombie, heir])
-    zombie.pause()
-    await ownsAll(heir)
-    await load.stop()
-    await scene.caughtUp()
-    await eventually(async () => expect(await heir.metrics()).to.match(/^anomaly_state_pending_keys 0$/m), patience)
-    const before = await scene.learnt()
-    const epochs = await scene.epochs()
-    zombie.resume()
-    await share([zombie, heir])
-    expect(Object.fromEntries(await scene.learnt()), 'after the zombie woke up').to.deep.equal(
-      Object.fromEntries(before),
-    )
-    for (const [partition, epoch] of (await scene.epochs()).entries())
-      expect(epoch, `epoch of partition ${partition}`).to.be.at.least(epochs[partition]!)
-    await scene.feed(1200)
-    await scene.caughtUp()
-    await scene.expectExact()
-    await eventually(async () => {
-      const learnt = await scene.learnt()
-      for (const [name, count] of before) expect(learnt.get(name), name).to.equal(count + 20)
-    }, patience)
-  })
+  for (const step of ['AddOffsetsToTxn', 'EndTxn'] as const) {
+    it(`are not harmed by one that stands still at ${step} and wakes up after its session has ended`, async () => {
+      const load = scene.load()
+      const zombie = await scene.consumer({ inference })
+      await judged(zombie, 1000)
+      await cluster.kafka.proxy!.passed(kafkaApi[step])
+      zombie.pause()
+      const heir = await scene.consumer({ inference })
+      await judged(heir, 500)
+      await load.stop()
+      await scene.caughtUp()
+      await written(heir)
+      const [learnt, events] = [await scene.learnt(), await scene.events()]
+      const epochs = await scene.epochs()
+
+      const more = scene.load()
+      zombie.resume()
+      await share([zombie, heir])
+      await judged(zombie, 500)
+      await more.stop()
+      await scene.caughtUp()
+      await scene.expectExact()
+      if (step === 'AddOffsetsToTxn') expect(zombie.log()).to.match(/fenced: another process owns the partition/)
+      for (const [partition, epoch] of (await scene.epochs()).entries())
+        expect(epoch, `epoch of partition ${partition}`).to.be.at.least(epochs[partition]!)
+      const since = (now: ReadonlyMap<string, number>, before: ReadonlyMap<string, number>) =>
+        Object.fromEntries(Array.from(now, ([name, count]) => [name, count - (before.get(name) ?? 0)]))
+      await eventually(async () =>
+        expect(since(await scene.learnt(), learnt), 'learnt since the zombie woke up').to.deep.equal(
+          since(await scene.events(), events),
+        ),
+      )
+    })
+  }
 
   it('end in time on SIGTERM, with all that they have learnt written', async () => {
     const load = scene.load()
-    const first = await scene.consumer({ inference })
-    await eventually(async () => expect((await first.status()).events).to.be.greaterThan(500), patience)
-    const asked = performance.now()
-    await first.stop(30_000)
-    expect(performance.now() - asked, 'ms until it ended').to.be.lessThan(20_000)
-    expect(first.log()).not.to.match(/did not stop in time|cannot stop cleanly/)
-    const second = await scene.consumer({ inference })
-    await eventually(async () => expect((await second.status()).events).to.be.greaterThan(500), patience)
-    await second.stop(30_000)
+    for (let round = 0; round < 2; round++) {
+      const consumer = await scene.consumer({ inference })
+      await judged(consumer, 1000)
+      const asked = performance.now()
+      await consumer.stop(30_000)
+      expect(performance.now() - asked, 'ms until it ended').to.be.lessThan(20_000)
+      expect(consumer.log()).not.to.match(/did not stop in time|cannot stop cleanly/)
+    }
     await scene.consumer({ inference })
     await load.stop()
     await scene.caughtUp()
@@ -97,19 +106,16 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await share([first, second])
     const third = await scene.consumer({ inference, isAlone: false })
     await share([first, second, third])
+    await judged(third, 200)
     await third.stop()
     await share([first, second])
+    await scene.addPartitions(6)
+    await share([first, second], 6)
+    await judged(second, 1000)
     await load.stop()
     await scene.caughtUp()
-    await scene.expectAllLearnt()
-    await scene.expectExact()
-
-    await scene.addPartitions(6)
-    await scene.feed(600)
-    await eventually(async () => expect((await owned(first)) + (await owned(second))).to.equal(6), patience)
-    await scene.feed(600)
-    await scene.caughtUp()
     expect(new Set((await scene.read(scene.topics.source)).map(({ partition }) => partition)).size).to.equal(6)
-    await scene.expectExact({ isOrdered: false })
+    await scene.expectExact()
+    await scene.expectAllLearnt()
   })
 })
