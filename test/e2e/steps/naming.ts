@@ -48,16 +48,16 @@ export const namingSteps: readonly Step<World>[] = [
       const available = kubectl.watch('deployment', `${name}-consumer`, demo, '{.status.availableReplicas}')
       const operator = await kubectl.get('deployment', 'anomaly-operator', system)
       const { args } = operator.spec.template.spec.containers[0] as { args: string[] }
-      const at = args.indexOf('--workload-image') + 1
-      const setImage = async (image: string): Promise<void> => {
-        const change = [{ op: 'replace', path: `/spec/template/spec/containers/0/args/${at}`, value: image }]
+      const at = args.findIndex((argument) => argument.startsWith('--workload-image='))
+      const setImage = async (argument: string): Promise<void> => {
+        const change = [{ op: 'replace', path: `/spec/template/spec/containers/0/args/${at}`, value: argument }]
         await kubectl([
           ...['-n', system, 'patch', 'deployment', 'anomaly-operator', '--type=json'],
           ...['-p', JSON.stringify(change)],
         ])
       }
       try {
-        await setImage('docker.io/library/anomaly:absent')
+        await setImage('--workload-image=docker.io/library/anomaly:absent')
         await untilCondition(world, name, { type: 'Ready', status: 'False', message: /pull/i })
         await untilCondition(world, name, { type: 'Available', status: 'True' })
         await setImage(args[at]!)
