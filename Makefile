@@ -76,5 +76,19 @@ cluster-up: node_modules ## the same without a container engine: processes of th
 cluster-down: node_modules ## end what `make cluster-up` started
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/try-out/down.ts
 
-.PHONY: image image-archive kind-up kind-down cluster-up cluster-down
+# What carries the version is changed here, and is to be committed and tagged.
+release: node_modules ## dist/ with chart, manifests, image archive and checksums: make release VERSION=x.y.z
+	@[[ "$(VERSION)" =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$$ ]] || { echo 'release: "$(VERSION)" is no version: make release VERSION=x.y.z' >&2; exit 2; }
+	@grep -q '^## $(VERSION)' CHANGELOG.md || { echo 'release: CHANGELOG.md has no "## $(VERSION)": say there what changed' >&2; exit 2; }
+	npm version --no-git-tag-version --allow-same-version $(VERSION)
+	$(MAKE) --no-print-directory manifests
+	rm -rf dist && mkdir dist
+	node_modules/.bin/node test/harness/chart/package-chart.ts dist
+	cp manifests/operator/install.yaml dist/anomaly-operator-$(VERSION).yaml
+	cp crds/anomaly.com_anomalypipelines.yaml dist/anomaly-crd-$(VERSION).yaml
+	$(MAKE) --no-print-directory image-archive VERSION=$(VERSION)
+	gzip --best --no-name dist/anomaly-$(VERSION).tar
+	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
+
+.PHONY: image image-archive release kind-up kind-down cluster-up cluster-down
 .PHONY: help check test e2e demo up down bench bench-operator soak quality manifests
