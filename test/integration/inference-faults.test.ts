@@ -8,6 +8,9 @@ import { type Redis, startRedis } from '../harness/redis.ts'
 import { freePorts } from '../harness/server.ts'
 import { type ServedProcess, spawnInference } from './inference/serve.ts'
 
+/** What a try takes that waits for a server in vain. */
+const oneTryMs = 1000
+
 interface Call {
   readonly outcome: string
   readonly tookMs: number
@@ -39,9 +42,10 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     for (const one of processes.splice(0)) await one.kill()
   })
 
-  async function start(host: string): Promise<ServedProcess> {
+  async function start(host: string, options: { readonly drainSeconds?: number } = {}): Promise<ServedProcess> {
     const [probesPort] = (await freePorts(1)) as [number]
-    const served = await spawnInference({ host, port, probesPort, redisUrl: redis.url, replica: `${host}:${port}` })
+    const replica = `${host}:${port}`
+    const served = await spawnInference({ host, port, probesPort, redisUrl: redis.url, replica, ...options })
     processes.push(served)
     return served
   }
@@ -67,7 +71,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect(failed.length).to.be.above(0)
     for (const { outcome, tookMs } of failed) {
       expect(outcome).to.be.oneOf(['Unavailable', 'DeadlineExceeded'])
-      expect(tookMs).to.be.below(2500)
+      expect(tookMs).to.be.below(4000)
     }
   }
 
@@ -80,7 +84,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     names.answer(['127.0.0.2'])
     await delay(3000)
     await start('127.0.0.2')
-    await recovered(4000)
+    await recovered(10_000)
     expectBoundedFailures(from)
   })
 
@@ -93,26 +97,62 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await delay(6000)
     expectBoundedFailures(from)
     expect(
-      calls.slice(-3).every(({ tookMs }) => tookMs < 500),
+      calls.slice(-3).every(({ tookMs }) => tookMs < oneTryMs),
       'callers degrade soon once it is known',
     ).to.equal(true)
     only.resume()
-    await recovered(4000)
+    await recovered(10_000)
+  })
+
+  it('deals calls out among all servers, also to one that comes later', async () => {
+    names.answer(['127.0.0.1', '127.0.0.2'])
+    const servers = [await start('127.0.0.1'), await start('127.0.0.2')]
+    await call()
+    const answered = async (served: ServedProcess, code: string): Promise<number> => {
+      const line = new RegExp(`^anomaly_rpc_total{method="ScoreRows",code="${code}"} (\\d+)`, 'm')
+      return Number(line.exec((await served.probe('/metrics')).text)?.[1] ?? 0)
+    }
+    const shares = async (): Promise<number[]> => Promise.all(servers.map((served) => answered(served, 'OK')))
+    await eventually(async () => expect(Math.min(...(await shares()))).to.be.above(100))
+    const [one, other] = (await shares()) as [number, number]
+    expect(one / other).to.be.within(0.8, 1.25)
+    await servers[0]!.kill()
+    servers[0] = await start('127.0.0.1')
+    await eventually(async () => expect(Math.min(...(await shares()))).to.be.above(100))
+    expect(
+      await answered(servers[0], 'FAILED_PRECONDITION'),
+      'calls without columns to one that does not know them',
+    ).to.be.below(5)
+  })
+
+  it('loses no call when one of two servers is asked to end', async () => {
+    names.answer(['127.0.0.1', '127.0.0.2'])
+    const [one, other] = [await start('127.0.0.1', { drainSeconds: 1 }), await start('127.0.0.2')]
+    await call()
+    for (const served of [one, other])
+      await eventually(async () => expect((await served.status()).rowsSeen).to.be.above(0))
+    const from = calls.length
+    const stopped = one.stop()
+    names.answer(['127.0.0.2'])
+    await stopped
+    const ended = calls.length
+    await eventually(() => expect(calls.length).to.be.above(ended + 20))
+    expect(new Set(calls.slice(from).map(({ outcome }) => outcome))).to.deep.equal(new Set(['OK']))
   })
 
   it('uses the other server while one hangs', async () => {
     names.answer(['127.0.0.1', '127.0.0.2'])
-    const one = await start('127.0.0.1')
-    await start('127.0.0.2')
+    const [one, other] = [await start('127.0.0.1'), await start('127.0.0.2')]
     await call()
-    await delay(500)
+    for (const served of [one, other])
+      await eventually(async () => expect((await served.status()).rowsSeen).to.be.above(0))
     const from = calls.length
     one.pause()
     await delay(4000)
     const outcomes = calls.slice(from).map(({ outcome }) => outcome)
     expect(outcomes.filter((outcome) => outcome !== 'OK')).to.deep.equal([])
     expect(latest(20)).to.deep.equal(Array(20).fill('OK'))
-    expect(Math.max(...calls.slice(-20).map(({ tookMs }) => tookMs))).to.be.below(500)
+    expect(Math.max(...calls.slice(-20).map(({ tookMs }) => tookMs))).to.be.below(oneTryMs)
     one.resume()
   })
 })

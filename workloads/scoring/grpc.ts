@@ -35,6 +35,8 @@ export interface GrpcScorer extends Scorer, Part {
 
 /** While calls fail, one try takes no longer than this: callers degrade soon, and the first answer ends it. */
 const failingAttemptMs = 250
+/** A schema's columns go with so many calls, and again after a server did not know it: several for each server there may be. */
+const callsWithColumns = 64
 
 /** Scores rows at the inference service. */
 export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
@@ -56,7 +58,7 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
   const target = /^[a-z0-9]+:\D/.test(address) ? address : `dns:///${address}`
   const client = new ScoringServiceClient(target, credentials.createInsecure(), channelOptions)
   const budget = new RetryBudget()
-  const announced = new Set<string>()
+  const announcements = new Map<string, number>()
   let modelVersion = 'LEARNING'
   let problem: string | undefined
 
@@ -87,7 +89,7 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
     })
   }
 
-  /** A schema's columns go with its first rows, and with the next if a server does not know them. */
+  /** Calls are dealt out among the servers: each must see a schema's columns once. */
   async function attempt(
     batch: RowBatch,
     timeoutMs: number,
@@ -97,14 +99,14 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
     const schemaId = schemaIdOf(columns)
     const packed = packNumbers(rows.subarray(0, count * columns.length))
     const ends = performance.now() + timeoutMs
-    const request = { schemaId, rows: packed, explainFrom, columns: announced.has(schemaId) ? [] : [...columns] }
-    const answered = call(request, timeoutMs, signal).catch((error: ServiceError) => {
+    const left = announcements.get(schemaId) ?? callsWithColumns
+    if (left > 0) announcements.set(schemaId, left - 1)
+    const request = { schemaId, rows: packed, explainFrom, columns: left > 0 ? [...columns] : [] }
+    return call(request, timeoutMs, signal).catch((error: ServiceError) => {
       if (error.code !== status.FAILED_PRECONDITION || request.columns.length > 0) throw error
+      announcements.set(schemaId, callsWithColumns)
       return call({ ...request, columns: [...columns] }, ends - performance.now(), signal)
     })
-    const response = await answered
-    announced.add(schemaId)
-    return response
   }
 
   async function score(batch: RowBatch, signal: AbortSignal | undefined): Promise<ScoredRows> {

@@ -47,6 +47,7 @@ export async function serve(
     readonly drainMs?: number
     readonly maxRows?: number
     readonly maxMessageBytes?: number
+    readonly maxConnectionAgeMs?: number
   } = {},
 ): Promise<Served> {
   const { models = memoryModels(), replica = 'replica', detection, ...server } = options
@@ -95,8 +96,9 @@ export async function spawnInference(options: {
   readonly redisUrl: string
   readonly replica?: string
   readonly host?: string
+  readonly drainSeconds?: number
 }): Promise<ServedProcess> {
-  const { port, probesPort, redisUrl, replica = `replica-${port}` } = options
+  const { port, probesPort, redisUrl, replica = `replica-${port}`, drainSeconds = 0 } = options
   const folder = temporaryFolder('inference')
   const root = new URL('../../..', import.meta.url).pathname
   const args = [
@@ -104,7 +106,7 @@ export async function spawnInference(options: {
     ...['inference', '-f', join(root, 'manifests/pipelines/minimal.yaml')],
     ...(options.host === undefined ? [] : ['--host', options.host]),
     ...['--port', String(port), '--probes-port', String(probesPort)],
-    ...['--redis-url', redisUrl, '--replica', replica, '--drain-seconds', '0'],
+    ...['--redis-url', redisUrl, '--replica', replica, '--drain-seconds', String(drainSeconds)],
   ]
   const server = await startServer(process.execPath, args, {
     log: join(folder, 'inference.log'),
