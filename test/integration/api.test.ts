@@ -13,12 +13,15 @@ import { createGrpcScorer } from '../../workloads/scoring/grpc.ts'
 import { eventually } from '../harness/eventually.ts'
 import { type Kafka, startKafka } from '../harness/kafka/kafka.ts'
 import { startOtlpReceiver } from '../harness/otlp-receiver.ts'
+import { kafkaApi } from '../harness/proxy.ts'
 import { type Redis, startRedis } from '../harness/redis.ts'
 import { freePorts, removeFolder, startServer, temporaryFolder } from '../harness/server.ts'
 import { clientOf, kafkaOf, log, pipelineOf, type ServedApi, serveApi, signingKey, stateOf } from './api/serve-api.ts'
 import { type ServedProcess, spawnInference } from './inference/serve.ts'
 
 const partitions = 4
+/** Of an answer, and what a machine that does other things may add. */
+const [deadlineMs, slackMs] = [5000, 2000]
 const skipped = process.env.SKIP_INTEGRATION === '1'
 ;(skipped ? describe.skip : describe)('anomaly api', function () {
   this.timeout(120_000)
@@ -204,7 +207,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       Array.from({ length: 64 }, (_, i) => api.detect(eventOf(`e-${i}`, { userId: `user-${i}` }))),
     )
     expect(answers.map(({ status }) => status)).to.deep.equal(Array(64).fill(200))
-    expect((await calls()) - before).to.be.within(1, 16)
+    expect((await calls()) - before).to.be.within(1, 32)
     expect((await recordsOf(pipeline)).length).to.equal(65)
   })
 
@@ -235,7 +238,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       expect(answer.status, answer.text).to.equal(503)
       expect(answer.headers.get('retry-after')).to.equal('1')
       expect(answer.body).to.include({ reason: 'Unavailable' })
-      expect(answer.tookMs).to.be.below(6000)
+      expect(answer.tookMs).to.be.below(deadlineMs + slackMs)
     }
     const ready = await api.probe('/readyz')
     expect([ready.status, ready.text]).to.satisfy(
@@ -253,6 +256,17 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect(ids).to.include('e-1')
   })
 
+  it('publishes an event once whose acknowledgement is lost', async () => {
+    const pipeline = await newPipeline()
+    const api = await serve(pipeline)
+    expect((await api.detect(eventOf('e-0'))).status).to.equal(200)
+    const cut = kafka.proxy!.cutReply(kafkaApi.Produce)
+    const [answer] = await Promise.all([api.detect(eventOf('e-1')), cut])
+    expect(answer.status, answer.text).to.equal(200)
+    const ids = (await recordsOf(pipeline)).map(({ value }) => JSON.parse(String(value)).eventId)
+    expect(ids).to.have.members(['e-0', 'e-1'])
+  })
+
   it('answers 503 within its deadline while the broker hangs', async () => {
     const pipeline = await newPipeline()
     const api = await serve(pipeline, { deadlineMs: 1500 })
@@ -260,7 +274,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     kafka.proxy!.stall()
     const answer = await api.detect(eventOf('e-1'))
     expect([answer.status, answer.headers.get('retry-after')]).to.deep.equal([503, '1'])
-    expect(answer.tookMs).to.be.within(1000, 2500)
+    expect(answer.tookMs).to.be.within(1000, 1500 + slackMs)
     kafka.proxy!.flow()
     await eventually(async () => expect((await api.detect(eventOf('e-1'))).status).to.equal(200))
   })
@@ -273,7 +287,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     for (const eventId of ['e-1', 'e-2', 'e-3']) {
       const answer = await api.detect(eventOf(eventId))
       expect(answer.body).to.include({ eventId, degraded: 'ModelUnavailable', modelVersion: 'UNAVAILABLE' })
-      expect(answer.tookMs).to.be.below(2500)
+      expect(answer.tookMs).to.be.below(deadlineMs)
     }
     expect((await api.probe('/readyz')).status).to.equal(200)
     expect((await api.ask('/api/v1/health')).body).to.include({ status: 'DEGRADED' })
@@ -291,7 +305,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect((await api.probe('/readyz')).text).to.match(/\[-\]inference failed/)
     expect((await api.probe('/livez')).status).to.equal(200)
     inference.resume()
-    await eventually(async () => expect((await api.probe('/readyz')).status).to.equal(200), 8000)
+    await eventually(async () => expect((await api.probe('/readyz')).status).to.equal(200))
     const retried = await api.detect(eventOf('e-1'))
     expect([retried.status, retried.headers.has('idempotent-replayed')]).to.deep.equal([200, false])
     expect((await recordsOf(pipeline)).length).to.equal(1)
@@ -311,7 +325,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         expect(status).to.equal(200)
         expect(body).to.include({ degraded: 'StateUnavailable' })
         expect(body.confidence).to.be.below(before.body.confidence)
-        expect(tookMs).to.be.below(2000)
+        expect(tookMs).to.be.below(deadlineMs)
       }
       expect((await api.probe('/readyz')).status).to.equal(200)
       expect((await api.ask('/api/v1/health')).body).to.include({ status: 'DEGRADED' })
@@ -332,7 +346,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       for (const eventId of ['e-1', 'e-2']) {
         const answer = await api.detect(eventOf(eventId))
         expect(answer.body).to.include({ eventId, degraded: 'StateUnavailable' })
-        expect(answer.tookMs).to.be.below(4000)
+        expect(answer.tookMs).to.be.below(deadlineMs)
       }
     } finally {
       redis.resume()
@@ -394,6 +408,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       ['forged', { 'anomaly-verdict': lie, 'anomaly-signature': signature }],
       ['moved', { 'anomaly-verdict': verdict, 'anomaly-signature': signature }],
     ]
+    await producer.send([{ topic, key: genuine!.key, value: genuine!.value, headers: genuine!.headers }])
     await producer.send(
       foreign.map(([eventId, headers]) => ({ topic, key: 'alice', value: JSON.stringify(eventOf(eventId)), headers })),
     )
@@ -416,13 +431,16 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const results = async () =>
       (await recordsOf(pipeline, pipeline.spec.results.topic)).map(({ value }) => String(value))
     try {
-      await eventually(async () => expect(await results()).to.have.length(24), 30_000)
+      await eventually(async () => expect(await results()).to.have.length(25), 30_000)
     } finally {
       stop.abort()
       await consuming
     }
     const published = new Map((await results()).map((json) => [JSON.parse(json).eventId as string, json]))
     expect(published.size).to.equal(24)
+    const copied = JSON.parse(String(genuine!.value)).eventId as string
+    const twice = (await results()).filter((json) => json === given.get(copied))
+    expect(twice, 'a whole record copied is a second record').to.have.length(2)
     for (const [eventId, json] of given) expect(published.get(eventId), eventId).to.equal(json)
     for (const [eventId] of foreign)
       expect(JSON.parse(published.get(eventId)!), eventId)
@@ -469,7 +487,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       expect(metrics).to.match(/^anomaly_detection_time_seconds_count 1$/m)
       const began = performance.now()
       await server.stop()
-      expect(performance.now() - began).to.be.below(5000)
+      expect(performance.now() - began).to.be.below(20_000)
     } finally {
       await server.kill()
       removeFolder(folder)

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Logger } from '../../lib/log.ts'
 import { createGrpcScorer, type GrpcScorer } from '../../workloads/scoring/grpc.ts'
@@ -63,21 +62,20 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await eventually(async () => expect((await versions())[0]).to.not.equal(first))
     const second = await inStep()
     expect(Number(second.split('-')[1])).to.equal(5600)
-    expect(await replicas[0]!.state.models.current()).to.deep.equal({ version: second, rowsSeen: 5600 })
+    expect(await replicas[0]!.state.models.current()).to.include({ version: second, rowsSeen: 5600 })
   })
 
   it('score on while Redis is away, and give it the model again when it comes back empty', async () => {
     await learn(0, 600)
     const version = await inStep()
-    const restarted = redis.restart({ downMs: 2000 })
-    await delay(500)
+    await redis.kill()
     for (const [index, { served }] of replicas.entries()) {
       await learn(index, 10)
       await eventually(async () => expect((await served.status()).store).to.include('Redis'))
       expect((await served.probe('/readyz')).status).to.equal(200)
     }
     expect(await versions()).to.deep.equal([version, version])
-    await restarted
+    await redis.restart()
     await eventually(async () => expect((await replicas[0]!.state.models.current())?.version).to.equal(version))
     const { served } = await join('newcomer')
     expect((await served.status()).modelVersion).to.equal(version)

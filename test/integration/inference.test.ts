@@ -1,5 +1,13 @@
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire'
-import { Client, type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import {
+  Client,
+  type ClientOptions,
+  connectivityState,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js'
 import { expect } from 'chai'
 import { ScoringServiceClient } from '../../workloads/gen/anomaly/v1/scoring.ts'
 import {
@@ -208,6 +216,18 @@ describe('Inference server', () => {
     const large = await failureOf(scoreRows(client, { rows: Buffer.alloc(16_000) }))
     expect(large.code).to.equal(status.RESOURCE_EXHAUSTED)
     expect((await served.status()).rowsSeen).to.equal(0)
+  })
+
+  it('has its callers connect anew after a while, and answers each call meanwhile', async () => {
+    served = await serve({ maxConnectionAgeMs: 200 })
+    const client = clientOf(ScoringServiceClient)
+    const channel = client.getChannel()
+    let connections = 0
+    for (let calls = 0; connections < 3; calls++) {
+      await scoreRows(client, {})
+      if (channel.getConnectivityState(false) !== connectivityState.READY) connections++
+      expect(calls).to.be.below(100_000)
+    }
   })
 
   it('turns rows away where too many wait, and leaves undone what nobody waits for', async () => {

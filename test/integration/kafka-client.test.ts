@@ -532,7 +532,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       proxy.drop()
       const asked = Date.now()
       const failures = await Promise.all(['a', 'b', 'c'].map((value) => send(value).catch(({ code }) => code)))
-      expect(Date.now() - asked).to.be.lessThan(2500)
+      expect(Date.now() - asked).to.be.lessThan(5000)
       for (const code of failures) expect(code).to.be.oneOf(['Unavailable', 'DeadlineExceeded'])
       proxy.accept()
       await eventually('it sends', () =>
@@ -555,7 +555,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect(Date.now() - loop.polledAt()).to.be.lessThan(10_000)
     const asked = Date.now()
     await loop.stop()
-    expect(Date.now() - asked).to.be.lessThan(5000)
+    expect(Date.now() - asked).to.be.lessThan(15_000)
   })
 
   describe('processes', () => {
@@ -644,7 +644,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         first.child.kill('SIGTERM')
         await once(first.child, 'exit')
         expect(first.child.exitCode).to.equal(0)
-        expect(Date.now() - asked).to.be.lessThan(5000)
+        expect(Date.now() - asked).to.be.lessThan(15_000)
       }
       const events = await load(names.source, stop())
       await caughtUp(names)
