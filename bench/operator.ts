@@ -35,7 +35,8 @@ const kubeconfig = join(folder, 'kubeconfig')
 await writeFile(kubeconfig, proxy.kubeConfig.exportConfig(), { mode: 0o600 })
 // As bin/anomaly starts it.
 const execArgv = ['--max-semi-space-size=4', '--disable-warning=ExperimentalWarning']
-const operator = fork(new URL('./operator/process.ts', import.meta.url), [kubeconfig], { execArgv })
+const env = { ...process.env, NODE_COMPILE_CACHE: join(import.meta.dirname, '../node_modules/.cache/compiled') }
+const operator = fork(new URL('./operator/process.ts', import.meta.url), [kubeconfig], { execArgv, env })
 const ended = once(operator, 'exit').then(() => {
   throw new Error('Cannot measure: the operator ended')
 })
