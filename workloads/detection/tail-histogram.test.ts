@@ -92,4 +92,12 @@ describe('TailHistogram', () => {
       histogram.add(y)
     }
   })
+
+  it('refuses to load fewer bytes than it has, though others lie behind them', () => {
+    const histogram = histogramOf([1, 2, 3])
+    const memory = new ArrayBuffer(2 * histogram.bytes)
+    const cut = new DataView(memory, 0, histogram.bytes - 1)
+    expect(() => histogram.load(cut, 0)).to.throw(RangeError)
+    expect(() => histogram.save(cut, 0)).to.throw(RangeError)
+  })
 })

@@ -33,6 +33,15 @@ describe('LineWriter', () => {
     expect(statSync(path).size).to.equal(300_005)
   })
 
+  it('takes a line that is longer than a block, behind others', () => {
+    const path = join(folder.path, 'long.jsonl')
+    const writer = new LineWriter(path)
+    const lines = ['short', 'ж'.repeat(400_000), 'x'.repeat(2_000_000), 'short again']
+    for (const line of lines) writer.write(line)
+    writer.close()
+    expect(readFileSync(path, 'utf8')).to.equal(`${lines.join('\n')}\n`)
+  })
+
   it('says which file cannot be opened', () => {
     const path = join(folder.path, 'missing', 'a.jsonl')
     expect(() => new LineWriter(path))
