@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire'
 import {
   Client,
@@ -137,6 +139,24 @@ describe('Inference server', () => {
       expect(share).to.be.within(0, 1)
     }
     expect(normal!.inferenceTimeMs).to.be.at.least(0)
+  })
+
+  it('reads no more of a stream than its caller takes answers of', async () => {
+    served = await serve()
+    const call = clientOf(AnomalyDetectionServiceClient).detectAnomalyBatch()
+    const ended = new Promise<void>((resolve, reject) => call.on('end', resolve).on('error', reject))
+    const idOf = (i: number): string => `${i} ${'x'.repeat(10_000)}`
+    let sent = 0
+    for (let flows = true; flows; sent++) {
+      expect(sent).to.be.below(100_000)
+      if (call.write(request({ a: 1 }, idOf(sent)))) continue
+      flows = await Promise.race([once(call, 'drain').then(() => true), delay(500).then(() => false)])
+    }
+    let received = 0
+    call.on('data', ({ eventId }: AnomalyResponse) => expect(eventId).to.equal(idOf(received++)))
+    call.end()
+    await ended
+    expect(received).to.equal(sent)
   })
 
   it('speaks the standard health protocol, and says NOT_SERVING before it stops', async () => {
