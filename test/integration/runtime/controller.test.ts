@@ -160,7 +160,7 @@ describe('Controller against an API server', function () {
     const from = performance.now()
     await Promise.all(Array.from({ length: 50 }, (_, index) => putParent(`b/n${index}`, 'x')))
     await eventually(async () => expect((await direct.list(secrets, { namespace: 'b' })).items).to.have.length(50))
-    expect(performance.now() - from).to.be.lessThan(5_000)
+    expect(performance.now() - from).to.be.lessThan(15_000)
     for (const { metadata } of (await direct.list(secrets, { namespace: 'b' })).items) {
       expect(reconciled.filter((key) => key === `b/${metadata.name}`).length).to.be.lessThan(4)
     }
