@@ -151,7 +151,8 @@ describe('Operator: outages', function () {
     await eventually(() => expect(cluster.proxy.count(['apply'], path)).to.equal(1), 60_000)
     const held = bench.reconciles(broken)
     await edit(5)
-    expect(bench.reconciles(broken)).to.equal(held)
+    // A call is given up after 30 seconds.
+    expect(bench.reconciles(broken) - held).to.be.at.most(2)
 
     holding()
     cluster.proxy.cut()
