@@ -542,6 +542,7 @@ export interface KafkaProducer {
    * `timeoutMs`: then what was not under way yet is never sent, the rest may have arrived, in part or as a whole.
    */
   send(records: readonly OutgoingRecord[], options?: { readonly timeoutMs?: number | undefined }): Promise<void>
+  /** What is under way is waited for, but no longer than some seconds. */
   close(): Promise<void>
 }
 
@@ -553,6 +554,7 @@ interface Waiting {
 }
 
 const maxSendBytes = 768 * 1024
+const closeMs = 5000
 
 /**
  * An idempotent producer, acknowledged by all replicas. What arrives while a request is under way goes together with the
@@ -619,8 +621,10 @@ export async function connectProducer(settings: KafkaSettings): Promise<KafkaPro
     },
     close: async () => {
       closed = true
-      await flushing
-      await producer?.disconnect()
+      const ended = (flushing ?? Promise.resolve()).then(() => producer?.disconnect())
+      await within(closeMs, 'Kafka does not answer', ended).catch((error) =>
+        settings.log.debug({ error }, 'not closed'),
+      )
     },
   }
 }

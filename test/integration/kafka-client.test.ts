@@ -43,6 +43,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   after(() => kafka?.stop())
   afterEach(async () => {
     kafka.proxy!.accept()
+    kafka.proxy!.flow()
     await Promise.all(running.splice(0).map((loop) => loop.stop()))
   })
 
@@ -545,6 +546,19 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       const values = (await read(source)).map(({ value }) => String(value))
       expect(values[0]).to.equal('before')
       expect(values.at(-1)).to.equal('after')
+    })
+
+    it('closes soon while the broker does not answer', async () => {
+      const { source } = await topics(0, 1)
+      const producer = await connectProducer(settings(kafka.proxy!.brokers))
+      kafka.proxy!.stall()
+      const sent = producer
+        .send([{ topic: source, key: 'k', value: 'v' }], { timeoutMs: 500 })
+        .catch(({ code }) => code)
+      expect(await sent).to.equal('DeadlineExceeded')
+      const asked = Date.now()
+      await producer.close()
+      expect(Date.now() - asked).to.be.lessThan(10_000)
     })
   })
 
