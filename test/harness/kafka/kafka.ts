@@ -217,7 +217,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     },
     kill: () => server.kill(),
     restart: async ({ downMs = 0 } = {}) => {
-      await server.stop()
+      // Killed, it may forget to mark transactions that it has acknowledged: see docs/operations.md.
+      await server.stop(60_000)
       if (downMs > 0) await new Promise((done) => setTimeout(done, downMs))
       server = await start()
     },
