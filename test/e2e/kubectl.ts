@@ -51,6 +51,8 @@ export function createKubectl(program: string, kubeconfig: string): Kubectl {
         else reject(new Error(`kubectl ${args.join(' ').slice(0, 200)}: ${stderr.trim() || error.message}`))
       },
     )
+    // It may end without having read it.
+    child.stdin?.on('error', () => {})
     child.stdin?.end(input ?? '')
     return await promise
   }) as Kubectl

@@ -120,6 +120,8 @@ export function runningCluster(): Omit<Cluster, 'stop'> {
     (name: BinaryName): Cluster['kubectl'] =>
     async (args, { input = '' } = {}) => {
       const call = run(join(programs, name), [...args], { env: { ...env, KUBECONFIG: kubeconfig }, maxBuffer: 1 << 26 })
+      // It may end without having read it.
+      call.child.stdin!.on('error', () => {})
       call.child.stdin!.end(input)
       try {
         return (await call).stdout
