@@ -134,6 +134,7 @@ const passingTypes = new Set([
   'KafkaJSConnectionClosedError',
   'KafkaJSRequestTimeoutError',
   'KafkaJSBrokerNotFound',
+  'KafkaJSGroupCoordinatorNotFound',
 ])
 
 /** Another producer of the same transactional id has taken over. */
@@ -645,7 +646,8 @@ export async function readTopic(
   if (left.size === 0) return
 
   const groupId = `anomaly-reader-${randomUUID()}`
-  const consumer = clientOf(settings, connecting).consumer({
+  // A coordinator that is just being made takes no members for some seconds.
+  const consumer = clientOf(settings, { ...connecting, retries: 15 }).consumer({
     groupId,
     maxWaitTimeInMs: 100,
     allowAutoTopicCreation: false,

@@ -71,13 +71,9 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     pipeline: Pipeline,
     topic = pipeline.spec.source.topic,
   ): Promise<(KafkaRecord & { readonly partition: number })[]> {
-    let records: (KafkaRecord & { readonly partition: number })[] = []
-    // A coordinator that is just being made takes no members for a while.
-    await eventually(() => {
-      records = []
-      return readTopic(direct(pipeline), topic, (batch) => {
-        for (const record of batch.records) records.push({ ...record, partition: batch.partition })
-      })
+    const records: (KafkaRecord & { readonly partition: number })[] = []
+    await readTopic(direct(pipeline), topic, (batch) => {
+      for (const record of batch.records) records.push({ ...record, partition: batch.partition })
     })
     return records
   }

@@ -19,6 +19,7 @@ import {
   transactionalProducers,
 } from '../../lib/kafka.ts'
 import type { Logger } from '../../lib/log.ts'
+import { eventually as untilTrue } from '../harness/eventually.ts'
 import { type Kafka, kafkaUser, startKafka } from '../harness/kafka/kafka.ts'
 import { kafkaApi } from '../harness/proxy.ts'
 
@@ -163,12 +164,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     return loop
   }
 
-  async function eventually(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 60_000): Promise<void> {
-    for (const end = Date.now() + timeoutMs; !(await holds()); ) {
-      if (Date.now() > end) expect.fail(`not in ${timeoutMs} ms: ${what}`)
-      await new Promise((done) => setTimeout(done, 100))
-    }
-  }
+  const eventually = (what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 60_000): Promise<void> =>
+    untilTrue(async () => expect(await holds(), what).to.equal(true), timeoutMs)
 
   async function caughtUp(names: { source: string; group: string }): Promise<void> {
     const admin = openAdmin(settings())
