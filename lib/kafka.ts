@@ -100,6 +100,8 @@ function clientOf(settings: KafkaSettings, retry: Kafkajs.RetryOptions): Kafkajs
 }
 
 const connecting: Kafkajs.RetryOptions = { initialRetryTime: 100, maxRetryTime: 1000, retries: 3 }
+/** How long a broker may ask for a moment. */
+const passingMs = 10_000
 /** After it the broker aborts a transaction by itself. */
 const transactionMs = 30_000
 /** The broker answers CONCURRENT_TRANSACTIONS for a few milliseconds after a commit. */
@@ -124,17 +126,21 @@ function has(error: unknown, types: ReadonlySet<string>): boolean {
 // PRODUCER_FENCED and TRANSACTIONAL_ID_NOT_FOUND's neighbours came after kafkajs' last table of errors
 const fencedTypes = new Set(['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED', 'Unknown error code 90'])
 const tooLargeTypes = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
-const passingTypes = new Set([
-  'CONCURRENT_TRANSACTIONS',
+/** A coordinator that is just being made, loads or moves. */
+const coldTypes = new Set([
   'NOT_COORDINATOR_FOR_GROUP',
   'GROUP_LOAD_IN_PROGRESS',
   'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'KafkaJSGroupCoordinatorNotFound',
+])
+const passingTypes = new Set([
+  ...coldTypes,
+  'CONCURRENT_TRANSACTIONS',
   'REQUEST_TIMED_OUT',
   'KafkaJSConnectionError',
   'KafkaJSConnectionClosedError',
   'KafkaJSRequestTimeoutError',
   'KafkaJSBrokerNotFound',
-  'KafkaJSGroupCoordinatorNotFound',
 ])
 
 /** Another producer of the same transactional id has taken over. */
@@ -234,13 +240,18 @@ export function transactionalProducers(
   }
 }
 
-/** Repeats what changes nothing by being repeated, where the broker only asks for a moment: a cold or moving coordinator. */
-async function retryPassing<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  for (let waitMs = 5; ; waitMs *= 2) {
+/** Repeats what changes nothing by being repeated, where the broker only asks for a moment. */
+async function retryPassing<T>(
+  attempt: () => Promise<T>,
+  options: { readonly types?: ReadonlySet<string>; readonly signal?: AbortSignal } = {},
+): Promise<T> {
+  const { types = passingTypes, signal } = options
+  const end = performance.now() + passingMs
+  for (let waitMs = 5; ; waitMs = Math.min(1000, waitMs * 2)) {
     try {
       return await attempt()
     } catch (error) {
-      if (waitMs > 1000 || signal?.aborted || !has(error, passingTypes) || isFenced(error)) throw error
+      if (performance.now() > end || signal?.aborted || !has(error, types) || isFenced(error)) throw error
       await new Promise((done) => setTimeout(done, waitMs))
     }
   }
@@ -411,7 +422,8 @@ function hookConsumerGroup(group: ConsumerGroup): void {
   const eventsOf = (of: ConsumerGroup): GroupEvents | undefined => of.assigners[0]?.[groupEvents]
   group.joinAndSync = async function () {
     await eventsOf(this)?.leaving()
-    await joinAndSync.call(this)
+    // the stock one gives up where the coordinator asks for a moment
+    await retryPassing(() => joinAndSync.call(this), { types: coldTypes })
   }
   group.leave = async function () {
     await eventsOf(this)?.leaving()
@@ -479,7 +491,7 @@ export function openAdmin(
   const use = async <T>(what: string, call: (admin: Kafkajs.Admin) => Promise<T>): Promise<T> => {
     const signal = AbortSignal.timeout(timeoutMs)
     try {
-      const work = retryPassing(() => attempt(call), signal)
+      const work = retryPassing(() => attempt(call), { signal })
       return await within(timeoutMs, `Cannot ${what}: no answer from ${settings.brokers.join(',')}`, work)
     } catch (error) {
       if (error instanceof AppError) throw error
@@ -646,8 +658,7 @@ export async function readTopic(
   if (left.size === 0) return
 
   const groupId = `anomaly-reader-${randomUUID()}`
-  // A coordinator that is just being made takes no members for some seconds.
-  const consumer = clientOf(settings, { ...connecting, retries: 15 }).consumer({
+  const consumer = clientOf(settings, connecting).consumer({
     groupId,
     maxWaitTimeInMs: 100,
     allowAutoTopicCreation: false,
