@@ -100,7 +100,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         await eventually(async () => expect(await consumer.probe('readyz')).to.include({ ok: true }), patience)
         const { deaths, reasons } = await watch.stop()
         expect(deaths, 'answers of /livez').to.deep.equal([])
-        expect(reasons.join('\n')).to.match(/^\[-\]kafka failed: no answer for \d+ s/m)
+        expect(reasons.join('\n')).to.match(/^\[-\]kafka failed: (no answer for \d+ s|Kafka: )/m)
         await load.stop()
         await scene.caughtUp()
         await scene.expectExact()
