@@ -89,7 +89,7 @@ async function startRole(role: string, probes: number, args: readonly string[]):
         found.map((line) => [line.slice(name.length, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))]),
       )
     },
-    stop: () => server.stop(),
+    stop: async () => void (await server.stop()),
   }
 }
 

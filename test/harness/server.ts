@@ -10,8 +10,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** A server process that a test started. Whatever ends the test process, except SIGKILL, ends the server too. */
 export interface ServerProcess {
   readonly pid: number
-  /** Asks it to end; after `graceMs` it is killed. */
-  stop(graceMs?: number): Promise<void>
+  /** Asks it to end; after `graceMs` it is killed. Answers with its exit code, null where it was killed. */
+  stop(graceMs?: number): Promise<number | null>
   /** As `kill -9`. */
   kill(): Promise<void>
   /** SIGSTOP: alive for the kernel, silent for everyone else. */
@@ -75,14 +75,15 @@ export async function startServer(
   const exited = once(child, 'exit').then(() => void running.delete(child))
   exited.catch(() => running.delete(child))
 
-  const end = async (how: 'SIGTERM' | 'SIGKILL', graceMs: number): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return
+  const end = async (how: 'SIGTERM' | 'SIGKILL', graceMs: number): Promise<number | null> => {
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
     child.ref()
     child.kill('SIGCONT')
     child.kill(how)
     const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
     await exited
     clearTimeout(timer)
+    return child.exitCode
   }
 
   const deadline = Date.now() + timeoutMs
@@ -98,7 +99,7 @@ export async function startServer(
   return {
     pid: child.pid!,
     stop: (graceMs = 20_000) => end('SIGTERM', graceMs),
-    kill: () => end('SIGKILL', 0),
+    kill: async () => void (await end('SIGKILL', 0)),
     pause: () => void child.kill('SIGSTOP'),
     resume: () => void child.kill('SIGCONT'),
   }

@@ -205,7 +205,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
           expect([kafka, redis, inference]).to.not.deep.equal(['ok', 'ok', 'ok'])
         }, patience)
         const asked = performance.now()
-        await consumer.stop(30_000)
+        expect(await consumer.stop(30_000), 'exit code').to.equal(0)
         expect(performance.now() - asked, 'ms until it ended').to.be.lessThan(20_000)
         expect(consumer.log()).not.to.match(/did not stop in time|cannot stop cleanly/)
         cluster.kafka.proxy!.accept()
