@@ -17,7 +17,7 @@ export interface KubeResource {
   readonly status?: any
 }
 
-/** A watch of one value of an object, as it changes. */
+/** A watch of one value of objects, as it changes. */
 export interface Watch {
   readonly seen: readonly string[]
   stop(): void
@@ -35,8 +35,8 @@ export interface Kubectl {
   /** Server-side apply of documents. */
   apply(documents: string | object): Promise<void>
   patch(kind: string, name: string, namespace: string, change: object): Promise<void>
-  /** The values of a jsonpath from now on, one each time the object changes. */
-  watch(kind: string, name: string, namespace: string, jsonpath: string): Watch
+  /** The values of a jsonpath from now on, one each time an object changes. `which`: a name, or a selector of labels. */
+  watch(kind: string, which: string | { readonly selector: string }, namespace: string, jsonpath: string): Watch
 }
 
 export function createKubectl(program: string, kubeconfig: string): Kubectl {
@@ -81,9 +81,10 @@ export function createKubectl(program: string, kubeconfig: string): Kubectl {
     async patch(kind: string, name: string, namespace: string, change: object) {
       await kubectl(['-n', namespace, 'patch', kind, name, '--type=merge', '-p', JSON.stringify(change)])
     },
-    watch(kind: string, name: string, namespace: string, jsonpath: string) {
+    watch(kind: string, which: string | { readonly selector: string }, namespace: string, jsonpath: string) {
+      const wanted = typeof which === 'string' ? [which] : ['-l', which.selector]
       const format = `jsonpath=${jsonpath}{"\\n"}`
-      const args = ['--kubeconfig', kubeconfig, '-n', namespace, 'get', kind, name, '-w', '-o', format]
+      const args = ['--kubeconfig', kubeconfig, '-n', namespace, 'get', kind, ...wanted, '-w', '-o', format]
       const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] })
       const seen: string[] = []
       createInterface({ input: child.stdout }).on('line', (line) => seen.push(line))

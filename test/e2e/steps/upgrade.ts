@@ -26,30 +26,48 @@ export const upgradeSteps: readonly Step<World>[] = [
     async run(world) {
       const { kubectl, traffic, tags } = world
       traffic.start(100)
-      const deployments = (['consumer', 'inference', 'api'] as const).map((role) => `payments-${role}`)
-      const watches = deployments.map((name) => ({
-        name,
-        watch: kubectl.watch(
+      const rollouts = (['consumer', 'inference', 'api'] as const).map((role) => ({
+        name: `payments-${role}`,
+        available: kubectl.watch(
           'deployment',
-          name,
+          `payments-${role}`,
           demo,
-          '{.spec.replicas} {.status.availableReplicas} {.status.replicas}',
+          '{.spec.replicas} {.status.availableReplicas}',
+        ),
+        // Not the Deployment's own count: it adds up what its ReplicaSets reported at different times.
+        wanted: kubectl.watch(
+          'replicaset',
+          { selector: `app.kubernetes.io/instance=payments,app.kubernetes.io/component=${role}` },
+          demo,
+          '{.metadata.name} {.spec.replicas}',
         ),
       }))
       try {
         await upgrade(world, tags.second)
         await untilImage(world, tags.second)
         await untilReady(world, 'payments')
-        for (const { name, watch } of watches)
-          for (const line of watch.seen) {
-            const [desired, available, total] = line.split(' ').map(Number) as [number, number, number]
-            must(
-              available >= desired && total <= desired + 1,
-              `${name} did not roll one by one: ${watch.seen.join(', ')}`,
-            )
+        for (const { name, available, wanted } of rollouts) {
+          must(
+            available.seen.every((line) => {
+              const [desired, now] = line.split(' ').map(Number) as [number, number]
+              return now >= desired
+            }),
+            `${name} had fewer pods than it should: ${available.seen.join(', ')}`,
+          )
+          const { replicas } = (await kubectl.get('deployment', name, demo)).spec
+          const pods = new Map<string, number>()
+          for (const line of wanted.seen) {
+            const [replicaSet, count] = line.split(' ') as [string, string]
+            pods.set(replicaSet, Number(count))
+            must(sumOf(pods.values()) <= replicas + 1, `${name} did not roll one by one: ${wanted.seen.join(', ')}`)
           }
+          must(pods.size > 1, `${name} was not seen to roll: ${wanted.seen.join(', ')}`)
+        }
       } finally {
-        for (const { watch } of watches) watch.stop()
+        for (const { available, wanted } of rollouts) {
+          available.stop()
+          wanted.stop()
+        }
       }
       await traffic.expectExact()
     },
@@ -63,3 +81,5 @@ async function untilImage(world: World, tag: string): Promise<void> {
       `--for=jsonpath={.spec.template.spec.containers[0].image}=docker.io/library/anomaly:${tag}`,
     ])
 }
+
+const sumOf = (numbers: Iterable<number>): number => [...numbers].reduce((sum, number) => sum + number, 0)
