@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { canonicalJson } from './canonical-json.ts'
+import { canonicalJson } from '../canonical-json.ts'
 import { parsePipeline } from './parse-pipeline.ts'
 import { workloadPart } from './workload-part.ts'
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { canonicalJson } from '../../lib/pipeline/canonical-json.ts'
+import { canonicalJson } from '../../lib/canonical-json.ts'
 import type { Pipeline, Role } from '../../lib/pipeline/spec.ts'
 import type { KubeObject, OwnerReference, Resource } from '../runtime/kube-object.ts'
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
+import { canonicalJson } from '../../lib/canonical-json.ts'
 import { AppError } from '../../lib/errors.ts'
-import { canonicalJson } from '../../lib/pipeline/canonical-json.ts'
 import type { Cache } from './cache.ts'
 import { type CallOptions, isNamespaceTerminating, type KubeClient, statusOf } from './kube-client.ts'
 import { controllerOf, describeObject, type FieldSet, type KubeObject, keyOf, type Resource } from './kube-object.ts'

@@ -1,4 +1,4 @@
-import { canonicalJson } from '../../lib/pipeline/canonical-json.ts'
+import { canonicalJson } from '../../lib/canonical-json.ts'
 import type { FieldSet, KubeObject } from './kube-object.ts'
 
 interface ManagedFieldsEntry {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { appendFileSync, writeFileSync } from 'node:fs'
+import { canonicalJson } from '../../lib/canonical-json.ts'
 import { AppError } from '../../lib/errors.ts'
-import { canonicalJson } from '../../lib/pipeline/canonical-json.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
