@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
@@ -315,6 +315,18 @@ describe('anomaly', function () {
         },
       ])
       expect(stderr).to.include('5 events in ').and.include('2 rejected')
+    })
+
+    it('leaves no report behind where it fails, and the report of an earlier run as it was', async () => {
+      const place = folder.write('reports/old.html', 'of an earlier run')
+      const failing = ['backtest', '-f', payments, '--input', input, '--label', 'nowhere', '--report']
+      const all = await Promise.all([
+        anomaly([...failing, join(folder.path, 'reports/new.html')]),
+        anomaly([...failing, place]),
+      ])
+      expect(all.map(({ code }) => code)).to.deep.equal([2, 2])
+      expect(readdirSync(join(folder.path, 'reports'))).to.deep.equal(['old.html'])
+      expect(readFileSync(place, 'utf8')).to.equal('of an earlier run')
     })
 
     it('ends with 1 and a word where its output is full', async function () {

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { appendFileSync, writeFileSync } from 'node:fs'
 import { canonicalJson } from '../../lib/canonical-json.ts'
 import { AppError } from '../../lib/errors.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
@@ -18,7 +17,7 @@ import {
   rankScores,
   rocAuc,
 } from './evaluation.ts'
-import { LineWriter, outputFailed } from './line-writer.ts'
+import { LineWriter } from './line-writer.ts'
 import { hasNumbers, nothingToJudge } from './nothing-to-judge.ts'
 import { type Format, type InputFile, inputFiles, sizeOfAll } from './read-events.ts'
 import { countReason, writeRejection } from './rejects.ts'
@@ -26,6 +25,7 @@ import { renderReport } from './report/render-report.ts'
 import { createReportCollector } from './report/report-collector.ts'
 import { progressLine, summaryLines } from './status-line.ts'
 import { createLiveLine, lookOf } from './terminal.ts'
+import { checkWritable, writeWhole } from './whole-file.ts'
 import { formatNumber } from './wording.ts'
 
 export interface BacktestArguments {
@@ -46,7 +46,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
   const files = inputFiles(args.input, args.format)
   checkOutputs({ output: args.output, rejects: args.rejects, report: args.report }, files)
   // Better refused now than after an hour.
-  if (args.report !== undefined) writeReport(args.report, '', appendFileSync)
+  if (args.report !== undefined) checkWritable(args.report)
   const output = args.output === undefined ? undefined : new LineWriter(args.output)
   const rejects = args.rejects === undefined ? undefined : new LineWriter(args.rejects)
   const collector = args.report === undefined ? undefined : createReportCollector()
@@ -156,15 +156,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
       .slice(0, 12),
     seed: args.seed,
   })
-  writeReport(args.report, page, writeFileSync)
-}
-
-function writeReport(path: string, page: string, write: (path: string, text: string) => void): void {
-  try {
-    write(path, page)
-  } catch (error) {
-    throw outputFailed(path, error)
-  }
+  writeWhole(args.report, page)
 }
 
 /** What detection reads must not be the truth itself. */
