@@ -278,9 +278,8 @@ const cli: Argv = yargs(args)
           },
           'state-mebibytes': {
             type: 'number',
-            default: 256,
             requiresArg: true,
-            describe: "Memory for the state of one partition's keys, in MiB",
+            describe: 'Memory for the state of keys, in MiB; half of the limit of the container if absent, else 512',
           },
           'otlp-endpoint': otlpEndpoint,
           'log-level': logLevel,

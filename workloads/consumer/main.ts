@@ -31,8 +31,8 @@ export interface ConsumerArguments extends KafkaArguments, RedisArguments {
   readonly inference: string
   readonly probesPort: number
   readonly signingKeyFile?: string | undefined
-  /** Memory for the state of one partition's keys, in MiB. */
-  readonly stateMebibytes: number
+  /** Memory for the state of keys, in MiB; half of what the process may use if absent. */
+  readonly stateMebibytes?: number | undefined
   readonly otlpEndpoint?: string | undefined
   readonly logLevel: NonNullable<LoggerOptions['level']>
 }
@@ -320,6 +320,12 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   })
 }
 
+/** @param limit of the container's memory in bytes; 0 or beyond what a machine has where there is none */
+export function stateBytesOf(mebibytes: number | undefined, limit: number): number {
+  if (mebibytes !== undefined) return mebibytes * 2 ** 20
+  return limit > 0 && limit < 2 ** 50 ? limit / 2 : 2 ** 29
+}
+
 /** @throws AppError */
 export async function consumerCommand(args: ConsumerArguments): Promise<void> {
   const pipeline = await loadPipeline(args.file)
@@ -345,7 +351,7 @@ export async function consumerCommand(args: ConsumerArguments): Promise<void> {
     store: state,
     scorer: createGrpcScorer({ address: args.inference }),
     probesPort: portOf(args.probesPort, 'probes-port'),
-    stateBytes: args.stateMebibytes * 2 ** 20,
+    stateBytes: stateBytesOf(args.stateMebibytes, process.constrainedMemory()),
     signingKey: args.signingKeyFile === undefined ? undefined : keyOfFile(args.signingKeyFile),
     log,
     registry,

@@ -314,6 +314,20 @@ describe('Processor', () => {
       const wide = await keysAfter(20, 12_000)
       expect(wide).to.be.within(4096, 0.6 * narrow)
     })
+
+    it('another partition: what memory there is for keys is shared', async () => {
+      const { judge, processor } = await open(pipelineWith({ detection: profileOnly }), { stateBytes: 4_000_000 })
+      const bodies = Array.from({ length: 25_000 }, (_, i) => ({ userId: `user-${i}`, value: 1 }))
+      await judge(bodies, 500)
+      const alone = processor.keys
+      expect(alone).to.be.within(17_000, 22_000)
+      await processor.assigned(1)
+      await judge(bodies.slice(0, 500), 500)
+      expect(processor.keys).to.equal(Math.floor(alone / 2))
+      processor.revoked(1)
+      await judge(bodies, 500)
+      expect(processor.keys).to.equal(alone)
+    })
   })
 
   describe('without a model that answers', () => {

@@ -50,7 +50,7 @@ export interface ProcessorOptions {
   /** A record that is known to be unreadable. */
   readonly rejectionOf?: (record: StreamRecord) => Rejection | undefined
   readonly decode?: DecodeOptions
-  /** Memory for the state of a partition's keys, in bytes. */
+  /** Memory for the state of all keys, in bytes; partitions share it evenly. 1 GiB if absent. */
   readonly stateBytes?: number | undefined
   /** Where state outlives the process; absent: memory is all there is. Batches can then be undone. */
   readonly kept?: KeptState | undefined
@@ -91,11 +91,10 @@ export class Processor implements StreamHandler {
   }
 
   async assigned(partition: number): Promise<void> {
-    const { pipeline, schema, stateBytes, kept } = this.#options
+    const { pipeline, schema, kept } = this.#options
     const make = () =>
       new Detection(pipeline, {
         schema,
-        stateBytes,
         staged: kept !== undefined,
         onEvict: kept === undefined ? undefined : (key) => kept.onEvict(partition, key),
       })
@@ -232,9 +231,10 @@ export class Processor implements StreamHandler {
     events: readonly Event[],
     signal: AbortSignal | undefined,
   ): Promise<readonly Verdict[]> {
-    const { kept } = this.#options
+    const { kept, stateBytes = 2 ** 30 } = this.#options
     const hasState = kept === undefined || (await kept.begin(partition, events))
     if (kept !== undefined) work.detection = kept.detectionOf(partition)!
+    work.detection.limitState(stateBytes / this.#partitions.size)
     const observed = work.detection.observe(events)
     const scored = events.length === 0 ? undefined : await this.#score(work.detection, observed, signal)
     return work.detection.decide(observed, scored, hasState ? undefined : 'StateUnavailable')

@@ -284,6 +284,25 @@ describe('Detection', () => {
     expect(evicted).to.deep.equal(Array.from({ length: 10_000 - 4096 }, (_, i) => `k${i}`))
   })
 
+  it('gives up memory when its bound is lowered, and judges the keys that it keeps as before', () => {
+    for (const detectors of [profileOnly, { detectors: [{ name: 'discord', discord: {} }] }]) {
+      const events = stream(20_000, 5000)
+      const evicted: string[] = []
+      const detection = detectionOf(pipelineWith(detectors), { onEvict: (key) => evicted.push(key) })
+      const other = detectionOf(pipelineWith(detectors))
+      judge(detection, events)
+      judge(other, events)
+      detection.limitState(1)
+      expect(detection.keys).to.equal(4096)
+      expect(evicted).to.deep.equal(Array.from({ length: 5000 - 4096 }, (_, i) => `k${i}`))
+      const later = stream(25_000, 5000)
+        .slice(20_000)
+        .filter(({ key }) => !evicted.includes(key))
+      expect(judge(detection, later)).to.deep.equal(judge(other, later))
+      expect(detection.keys).to.equal(4096)
+    }
+  })
+
   it('keeps a million keys in the memory that it was given', function () {
     this.timeout(120_000)
     const stateBytes = 32 * 2 ** 20

@@ -39,7 +39,7 @@ const atTime = 3
 
 export interface DetectionOptions {
   readonly schema: FeatureSchema
-  /** Memory for the state of keys, in bytes; the keys unused for longest are forgotten beyond it. */
+  /** Memory for the state of keys, in bytes; the keys unused for longest are forgotten beyond it. 1 GiB if absent. */
   readonly stateBytes?: number | undefined
   /** Whether batches can be undone until they are committed. */
   readonly staged?: boolean | undefined
@@ -67,7 +67,7 @@ export class Detection {
   readonly #modelNames: readonly string[]
   readonly #limits: readonly Limit[]
   readonly #keys: KeyTable
-  readonly #stateBytes: number
+  #stateBytes: number
   /** Features of the widest event so far. */
   #widest = 0
   readonly #episodes = new SlotPages(episodeWidth)
@@ -273,6 +273,20 @@ export class Detection {
 
   forget(key: string): void {
     this.#keys.delete(key)
+  }
+
+  /** Another bound of the memory for keys, in bytes. Between `decide` and `observe` only: keys may get other slots. */
+  limitState(bytes: number): void {
+    this.#stateBytes = bytes
+    this.#limitKeys()
+    if (this.#keys.slots <= this.#keys.capacity) return
+    const memory = new DataView(new ArrayBuffer(this.#slotBytes()))
+    this.#keys.compact((from, to) => {
+      this.#writeSlot(from, memory, 0)
+      this.#loadSlot(to, memory)
+    })
+    this.#episodes.trim(this.#keys.slots)
+    for (const detector of this.#keyed) detector.trim(this.#keys.slots)
   }
 
   /** Takes in the stored memory of a key that is not in memory. False: it is of other detectors, and was left aside. */

@@ -32,6 +32,8 @@ export interface KeyedDetector {
    * @throws RangeError where that cannot be a key's memory
    */
   load(slot: number, from: DataView, offset: number, length: number): void
+  /** Gives up the memory of slots from `slots` on. */
+  trim(slots: number): void
   /** What all keys share, if anything. */
   readonly shared?: SharedMemory
 }

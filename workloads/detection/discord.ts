@@ -151,6 +151,10 @@ export class Discord implements KeyedDetector {
     return (ramp * (largest + sum / scales.length)) / 2
   }
 
+  trim(slots: number): void {
+    this.#pages.length = Math.min(this.#pages.length, Math.ceil(slots / slotsPerPage))
+  }
+
   save(slot: number, into: DataView, offset: number): void {
     const { doubles, floats, counts } = this.#page(slot)
     const at = slot % slotsPerPage

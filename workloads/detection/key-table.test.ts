@@ -23,8 +23,34 @@ describe('KeyTable', () => {
     expect([...table.keys()]).to.deep.equal(['a', 'd', 'c'])
   })
 
-  it('agrees with a Map over a long random history of inserts, look-ups and deletes', () => {
+  it('gives up slots: keys move to lower ones and keep their order of use', () => {
+    const table = new KeyTable(10_000)
+    const memory = new Map<number, string>()
+    for (let i = 0; i < 5000; i++) memory.set(table.insert(`user-${i}`), `user-${i}`)
+    for (let i = 0; i < 5000; i++) if (i % 7 !== 0) table.delete(`user-${i}`)
+    const kept = [...table.keys()]
+    table.compact((from, to) => memory.set(to, memory.get(from)!))
+    expect(table.slots).to.equal(715)
+    expect([...table.keys()]).to.deep.equal(kept)
+    for (const key of kept) expect(memory.get(table.peek(key))).to.equal(key)
+    expect(Math.max(...kept.map((key) => table.peek(key)))).to.equal(714)
+    expect(table.insert('new')).to.equal(715)
+    expect(table.nextEvicted).to.equal(undefined)
+  })
+
+  it('can be compacted when it is empty', () => {
+    const table = new KeyTable(10)
+    table.insert('a')
+    table.delete('a')
+    table.compact(() => expect.fail('nothing is to be moved'))
+    expect(table.find('a')).to.equal(-1)
+    expect(table.insert('b')).to.equal(0)
+    expect([...table.keys()]).to.deep.equal(['b'])
+  })
+
+  it('agrees with a Map over a long random history of inserts, look-ups, deletes and compactions', () => {
     const table = new KeyTable(500)
+    const keyOf = new Map<number, string>()
     const order: string[] = []
     let seed = 7
     const next = (n: number) => {
@@ -36,6 +62,8 @@ describe('KeyTable', () => {
       const known = order.indexOf(key)
       const slot = table.find(key)
       expect(slot >= 0).to.equal(known >= 0)
+      if (slot >= 0) expect(keyOf.get(slot)).to.equal(key)
+      if (next(500) === 0) table.compact((from, to) => keyOf.set(to, keyOf.get(from)!))
       if (next(20) === 0) {
         table.delete(key)
         if (known >= 0) order.splice(known, 1)
@@ -43,7 +71,7 @@ describe('KeyTable', () => {
       }
       if (known >= 0) order.splice(known, 1)
       else {
-        table.insert(key)
+        keyOf.set(table.insert(key), key)
         if (order.length === 500) order.pop()
       }
       order.unshift(key)

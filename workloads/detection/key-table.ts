@@ -1,4 +1,6 @@
 const none = -1
+/** Slots that are made at once in the beginning. */
+const least = 1024
 
 /**
  * Keys in slots 0 … capacity-1: an open-addressing hash table with a list in order of use, so that the slot of the key
@@ -8,10 +10,10 @@ export class KeyTable {
   /** May be lowered: keys beyond it stay until they are deleted. */
   capacity: number
   readonly #keys: string[] = []
-  #hash = new Int32Array(1024)
-  #newer = new Int32Array(1024)
-  #older = new Int32Array(1024)
-  #table = new Int32Array(4096).fill(none)
+  #hash = new Int32Array(least)
+  #newer = new Int32Array(least)
+  #older = new Int32Array(least)
+  #table = new Int32Array(4 * least).fill(none)
   #newest = none
   #oldest = none
   readonly #free: number[] = []
@@ -50,7 +52,7 @@ export class KeyTable {
   insert(key: string): number {
     if (this.#size >= this.capacity) this.delete(this.#keys[this.#oldest]!)
     const slot = this.#free.pop() ?? this.#keys.length
-    if (slot === this.#hash.length) this.#grow()
+    if (slot === this.#hash.length) this.#resize(2 * slot)
     const hash = hashOf(key)
     this.#keys[slot] = key
     this.#hash[slot] = hash
@@ -78,6 +80,39 @@ export class KeyTable {
   /** Keys from the most to the least recently used. */
   *keys(): Generator<string> {
     for (let slot = this.#newest; slot !== none; slot = this.#older[slot]!) yield this.#keys[slot]!
+  }
+
+  /** Slots that hold a key or held one: memory by slot reaches so far. */
+  get slots(): number {
+    return this.#keys.length
+  }
+
+  /**
+   * Gives the keys the slots 0 … size-1. `move` is told of each key that gets another slot, before the table gives up the
+   * old one.
+   */
+  compact(move: (from: number, to: number) => void): void {
+    const size = this.#size
+    const free = this.#free.filter((slot) => slot < size)
+    const isFree = new Set(this.#free)
+    for (let from = size; from < this.#keys.length; from++) {
+      if (isFree.has(from)) continue
+      const to = free.pop()!
+      move(from, to)
+      const [newer, older] = [this.#newer[from]!, this.#older[from]!]
+      if (newer === none) this.#newest = to
+      else this.#older[newer] = to
+      if (older === none) this.#oldest = to
+      else this.#newer[older] = to
+      this.#newer[to] = newer
+      this.#older[to] = older
+      this.#keys[to] = this.#keys[from]!
+      this.#hash[to] = this.#hash[from]!
+    }
+    this.#keys.length = size
+    this.#free.length = 0
+    this.#resize(Math.max(least, 2 ** Math.ceil(Math.log2(size))))
+    this.#rehash(4 * this.#hash.length)
   }
 
   #lookup(key: string, hash: number): number {
@@ -129,11 +164,10 @@ export class KeyTable {
     else this.#older[newer] = older
   }
 
-  #grow(): void {
-    const length = this.#hash.length * 2
-    this.#hash = widen(this.#hash, length)
-    this.#newer = widen(this.#newer, length)
-    this.#older = widen(this.#older, length)
+  #resize(length: number): void {
+    this.#hash = resized(this.#hash, length)
+    this.#newer = resized(this.#newer, length)
+    this.#older = resized(this.#older, length)
   }
 
   #rehash(length: number): void {
@@ -143,10 +177,10 @@ export class KeyTable {
   }
 }
 
-function widen(old: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
-  const wide = new Int32Array(length)
-  wide.set(old)
-  return wide
+function resized(old: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
+  const next = new Int32Array(length)
+  next.set(length < old.length ? old.subarray(0, length) : old)
+  return next
 }
 
 /** FNV-1a over UTF-16 units with murmur3's finish, so that the low bits are usable. */

@@ -222,6 +222,10 @@ export class Profile implements KeyedDetector {
     return Math.log1p(Math.max(0, time - last) / 1000)
   }
 
+  trim(slots: number): void {
+    this.#pages.trim(slots)
+  }
+
   save(slot: number, into: DataView, offset: number): void {
     const page = this.#pages.page(slot)
     const at = this.#pages.offset(slot)

@@ -25,6 +25,11 @@ export class SlotPages {
     return (slot & (slotsPerPage - 1)) * this.width
   }
 
+  /** Gives up the memory of slots from `slots` on. */
+  trim(slots: number): void {
+    this.#pages.length = Math.min(this.#pages.length, Math.ceil(slots / slotsPerPage))
+  }
+
   /** The same memory with `width` numbers a slot, the further ones zero. */
   widened(width: number): SlotPages {
     const wide = new SlotPages(width)
