@@ -176,6 +176,14 @@ describe('anomaly', function () {
         ['backtest', '-f', threshold, '--input', input, '--label', 'fraud'],
         /^--label fraud: no row of .*one\.jsonl has a field fraud of 0 or 1$/,
       ],
+      [
+        ['backtest', '-f', threshold, '--input', input, '--label', 'labels..fraud'],
+        /^--label labels\.\.fraud: must be the name of a field, dotted where nested$/,
+      ],
+      [
+        ['backtest', '-f', threshold, '--input', input, '--label', 'labels.fraud'],
+        /^--label labels\.fraud: no row of .*one\.jsonl has a field labels\.fraud of 0 or 1$/,
+      ],
       [['backtest', '-f', threshold, '--input', input, '--output', input], /^--output .*one\.jsonl: is an input too$/],
       [['backtest', '-f', threshold, '--input', 'no/such.csv'], /^no\/such\.csv: no such file$/],
       [

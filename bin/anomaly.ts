@@ -173,7 +173,11 @@ const cli: Argv = yargs(args)
             requiresArg: true,
             describe: 'File for the verdicts as JSONL; - is standard output',
           },
-          label: { type: 'string', requiresArg: true, describe: 'Field with the truth, 0 or 1; never a feature' },
+          label: {
+            type: 'string',
+            requiresArg: true,
+            describe: 'Field with the truth, 0 or 1, dotted where nested; never a feature',
+          },
           report: { type: 'string', requiresArg: true, describe: 'HTML file for the report' },
           rejects,
           seed,

@@ -110,8 +110,10 @@ const sourceSpec = constrain(
 
 // --- event ----------------------------------------------------------------------------------------------------------
 
-/** Plain names, joined by dots where objects are nested; empty where events have no such field. */
+/** Plain names, joined by dots where objects are nested. */
 const path = '([^.*$][^.*]*\\.)*[^.*$][^.*]*'
+export const isFieldPath = (text: string): boolean => new RegExp(`^${path}$`).test(text)
+/** Empty where events have no such field. */
 const fieldPath = () => pattern(new RegExp(`^(${path})?$`), 256, 'the name of a field, dotted where nested, or ""')
 
 const eventSpec = constrain(

@@ -148,6 +148,34 @@ describe('backtest()', () => {
     expect((await run([jsonl])).events.every(({ label }) => label === undefined)).to.equal(true)
   })
 
+  it('reads nested labels by a dotted path, and a field of that whole name first', async () => {
+    const path = folder.write(
+      'n.jsonl',
+      [
+        { labels: { fraud: 1 } },
+        { labels: { fraud: '0' }, 'labels.fraud': 1 },
+        { labels: { fraud: null } },
+        { labels: 1 },
+        {},
+      ]
+        .map((truth) => JSON.stringify({ userId: 'u', value: 1, ...truth }))
+        .join('\n'),
+    )
+    const nested = await run([path], { label: 'labels.fraud' })
+    expect(nested.events.map(({ label }) => label)).to.deep.equal([1, 1, undefined, undefined, undefined])
+    const csv = folder.write('n.csv', 'userId,value,labels.fraud\nu,1,1\nu,1,0\n')
+    const flat = await run([csv], { label: 'labels.fraud' })
+    expect(flat.events.map(({ label }) => label)).to.deep.equal([1, 0])
+  })
+
+  it('takes a label among the features for no feature', async () => {
+    const path = folder.write('among.jsonl', JSON.stringify({ userId: 'u', value: 1, features: { a: 2, fraud: 1 } }))
+    for (const features of ['features', undefined]) {
+      const { events } = await run([path], { pipeline: pipelineWith({ event: { features } }), label: 'features.fraud' })
+      expect(events.map(({ event, label }) => [event.features, label])).to.deep.equal([[[2], 1]])
+    }
+  })
+
   it('ends early when it is told to, with what was judged until then', async () => {
     const path = folder.write('c.jsonl', lines(50_000))
     const stop = new AbortController()

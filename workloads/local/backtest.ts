@@ -1,6 +1,6 @@
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { isVerdict, type ProcessedBatch } from '../consumer/processor.ts'
-import type { Rejection } from '../detection/decode.ts'
+import { type FieldReader, fieldReader, type Rejection } from '../detection/decode.ts'
 import type { Event } from '../detection/event.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import { createLocalPipeline } from './local-pipeline.ts'
@@ -19,7 +19,7 @@ export interface BacktestEvent {
 export interface BacktestOptions {
   readonly pipeline: Pipeline
   readonly files: readonly InputFile[]
-  /** Field with a 0/1 label; never a feature. */
+  /** Path of a field with a 0/1 label; never a feature. */
   readonly label?: string | undefined
   readonly seed?: number
   /** Called for every readable event, in input order. */
@@ -43,6 +43,7 @@ export interface BacktestSummary {
  */
 export async function backtest(options: BacktestOptions): Promise<BacktestSummary> {
   const { pipeline, files, label, signal } = options
+  const readLabel = label === undefined ? undefined : fieldReader(label)
   let events = 0
   let alerts = 0
   let rejected = 0
@@ -62,7 +63,7 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
       events++
       if (outcome.isAnomaly) alerts++
       const json = published[i]!
-      options.onEvent?.({ record, event: decoded[i]!, verdict: outcome, json, label: labelOf(record, label) })
+      options.onEvent?.({ record, event: decoded[i]!, verdict: outcome, json, label: labelOf(record, readLabel) })
     }
   }
 
@@ -98,10 +99,9 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
   return { events, alerts, rejected, keys, modelVersion: local.scorer.modelVersion }
 }
 
-function labelOf(record: InputRecord, label: string | undefined): 0 | 1 | undefined {
-  if (label === undefined) return undefined
-  const body = record.body ?? JSON.parse(record.value ?? '{}')
-  const raw = (body as Record<string, unknown> | null)?.[label]
+function labelOf({ body, value }: InputRecord, readLabel: FieldReader | undefined): 0 | 1 | undefined {
+  if (readLabel === undefined) return undefined
+  const raw = readLabel((body ?? JSON.parse(value ?? '{}')) as Record<string, unknown>)
   const truth = typeof raw === 'string' ? truthOf[raw.toLowerCase()] : raw
   return truth === 1 || truth === true ? 1 : truth === 0 || truth === false ? 0 : undefined
 }

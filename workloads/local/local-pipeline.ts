@@ -1,5 +1,5 @@
-import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
-import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { resolveDetectors, resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { EventMapping, Pipeline } from '../../lib/pipeline/spec.ts'
 import { type ProcessedBatch, Processor } from '../consumer/processor.ts'
 import { futureTolerance, latestPlausibleTime, type Origin } from '../detection/decode.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
@@ -18,7 +18,7 @@ export interface LocalPipelineOptions {
   readonly fitting: Fitting
   /** Rows come from several files, so that a row's number alone is no id. */
   readonly severalFiles?: boolean | undefined
-  /** Field that holds the label: never a feature. */
+  /** Path of the field that holds the label: never a feature. */
   readonly label?: string | undefined
   /** Clocks of a process that serves; over past data there are none, and the result is reproducible. */
   readonly clocks?: { readonly wall: () => number; readonly monotonic: () => number } | undefined
@@ -56,7 +56,7 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     originOf: (record) => originOf(record as InputRecord, several, clocks?.wall),
     parse: parseInput,
     rejectionOf: (record) => (record as InputRecord).rejection,
-    decode: label === undefined ? {} : { ignore: [label] },
+    decode: label === undefined ? {} : { ignore: [asFeature(label, pipeline.spec.event)] },
     ...(clocks === undefined ? undefined : { clock: clocks.monotonic }),
     ...(observer === undefined ? undefined : { observer }),
   })
@@ -66,6 +66,13 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     scorer,
     run: (signal) => stream.consume(processor, { signal }),
   }
+}
+
+/** What the field would be called as a feature. */
+function asFeature(path: string, mapping: EventMapping): string {
+  const features = resolveFeatures(mapping)
+  const isAmong = features.type === 'object' && path.startsWith(`${features.field}.`)
+  return isAmong ? path.slice(features.field.length + 1) : path
 }
 
 function originOf(record: InputRecord, several: boolean, wall: (() => number) | undefined): Origin {
