@@ -129,7 +129,7 @@ describe('anomaly', function () {
       const own = files
         .filter((file) => !file.includes('/node_modules/'))
         .map((file) => file.split('/').slice(-2).join('/'))
-      expect(own).to.deep.equal(['bin/anomaly.ts', 'lib/errors.ts', 'lib/version.ts'])
+      expect(own).to.deep.equal(['bin/anomaly.ts', 'lib/errors.ts', 'pipeline/did-you-mean.ts', 'lib/version.ts'])
       const packages = new Set(files.flatMap((file) => /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []))
       expect(packages).to.include('yargs')
       for (const name of packages)
@@ -219,6 +219,27 @@ describe('anomaly', function () {
       expect([code, stdout], args.join(' ')).to.deep.equal([2, ''])
     }
     expect(readFileSync(input, 'utf8')).to.equal(`${seedEvent}\n`)
+  })
+
+  it('says which environment variable it does not know, and which it may have been meant for', async () => {
+    const backtest = ['backtest', '-f', threshold, '--input', '/dev/null']
+    const table: readonly (readonly [args: readonly string[], env: NodeJS.ProcessEnv, message: string])[] = [
+      [['crd'], { ANOMALY_X: '1' }, 'Unknown environment variable: ANOMALY_X; see "anomaly crd --help"'],
+      [
+        backtest,
+        { ANOMALY_REJETCS: 'x' },
+        'Unknown environment variable: ANOMALY_REJETCS (did you mean ANOMALY_REJECTS?); see "anomaly backtest --help"',
+      ],
+      [
+        ['run', '-f', threshold],
+        { ANOMALY_LOG_LEVL: 'debug', ANOMALY_SEED: '2' },
+        'Unknown environment variable: ANOMALY_LOG_LEVL (did you mean ANOMALY_LOG_LEVEL?); see "anomaly run --help"',
+      ],
+      [[...backtest, '--colour'], { ANOMALY_SEED: '2' }, 'Unknown argument: colour; see "anomaly backtest --help"'],
+    ]
+    const all = await Promise.all(table.map(([args, env]) => anomaly(args, { env })))
+    for (const [i, [, , message]] of table.entries())
+      expect(all[i]).to.deep.equal({ code: 2, stdout: '', stderr: `anomaly: ${message}\n` })
   })
 
   it('crd prints what is in crds/, whatever Services Kubernetes describes in the environment', async () => {

@@ -1,5 +1,6 @@
 import yargs, { type Argv } from 'yargs'
 import { AppError, messageOf } from '../lib/errors.ts'
+import { didYouMean } from '../lib/pipeline/did-you-mean.ts'
 import { version } from '../lib/version.ts'
 
 // Commands are imported where they run: `anomaly --help` must not wait for servers and mathematics that it does not need.
@@ -432,7 +433,8 @@ const cli: Argv = yargs(args)
   .wrap(Math.min(120, process.stdout.columns ?? 100))
   .fail((message, error) => {
     if (error !== undefined && error.name !== 'YError') throw error
-    throw new AppError('InvalidArgument', `${oneLine(message)}; see "anomaly ${commandOf(message)}--help"`)
+    const said = unknownVariable(message) ?? oneLine(message)
+    throw new AppError('InvalidArgument', `${said}; see "anomaly ${commandOf(message)}--help"`)
   })
 
 /** What kubectl has below the flags. yargs's own examples come in columns too narrow to copy a command from. */
@@ -448,6 +450,27 @@ function checkFlags(flags: Readonly<Record<string, unknown>>): true {
       throw new AppError('InvalidArgument', `--${name}: may be given only once`)
   }
   return true
+}
+
+const prefix = 'ANOMALY_'
+
+/** To yargs a variable is a flag, `ANOMALY_LOG_LEVEL` an argument `logLevel`. */
+function unknownVariable(message: string): string | undefined {
+  const names = /^Unknown arguments?: (.+)$/.exec(message)?.[1]?.split(', ') ?? []
+  const plain = (name: string) => name.replaceAll(/[-_]/g, '').toLowerCase()
+  const unknown = new Set(names.map(plain))
+  const variable = Object.keys(process.env).find(
+    (name) => name.startsWith(prefix) && unknown.has(plain(name.slice(prefix.length))),
+  )
+  if (variable === undefined) return undefined
+  // Its types lack this method.
+  const { key } = (cli as unknown as { getOptions(): { readonly key: object } }).getOptions()
+  const flags = Object.keys(key).filter((name) => name.length > 1)
+  const meant = didYouMean(
+    variable.slice(prefix.length),
+    flags.map((name) => name.replaceAll('-', '_').toUpperCase()),
+  )
+  return `Unknown environment variable: ${variable}${meant === undefined ? '' : ` (did you mean ${prefix}${meant}?)`}`
 }
 
 function oneLine(text: string): string {
