@@ -88,8 +88,12 @@ export function createKubectl(program: string, kubeconfig: string): Kubectl {
       const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] })
       const seen: string[] = []
       createInterface({ input: child.stdout }).on('line', (line) => seen.push(line))
-      process.once('exit', () => child.kill())
-      return { seen, stop: () => void child.kill() }
+      const stop = (): void => {
+        process.off('exit', stop)
+        child.kill()
+      }
+      process.once('exit', stop)
+      return { seen, stop }
     },
   })
 }
