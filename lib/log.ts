@@ -1,4 +1,5 @@
 import { type DestinationStream, type LevelWithSilent, pino } from 'pino'
+import { AppError, messageOf } from './errors.ts'
 
 type Write = (fields: object, message: string) => void
 
@@ -29,7 +30,7 @@ export async function createLogger(options: LoggerOptions = {}): Promise<Logger>
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      serializers: { error: pino.stdSerializers.err },
+      serializers: { error: errorFields },
     },
     stream,
   )
@@ -38,6 +39,36 @@ export async function createLogger(options: LoggerOptions = {}): Promise<Logger>
 
 async function forPeople(destination: DestinationStream): Promise<DestinationStream> {
   const { prettyFactory } = (await import('pino-pretty')).default
-  const format = prettyFactory({ translateTime: 'SYS:HH:MM:ss.l', errorLikeObjectKeys: ['error'] })
+  const format = prettyFactory({
+    translateTime: 'SYS:HH:MM:ss.l',
+    errorLikeObjectKeys: ['error'],
+    customPrettifiers: { error: (error) => JSON.stringify(error, null, 'stack' in Object(error) ? 2 : 0) },
+  })
   return { write: (line) => destination.write(format(line)) }
+}
+
+/** What comes of a server that is away, or is not there yet. */
+const outages = new Set(['ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ETIMEDOUT', 'ECONNRESET', 'EHOSTUNREACH'])
+
+/** An outage is to be expected and passes: it needs no stack. */
+function errorFields(error: unknown): unknown {
+  const chain = withCauses(error)
+  const code = chain.map(outageCode).find((found) => found !== undefined)
+  if (code === undefined || (error instanceof AppError && !error.retriable))
+    return pino.stdSerializers.err(error as Error)
+  // Who catches an error often says its message too.
+  const say = (text: string, cause: string) => (text.includes(cause) ? text : `${text}: ${cause}`)
+  return { code, message: chain.map(messageOf).reduce(say) }
+}
+
+function outageCode(error: Error): string | undefined {
+  if (error instanceof AppError) return error.retriable ? error.code : undefined
+  const { code } = error as NodeJS.ErrnoException
+  return code !== undefined && outages.has(code) ? code : undefined
+}
+
+function withCauses(error: unknown): readonly Error[] {
+  const chain: Error[] = []
+  for (let at = error; at instanceof Error && !chain.includes(at); at = at.cause) chain.push(at)
+  return chain
 }
