@@ -78,7 +78,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
 
     beforeEach(async () => {
       scene = await cluster.scene()
-      consumer = await scene.consumer({ inference: (await scene.inference()).address, stateMebibytes: 1 })
+      consumer = await scene.consumer({ inference: (await scene.inference()).address, stateMebibytes: 4 })
     })
     afterEach(() => scene?.stop())
 
@@ -166,7 +166,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
           await scene.send(crowd.map(recordOf))
         }
         await scene.caughtUp()
-        // One MiB a partition is enough for about 5,300 keys.
+        // Four MiB are enough for about 21,000 keys.
         await eventually(async () => expect((await consumer.status()).keys).to.be.within(20_000, 22_000))
       } finally {
         await cluster.redis.restart()
