@@ -16,12 +16,14 @@ import { redisSecret, signingSecret } from './desired/secrets.ts'
 import { type GeneratedSecret, generatedSecret } from './generated-secret.ts'
 import { consumerBounds, type LagDemand } from './lag/consumer-bounds.ts'
 import { findSecrets, type SecretsFound, secretsOf } from './named-secrets.ts'
+import { refusalOf } from './refused-pod.ts'
 import type { Applier } from './runtime/apply.ts'
 import type { Cache } from './runtime/cache.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
 import type { NamedObjects } from './runtime/named-objects.ts'
-import type { PodReports, SourceSample, StatusInput } from './status.ts'
+import type { Outcome } from './runtime/queue.ts'
+import { lacksPods, type PodReports, type SourceSample, type StatusInput } from './status.ts'
 import { templateOf, type Workloads } from './tell.ts'
 
 /** What is seen of a pipeline beside the API server, each in its own time; see lag/ and pod-reports.ts. */
@@ -56,17 +58,23 @@ export interface Observer {
   /** What `desired` depends on. Values that nobody chose are made here, and stored before anything is made with them. */
   ofChildren(key: string, parent: Parent, document: KubeObject, found: Found, signal: AbortSignal): Promise<Observed>
   workloads(document: KubeObject): Workloads
-  /** What the status depends on, but for how the pass went. */
+  /** What the status depends on, but for how the pass went. Where its cause is in no cache, it is to be looked at again. */
   ofStatus(
     key: string,
     document: KubeObject,
     pipeline: Pipeline | undefined,
-  ): Pick<StatusInput, 'workloads' | 'pods' | 'autoscalers' | 'source' | 'recommended' | 'reports'>
+    signal: AbortSignal,
+  ): Promise<
+    Pick<StatusInput, 'workloads' | 'pods' | 'refusal' | 'autoscalers' | 'source' | 'recommended' | 'reports'> & Outcome
+  >
   forget(key: string): void
 }
 
 const signingKeyOf: GeneratedSecret = { suffix: 'signing', entry: 'key', manifest: signingSecret }
 const redisPasswordOf: GeneratedSecret = { suffix: 'redis', entry: 'password', manifest: redisSecret }
+
+/** When to look again at what refuses a pod: nothing else tells that it changed. */
+const refusedMs = 30_000
 
 /** Looks into caches and samples; asks the API server only for what no cache holds. */
 export function createObserver({ client, applier, caches, namedSecrets, ...options }: ObserverOptions): Observer {
@@ -129,14 +137,19 @@ export function createObserver({ client, applier, caches, namedSecrets, ...optio
 
     workloads,
 
-    ofStatus(key, document, pipeline) {
+    async ofStatus(key, document, pipeline, signal) {
       const { name, namespace, uid = '' } = document.metadata
       const { source, reports } = options.sampled(key)
       const demand = demandOf(key, document)
       const podsOf = (component: Component) => caches.pods.indexed('component', `${namespace}/${name}/${component}`)
+      const live = workloads(document)
+      const isRefused = live.redis !== undefined && lacksPods(live.redis, podsOf('redis'))
       const isAsked = pipeline !== undefined && demand.floor !== undefined
       return {
-        workloads: workloads(document),
+        workloads: live,
+        // Without an answer the status says where to look.
+        refusal: isRefused ? await refusalOf(client, live.redis, signal).catch(() => undefined) : undefined,
+        againAfterMs: isRefused ? refusedMs : undefined,
         pods: Object.fromEntries(components.map((component) => [component, podsOf(component)])),
         autoscalers: caches.autoscalers.ownedBy(uid),
         source,

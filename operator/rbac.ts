@@ -20,7 +20,7 @@ const pipelines: readonly Rule[] = [
   { apiGroups: ['anomaly.com'], resources: ['anomalypipelines/finalizers'], verbs: ['update'] },
   { apiGroups: [''], resources: ['configmaps', 'secrets', 'serviceaccounts', 'services'], verbs: keep },
   { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] },
-  { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+  { apiGroups: [''], resources: ['events'], verbs: ['list', 'create', 'patch'] },
   { apiGroups: ['apps'], resources: ['deployments', 'statefulsets'], verbs: keep },
   { apiGroups: ['autoscaling'], resources: ['horizontalpodautoscalers'], verbs: keep },
   { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: keep },

@@ -65,14 +65,15 @@ export function createReconciler(options: ReconcilerOptions) {
     const parse = parseOnce(key, document)
     const pass = await passOver(key, document, parse, signal)
     if (pass.moot !== undefined) return pass.moot
+    let outcome: Outcome | undefined
     try {
-      await say(key, document, parse, pass, signal)
+      outcome = await say(key, document, parse, pass, signal)
     } catch (error) {
       // What went wrong first is what is told; a pipeline that is gone needs no status.
       if (pass.failure === undefined && statusOf(error)?.code !== 404) throw error
     }
     if (pass.failure !== undefined) throw pass.failure
-    return undefined
+    return outcome
   }
 
   async function passOver(
@@ -114,9 +115,10 @@ export function createReconciler(options: ReconcilerOptions) {
     { pipeline, issues = [] }: ParsedPipeline,
     { problems }: Pass,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<Outcome> {
+    const { againAfterMs, ...seen } = await observer.ofStatus(key, document, pipeline, signal)
     const status = pipelineStatus({
-      ...observer.ofStatus(key, document, pipeline),
+      ...seen,
       document,
       pipeline,
       issues: issues.map(({ line }) => line),
@@ -126,6 +128,7 @@ export function createReconciler(options: ReconcilerOptions) {
     })
     if (await applier.applyStatus(pipelines, document, status, { signal }))
       tell(document, toldOfStatus((document.status ?? {}) as PipelineStatus, status))
+    return { againAfterMs }
   }
 
   /** Gives the replicas of a Deployment to another manager at their present value; Conflict if they changed meanwhile. */

@@ -136,6 +136,17 @@ describe('pipelineStatus', () => {
     expect(told(status)).to.include({ Stalled: 'True ApiNotReady', Progressing: 'False ApiNotReady' })
   })
 
+  it('says what refuses the pod of a StatefulSet, or where to look for it', () => {
+    const redis = workload('redis', 1, { replicas: 0, readyReplicas: 0, updatedReplicas: 0 })
+    const workloads = { ...running, redis: { ...redis, kind: 'StatefulSet' } }
+    const refusal = { reason: 'FailedCreate', message: 'exceeded quota: pods=2' }
+    expect(messageOf(statusOf({ workloads, refusal }), 'Ready')).to.equal(
+      'redis: 0 of 1 ready: FailedCreate: exceeded quota: pods=2',
+    )
+    expect(statusOf({ workloads }).components?.redis).to.include({ reason: 'NoPods', summary: '0/1' })
+    expect(messageOf(statusOf({ workloads }), 'Ready')).to.contain('kubectl describe statefulset payments-redis')
+  })
+
   it('tells what is wrong with a document and keeps what it knew', () => {
     const before = statusOf()
     const status = statusOf({ pipeline: undefined, issues: ['spec.source: is missing'], workloads: running }, before)

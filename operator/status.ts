@@ -37,6 +37,8 @@ export interface StatusInput {
   /** Deployments and the StatefulSet, as they are now. */
   readonly workloads: Partial<Readonly<Record<Component, KubeObject>>>
   readonly pods: Partial<Readonly<Record<Component, readonly KubeObject[]>>>
+  /** Why the StatefulSet can make no pod, as far as its events say. */
+  readonly refusal?: Reason | undefined
   readonly autoscalers: readonly KubeObject[]
   readonly source?: SourceSample | undefined
   /** The bounds of the consumers that the lag asks for, as far as it was looked at. */
@@ -246,13 +248,15 @@ function scalingActivity(pipeline: Pipeline, autoscalers: readonly KubeObject[])
   return { status: 'True', reason: 'ScalingActive', message: `Scaled automatically: ${wanted.join(', ')}` }
 }
 
-function componentStates(pipeline: Pipeline, { workloads, pods }: StatusInput): readonly ComponentState[] {
+function componentStates(pipeline: Pipeline, { workloads, pods, refusal }: StatusInput): readonly ComponentState[] {
   // In the order in which one needs the other: the first that is not ready is the reason why others are not.
   const present: readonly Component[] =
     resolveRedis(pipeline).type === 'managed'
       ? ['redis', 'inference', 'consumer', 'api']
       : ['inference', 'consumer', 'api']
-  return present.map((component) => componentState(component, workloads[component], pods[component] ?? []))
+  return present.map((component) =>
+    componentState(component, workloads[component], pods[component] ?? [], component === 'redis' ? refusal : undefined),
+  )
 }
 
 interface WorkloadStatus {
@@ -269,6 +273,7 @@ function componentState(
   component: Component,
   workload: KubeObject | undefined,
   pods: readonly KubeObject[],
+  refusal: Reason | undefined,
 ): ComponentState {
   const { replicas: desired = 0 } = (workload?.spec ?? {}) as { replicas?: number }
   const status = (workload?.status ?? {}) as WorkloadStatus
@@ -276,7 +281,7 @@ function componentState(
   // A StatefulSet forgets this number when a roll-out has ended.
   const isSettled = status.updateRevision !== undefined && status.updateRevision === status.currentRevision
   const updated = isSettled ? (status.replicas ?? 0) : (status.updatedReplicas ?? 0)
-  const isObserved = workload !== undefined && (status.observedGeneration ?? 0) >= (workload.metadata.generation ?? 0)
+  const isObserved = workload !== undefined && hasSeen(workload)
   const counts = [status.replicas ?? 0, ready, updated]
   const isComplete = isObserved && counts.every((count) => count === desired)
   const conditions = new Map((status.conditions ?? []).map((condition) => [condition.type, condition]))
@@ -289,7 +294,7 @@ function componentState(
       (refused?.status === 'True' ? refused : undefined) ??
       // Late, or held by `kubectl rollout pause`.
       (progress !== undefined && progress.status !== 'True' ? progress : undefined) ??
-      (isObserved && desired > 0 && pods.length === 0 && !status.replicas ? noPods(workload) : undefined) ??
+      (workload !== undefined && lacksPods(workload, pods) ? (refusal ?? noPods(workload)) : undefined) ??
       (pods.length > 0 && pods.every(({ metadata }) => metadata.deletionTimestamp) ? leaving(pods) : undefined))
   return {
     component,
@@ -304,7 +309,18 @@ function componentState(
   }
 }
 
-/** A StatefulSet says nowhere but in its events what refuses its pods: a quota, an admission policy. */
+/** Whether its controller has seen the workload as it is now. */
+function hasSeen({ metadata, status }: KubeObject): boolean {
+  return ((status as WorkloadStatus | undefined)?.observedGeneration ?? 0) >= (metadata.generation ?? 0)
+}
+
+/** Whether its controller could make none of the pods: something refuses them, such as a quota or an admission policy. */
+export function lacksPods(workload: KubeObject, pods: readonly KubeObject[]): boolean {
+  const { replicas: desired = 0 } = (workload.spec ?? {}) as { replicas?: number }
+  const { replicas = 0 } = (workload.status ?? {}) as WorkloadStatus
+  return hasSeen(workload) && desired > 0 && replicas === 0 && pods.length === 0
+}
+
 function noPods({ kind, metadata: { name, namespace } }: KubeObject): Reason {
   const message = `there is no pod of it; kubectl describe ${kind.toLowerCase()} ${name} -n ${namespace} says what refuses it`
   return { reason: 'NoPods', message }

@@ -6,7 +6,7 @@ import { type KubeClient, statusOf } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 import { createLimiter } from './queue.ts'
 
-const events: Resource = { apiVersion: 'v1', kind: 'Event', plural: 'events', namespaced: true }
+export const events: Resource = { apiVersion: 'v1', kind: 'Event', plural: 'events', namespaced: true }
 
 export type EventType = 'Normal' | 'Warning'
 

@@ -1,5 +1,6 @@
 import { KubeConfig } from '@kubernetes/client-node'
 import { expect } from 'chai'
+import * as kinds from '../../../operator/kinds.ts'
 import type { KubeObject, Resource } from '../../../operator/runtime/kube-object.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { renderedObjects } from '../../harness/chart/chart.ts'
@@ -44,6 +45,13 @@ describe('Operator: permissions', function () {
     const namespace = await bench.namespace()
     await bench.start({ kubeConfig: await restricted() })
     await bench.apply(namespace)
+    // As where a quota refuses the pod of Redis.
+    await eventually(() => bench.get(kinds.statefulSets, namespace, 'payments-redis'))
+    const redis = await bench.get(kinds.statefulSets, namespace, 'payments-redis')
+    const status = { observedGeneration: redis.metadata.generation, replicas: 0 }
+    await bench.client.patch(kinds.statefulSets, redis.metadata, { status }, { subresource: 'status' })
+    await eventually(async () => expect((await bench.status(namespace)).components?.redis?.reason).to.equal('NoPods'))
+    expect(cluster.proxy.count(['list'], '/events')).to.be.at.least(1)
     await bench.untilReady(namespace)
     await bench.apply(namespace, { ...minimalSpec, consumer: { replicas: 1 }, api: { autoscaling: {} } })
     await eventually(async () => {

@@ -7,7 +7,7 @@ import type { KubeObject, Resource } from '../../../operator/runtime/kube-object
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { binary } from '../../harness/binaries/binaries.ts'
 import { eventually } from '../../harness/eventually.ts'
-import { minimalSpec, useOperator } from '../../harness/operator.ts'
+import { minimalSpec, traffic, useOperator } from '../../harness/operator.ts'
 
 const run = promisify(execFile)
 const namespaced = (apiVersion: string, kind: string, plural: string): Resource => ({
@@ -225,12 +225,53 @@ describe('Operator: with the controllers of workloads', function () {
     await apply({})
     await eventually(async () => {
       const { components } = await bench.status(namespace)
-      expect(components?.redis).to.include({ reason: 'NoPods', summary: '0/1' })
-      expect(components?.api).to.include({ reason: 'FailedCreate', summary: '0/2' })
-      expect(components?.api?.message).to.contain('exceeded quota: full')
+      for (const [component, summary] of [
+        ['redis', '0/1'],
+        ['api', '0/2'],
+      ] as const) {
+        expect(components?.[component]).to.include({ reason: 'FailedCreate', summary })
+        expect(components?.[component]?.message).to.contain('exceeded quota: full')
+      }
     })
     await bench.client.delete(quotas, { namespace, name: 'full' })
     await untilRunning()
+  })
+
+  it('names what refuses the pod of Redis alone, and does not ask for it all the time', async () => {
+    // Of the workloads, only Redis has a claim.
+    const hard = { persistentvolumeclaims: '0' }
+    await bench.client.create(quotas, {
+      apiVersion: 'v1',
+      kind: 'ResourceQuota',
+      metadata: { name: 'no-claims', namespace },
+      spec: { hard },
+    })
+    await eventually(async () =>
+      expect((await bench.get(quotas, namespace, 'no-claims')).status).to.deep.include({ hard }),
+    )
+    await bench.start()
+    await apply({})
+    await eventually(async () => {
+      await bench.runPods(namespace)
+      const { components, conditions = [] } = await bench.status(namespace)
+      expect(components?.redis).to.include({ reason: 'FailedCreate', summary: '0/1' })
+      expect(components?.api?.summary).to.equal('2/2')
+      const ready = conditions.find(({ type }) => type === 'Ready')
+      expect(ready?.reason).to.equal('RedisNotReady')
+      expect(ready?.message).to.match(/^redis: 0 of 1 ready: FailedCreate: create .*exceeded quota: no-claims/)
+    }, 30_000)
+    await bench.quiet()
+    cluster.proxy.clear()
+    await bench.quiet(2_000)
+    expect(traffic(cluster)).to.deep.equal([])
+    await bench.client.delete(quotas, { namespace, name: 'no-claims' })
+    await untilRunning()
+    cluster.proxy.clear()
+    const before = bench.reconciles(namespace)
+    await bench.apply(namespace, undefined, { annotations: { touched: 'yes' } })
+    await eventually(() => expect(bench.reconciles(namespace)).to.be.greaterThan(before))
+    await bench.quiet()
+    expect(traffic(cluster)).to.deep.equal([])
   })
 
   it('makes no key without end where a quota refuses its Secret', async () => {
