@@ -9,6 +9,7 @@ import { childKinds, pipelines, pods, secrets, serviceMonitors } from './kinds.t
 import { createLagSampler, type LagSampler, type LagSamplerOptions } from './lag/lag-sampler.ts'
 import { createObserver } from './observer.ts'
 import type { OperatorMetrics } from './operator-metrics.ts'
+import { followOptionalKind } from './optional-kind.ts'
 import { createReportReader, type ReportReader } from './pod-reports.ts'
 import { createReconciler } from './reconcile.ts'
 import { createApplier } from './runtime/apply.ts'
@@ -17,7 +18,7 @@ import { sleep, systemClock } from './runtime/clock.ts'
 import { createController, ownerKey, ownKey } from './runtime/controller.ts'
 import { createEventRecorder } from './runtime/events.ts'
 import { startInformer } from './runtime/informer.ts'
-import { createKubeClient, type KubeClient, statusOf } from './runtime/kube-client.ts'
+import { createKubeClient } from './runtime/kube-client.ts'
 import type { KubeObject, OwnerReference, Resource } from './runtime/kube-object.ts'
 import { type Election, type ElectionOptions, startElection } from './runtime/leader-election.ts'
 import { createNamedObjects, type NamedObjects } from './runtime/named-objects.ts'
@@ -59,7 +60,6 @@ export function createOperator(options: OperatorOptions): Operator {
   const keep = keepOwnedFields(manager)
   const stopping = new AbortController()
   const reflectors: Reflector[] = []
-  let monitors: Reflector | undefined
   let namedSecrets: NamedObjects | undefined
   let sampler: LagSampler | undefined
   let reader: ReportReader | undefined
@@ -71,12 +71,8 @@ export function createOperator(options: OperatorOptions): Operator {
     const watched = { client, resource, cache, log, namespaces, ...selection, ...watch }
     const reflector = startInformer(watched)
     reflectors.push(reflector)
-    if (resource === serviceMonitors) monitors = reflector
     return cache
   }
-
-  /** False where the Prometheus operator was not installed at the start, or has been removed since. */
-  const servesMonitors = (): boolean => monitors !== undefined && statusOf(monitors.failure())?.code !== 404
 
   /** Looks at the CRD; asks until the API server says how it is. */
   async function lookAtCrd(): Promise<void> {
@@ -103,12 +99,13 @@ export function createOperator(options: OperatorOptions): Operator {
   }
 
   async function operate(): Promise<void> {
-    const hasMonitors = await serves(client, serviceMonitors, stopping.signal)
     const pipelineCache = follow(pipelines, createCache(), { keep })
-    const kinds = [...childKinds, ...(hasMonitors ? [serviceMonitors] : [])].map((resource) => ({
-      resource,
-      cache: follow(resource, createCache(), { keep, labelSelector: managedSelector }),
-    }))
+    const ours = { keep, labelSelector: managedSelector }
+    const monitorCache = createCache()
+    const kinds = [
+      ...childKinds.map((resource) => ({ resource, cache: follow(resource, createCache(), ours) })),
+      { resource: serviceMonitors, cache: monitorCache },
+    ]
     const podCache = follow(pods, createCache({ component: componentOf }), {
       keep: withoutSpec,
       labelSelector: managedSelector,
@@ -126,6 +123,12 @@ export function createOperator(options: OperatorOptions): Operator {
     const enqueue = (keys: readonly string[]): void => {
       for (const key of keys) controller.enqueue(key)
     }
+    const enqueueAll = (): void => enqueue([...pipelineCache.values()].map(ownKeyOf))
+    const monitors = followOptionalKind({
+      ...{ client, resource: serviceMonitors, cache: monitorCache, log, namespaces, ...ours, ...watch },
+      onServed: enqueueAll,
+    })
+    reflectors.push(monitors)
     namedSecrets = createNamedObjects({ client, resource: secrets, log, changed: enqueue, ...watch })
     const cachedDeployments = cacheOf('deployments')
     sampler = createLagSampler({
@@ -155,7 +158,7 @@ export function createOperator(options: OperatorOptions): Operator {
         pods: podCache,
       },
       namedSecrets,
-      servesMonitors,
+      servesMonitors: monitors.isServed,
       sampled: (key) => ({ ...sampler?.read(key), reports: reader?.read(key) }),
     })
     const reconcile = createReconciler({
@@ -215,8 +218,7 @@ export function createOperator(options: OperatorOptions): Operator {
         }
       },
     })
-    const checking =
-      lacking === undefined ? undefined : awaitCrd(() => enqueue([...pipelineCache.values()].map(ownKeyOf)))
+    const checking = lacking === undefined ? undefined : awaitCrd(enqueueAll)
     await election.ended
     await checking
     await recorder.flush()
@@ -244,28 +246,11 @@ export function createOperator(options: OperatorOptions): Operator {
     cacheProblem() {
       if (reflectors.length === 0 || !reflectors.every((reflector) => reflector.hasSynced()))
         return 'the first lists have not come yet'
-      const needed = reflectors.filter((reflector) => reflector !== monitors || servesMonitors())
-      const staleMs = Math.max(...needed.map((reflector) => reflector.staleMs()))
+      const staleMs = Math.max(...reflectors.map((reflector) => reflector.staleMs()))
       return staleMs > watchesReadyMs ? `a watch has been down for ${Math.round(staleMs / 1000)} s` : undefined
     },
     crdProblem: () => lacking,
     status: () => ({ leader: election?.leader(), leads: election?.isLeader() === true, crd: lacking ?? 'ok' }),
-  }
-}
-
-/** Whether the cluster has the kind; asks until the API server answers. */
-async function serves(client: KubeClient, { apiVersion, plural }: Resource, signal: AbortSignal): Promise<boolean> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const { resources = [] } = (await client.getPath(`/apis/${apiVersion}`, { signal })) as {
-        resources?: { name: string }[]
-      }
-      return resources.some(({ name }) => name === plural)
-    } catch (error) {
-      if (statusOf(error)?.code === 404) return false
-      if (signal.aborted) throw error
-      await sleep(systemClock, Math.min(10_000, 250 * 2 ** attempt), signal)
-    }
   }
 }
 

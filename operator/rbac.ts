@@ -36,6 +36,13 @@ const crd: readonly Rule[] = [
     verbs: ['get'],
     resourceNames: ['anomalypipelines.anomaly.com'],
   },
+  // The Prometheus operator may come and go.
+  {
+    apiGroups: ['apiextensions.k8s.io'],
+    resources: ['customresourcedefinitions'],
+    verbs: ['list', 'watch'],
+    resourceNames: ['servicemonitors.monitoring.coreos.com'],
+  },
 ]
 
 /** What it needs in the namespace of its Lease. */

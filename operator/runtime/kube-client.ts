@@ -87,8 +87,6 @@ export interface KubeClient {
   ): Promise<KubeObject>
   /** Gives the object where it goes on existing for a while (finalizers, grace), undefined where it is gone at once. */
   delete(resource: Resource, key: ObjectKey, options?: DeleteOptions): Promise<KubeObject | undefined>
-  /** GET of any path, for discovery: `/apis/apps/v1`. */
-  getPath(path: string, options?: CallOptions): Promise<unknown>
   /** Closes idle connections. */
   close(): void
 }
@@ -422,8 +420,6 @@ export function createKubeClient(kubeConfig: KubeConfig, options: KubeClientOpti
       })) as KubeObject
       return answer.kind !== 'Status' && answer.metadata?.deletionTimestamp !== undefined ? answer : undefined
     },
-
-    getPath: (path, { signal } = {}) => send({ what: `get ${path}`, method: 'GET', path, signal }),
 
     close() {
       connection?.agent.destroy()

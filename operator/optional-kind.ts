@@ -1,0 +1,66 @@
+import { definitions } from './kinds.ts'
+import { createCache } from './runtime/cache.ts'
+import { type InformerOptions, startInformer } from './runtime/informer.ts'
+import type { KubeObject } from './runtime/kube-object.ts'
+import { type Reflector, startReflector } from './runtime/reflector.ts'
+
+export interface OptionalKindOptions extends Omit<InformerOptions, 'fieldSelector'> {
+  /** Called when the cluster has come to have the kind, and the cache its objects. */
+  readonly onServed: () => void
+}
+
+export interface OptionalKind extends Reflector {
+  /** Whether the cluster has the kind, and the cache its objects. */
+  isServed(): boolean
+}
+
+/** Keeps the cache true for a kind whose CRD may come and go: a watch waits for that, and nothing is asked meanwhile. */
+export function followOptionalKind({ onServed, ...options }: OptionalKindOptions): OptionalKind {
+  const { namespaces: _, labelSelector: __, keep: ___, resource, cache, ...common } = options
+  const definitionCache = createCache()
+  let informer: Reflector | undefined
+  let hasSynced = false
+  let former: Promise<unknown> = Promise.resolve()
+
+  definitionCache.subscribe(({ type, object }) => {
+    const isServed = type !== 'deleted' && isEstablished(object)
+    if (isServed && informer === undefined) {
+      informer = startInformer(options)
+      informer.synced.then(onServed, () => {})
+    } else if (!isServed && informer !== undefined) {
+      former = Promise.all([former, informer.stop()])
+      informer = undefined
+      for (const gone of [...cache.values()]) cache.remove(gone)
+    }
+  })
+  const definition = startReflector({
+    ...common,
+    resource: definitions,
+    cache: definitionCache,
+    fieldSelector: `metadata.name=${resource.plural}.${resource.apiVersion.split('/')[0]}`,
+  })
+  const synced = definition.synced
+    // The kind may go again before its objects came.
+    .then(() => informer?.synced.catch(() => {}))
+    .then(() => {
+      hasSynced = true
+    })
+  synced.catch(() => {})
+
+  return {
+    synced,
+    hasSynced: () => hasSynced,
+    isServed: () => informer?.hasSynced() === true,
+    staleMs: () => Math.max(definition.staleMs(), informer?.staleMs() ?? 0),
+    failure: () => definition.failure() ?? informer?.failure(),
+    async stop() {
+      await Promise.all([definition.stop(), informer?.stop(), former])
+    },
+  }
+}
+
+function isEstablished({ metadata, status }: KubeObject): boolean {
+  const { conditions = [] } = (status ?? {}) as { conditions?: readonly { type: string; status: string }[] }
+  const established = conditions.find(({ type }) => type === 'Established')
+  return metadata.deletionTimestamp === undefined && established?.status === 'True'
+}
