@@ -13,6 +13,8 @@ export interface KeptStateOptions {
   readonly log: Logger
   /** Milliseconds since 1970. */
   readonly wall: () => number
+  /** The last features of a key are written at most this often, in ms. */
+  readonly featuresEveryMs?: number | undefined
   /** A newer owner holds the partition. */
   readonly onFenced: (partition: number) => void
   /** The store has lost what it had, or never had anything: what all partitions share is to be written as well. */
@@ -281,7 +283,7 @@ export class KeptState {
   }
 
   #writeBehind(partition: number, kept: Kept, epoch: number): WriteBehind<Event> {
-    const { store, schema, log, onFenced, onEmptied } = this.#options
+    const { store, schema, log, featuresEveryMs, onFenced, onEmptied } = this.#options
     const writeBehind = new WriteBehind<Event>({
       partition,
       epoch,
@@ -292,6 +294,7 @@ export class KeptState {
         savePartition: () => kept.detection.savePartition(),
       },
       featuresJson: (event) => featuresJson(event, schema),
+      featuresEveryMs,
       log,
       onRefill: onEmptied,
       onFenced: () => onFenced(partition),

@@ -44,7 +44,7 @@ interface Flushed {
 }
 
 /** A memory of texts, a store that answers as it is told, and what got there. */
-function bench(options: { readonly parkedBytes?: number } = {}) {
+function bench(options: { readonly parkedBytes?: number; readonly featuresEveryMs?: number } = {}) {
   const clock = manualClock()
   const memory = new Map<string, string>()
   const flushed: Flushed[] = []
@@ -165,6 +165,47 @@ describe('WriteBehind', () => {
     behind.release(['a'], new Map([['a', 3]]))
     await clock.pass(1000)
     expect(flushed.map(({ features }) => features)).to.deep.equal([{ a: '{"x":1}' }, { a: '{"x":3}' }])
+  })
+
+  it('writes the last features of a key as rarely as it is told to, those of a new key at once', async () => {
+    const { clock, flushed, behind } = bench({ featuresEveryMs: 5000 })
+    const learn = (key: string, x: number) => behind.release([key], new Map([[key, x]]))
+    learn('a', 1)
+    for (let x = 2; x <= 12; x++) {
+      await clock.pass(500)
+      learn('a', x)
+      if (x === 4) learn('b', 0)
+    }
+    expect(flushed.map(({ at, features }) => [at, features])).to.deep.equal([
+      [0, { a: '{"x":1}' }],
+      [1000, {}],
+      [2000, { b: '{"x":0}' }],
+      [3000, {}],
+      [4000, {}],
+      [5000, { a: '{"x":10}' }],
+    ])
+    await clock.pass(20_000)
+    expect(flushed.slice(6).map(({ at, features, keys }) => [at, features, keys])).to.deep.equal([
+      [6000, {}, {}],
+      [10_000, { a: '{"x":12}' }, {}],
+    ])
+  })
+
+  it('writes features that wait before a hand-over, and again when the store has lost all', async () => {
+    const { clock, flushed, behind, answerWith } = bench({ featuresEveryMs: 5000 })
+    const learn = (x: number) => behind.release(['a'], new Map([['a', x]]))
+    learn(1)
+    await clock.pass(100)
+    learn(2)
+    answerWith('Refill')
+    await clock.pass(900)
+    answerWith('Written')
+    expect(flushed.at(-1)!.features).to.deep.equal({})
+    await clock.pass(1000)
+    expect(flushed.at(-1)!.features).to.deep.equal({ a: '{"x":2}' })
+    learn(3)
+    expect(await behind.flushNow()).to.equal(true)
+    expect(flushed.at(-1)!.features).to.deep.equal({ a: '{"x":3}' })
   })
 
   it('writes all that is left before a hand-over, what is on its way first', async () => {

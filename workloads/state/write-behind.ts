@@ -41,6 +41,8 @@ export interface WriteBehindOptions<F> {
   readonly clock?: Clock | undefined
   /** A key is written at most this often, in ms. */
   readonly everyMs?: number | undefined
+  /** So are the last features of a key, which are about half of what there is to write; no less often than keys. */
+  readonly featuresEveryMs?: number | undefined
   /** What evicted keys may hold until they are written, in bytes; the first evicted are lost beyond it. */
   readonly parkedBytes?: number | undefined
 }
@@ -62,6 +64,7 @@ export class WriteBehind<F = never> {
   readonly #options: WriteBehindOptions<F>
   readonly #clock: Clock
   readonly #everyMs: number
+  readonly #featuresEveryMs: number
   #epoch: number
   readonly #parkedLimit: number
   /** Keys that changed since the round began, and those of the round that are still to be written. */
@@ -69,6 +72,10 @@ export class WriteBehind<F = never> {
   #round = new Set<string>()
   #partitionChanged = false
   #features = new Map<string, F>()
+  /** Keys whose features were written since all were due, and what these keys had since. */
+  readonly #featuresWritten = new Set<string>()
+  readonly #featuresLater = new Map<string, F>()
+  #featuresDueAt = Number.NEGATIVE_INFINITY
   /** Payloads of keys that memory has dropped before they were written, in order of their eviction. */
   readonly #parked = new Map<string, Uint8Array>()
   #parkedBytes = 0
@@ -87,6 +94,7 @@ export class WriteBehind<F = never> {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#everyMs = options.everyMs ?? 1000
+    this.#featuresEveryMs = options.featuresEveryMs ?? this.#everyMs
     this.#epoch = options.epoch
     this.#parkedLimit = options.parkedBytes ?? 16 * 2 ** 20
   }
@@ -131,8 +139,10 @@ export class WriteBehind<F = never> {
       this.#changed.add(key)
       this.#partitionChanged = true
     }
-    if (features !== undefined && this.#options.featuresJson !== undefined)
-      this.#features = newest(this.#features, features)
+    if (features !== undefined && this.#options.featuresJson !== undefined) {
+      for (const [key, last] of features)
+        keepNewest(this.#featuresWritten.has(key) ? this.#featuresLater : this.#features, key, last)
+    }
     this.#next()
   }
 
@@ -175,6 +185,7 @@ export class WriteBehind<F = never> {
     for (;;) {
       await this.#flight
       if (this.#over || this.#held) return false
+      this.#allFeaturesDue()
       if (!this.#dirty) return true
       if (this.#failures > 0) {
         const left = deadline - this.#clock.now()
@@ -202,9 +213,14 @@ export class WriteBehind<F = never> {
   #next(): void {
     this.#cancelTimer?.()
     this.#cancelTimer = undefined
-    if (this.#over || this.#held || this.#sent !== undefined || !this.#dirty) return
+    if (this.#over || this.#held || this.#sent !== undefined) return
     const now = this.#clock.now()
-    const wait = this.#notBefore - now
+    if (now >= this.#featuresDueAt) {
+      this.#allFeaturesDue()
+      this.#featuresDueAt = now + this.#featuresEveryMs
+    }
+    if (!this.#dirty && this.#featuresLater.size === 0) return
+    const wait = (this.#dirty ? this.#notBefore : this.#featuresDueAt) - now
     if (wait > 0 && (this.#round.size === 0 || this.#failures > 0)) {
       this.#cancelTimer = this.#clock.after(wait, () => this.#next())
       return
@@ -239,7 +255,9 @@ export class WriteBehind<F = never> {
       if (this.#failures > 0) log.info({ partition }, 'state is written again')
       this.#failures = 0
       for (const [key, payload] of sent) if (this.#parked.get(key) === payload) this.#unpark(key)
+      for (const key of features.keys()) this.#featuresWritten.add(key)
       if (outcome === 'Refill') {
+        this.#allFeaturesDue()
         for (const key of memory.keys()) this.#changed.add(key)
         this.#partitionChanged ||= !withPartition
         onRefill?.()
@@ -252,13 +270,20 @@ export class WriteBehind<F = never> {
         log.warn({ partition, error }, 'cannot write state; it stays in memory and is tried again')
       for (const key of sent.keys()) this.#round.add(key)
       this.#partitionChanged ||= withPartition
-      this.#features = newest(features, this.#features)
+      for (const [key, last] of this.#features) keepNewest(features, key, last)
+      this.#features = features
       const backOff = Math.min(this.#everyMs * 2 ** (this.#failures - 1), maxBackOffMs)
       this.#notBefore = this.#clock.now() + backOff
     } finally {
       this.#sent = undefined
     }
     this.#next()
+  }
+
+  #allFeaturesDue(): void {
+    for (const [key, last] of this.#featuresLater) keepNewest(this.#features, key, last)
+    this.#featuresLater.clear()
+    this.#featuresWritten.clear()
   }
 
   #unpark(key: string): void {
@@ -275,15 +300,9 @@ export class WriteBehind<F = never> {
   }
 }
 
-/** The entries of both, `later` winning, as far as there is room. */
-function newest<F>(earlier: Map<string, F>, later: ReadonlyMap<string, F>): Map<string, F> {
-  for (const [key, last] of later) {
-    earlier.delete(key)
-    earlier.set(key, last)
-  }
-  for (const key of earlier.keys()) {
-    if (earlier.size <= maxFeatureKeys) break
-    earlier.delete(key)
-  }
-  return earlier
+/** The key's entry becomes the newest; the oldest goes where there are too many. */
+function keepNewest<F>(entries: Map<string, F>, key: string, last: F): void {
+  entries.delete(key)
+  entries.set(key, last)
+  if (entries.size > maxFeatureKeys) entries.delete(entries.keys().next().value!)
 }
