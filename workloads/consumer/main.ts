@@ -9,9 +9,9 @@ import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveGroupId } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
-import { extract, startTelemetry, traced } from '../../lib/telemetry.ts'
+import { extract, startTelemetry, type TraceHeaders, traced } from '../../lib/telemetry.ts'
 import { verifyVerdict } from '../api/signed-verdict.ts'
-import { futureTolerance } from '../detection/decode.ts'
+import { futureTolerance, type Origin, type RejectReason } from '../detection/decode.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
 import { type KafkaArguments, kafkaSettingsOf } from '../kafka-settings.ts'
 import { portOf } from '../port-of.ts'
@@ -21,7 +21,7 @@ import { persistentScorer } from '../scoring/persistent-scorer.ts'
 import { createRedisState } from '../state/redis.ts'
 import type { StateStore } from '../state/state.ts'
 import { KafkaStream } from '../streams/kafka.ts'
-import type { OutgoingRecord, RecordBatch, StreamHandler } from '../streams/stream.ts'
+import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
 import { keyOfFile } from '../text-file.ts'
 import { KeptState } from './kept-state.ts'
 import { isVerdict, type ProcessedBatch, Processor } from './processor.ts'
@@ -61,11 +61,41 @@ export interface ConsumerOptions {
 const longestPauseMs = 2000
 /** A store that is only slow is waited for: what is learnt without knowing the stored state is lost again. */
 const readMs = 500
+/** Last features of a key that sends many events are half of what there is to write; they only stand in for absent ones. */
+const featuresEveryMs = 5000
+
+/** Made for every record, and asked by few: most events carry an id and a key. */
+class RecordOrigin implements Origin {
+  readonly #record: StreamRecord
+  readonly #batch: RecordBatch
+  readonly latest = Date.now() + futureTolerance
+
+  constructor(record: StreamRecord, batch: RecordBatch) {
+    this.#record = record
+    this.#batch = batch
+  }
+
+  get id(): string {
+    return `${this.#batch.topic}-${this.#batch.partition}-${this.#record.offset}`
+  }
+
+  get source(): string {
+    return this.#batch.topic
+  }
+
+  get recordKey(): string | undefined {
+    return this.#record.key === null ? undefined : String(this.#record.key)
+  }
+
+  get arrival(): number {
+    return this.#record.timestamp
+  }
+}
 
 /** Judges the events of the partitions that the group assigns to this process, until a signal comes. */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const { pipeline, kafka, store, log, stateBytes, signingKey, stuckMs = 60_000 } = options
-  const { source, results, detection } = pipeline.spec
+  const { source, results, detection, state } = pipeline.spec
   const needsModel = detection.onModelUnavailable === 'Wait'
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
   const stop = options.stop ?? new AbortController()
@@ -97,6 +127,8 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     schema,
     log,
     wall: Date.now,
+    // a key that goes on sending events must not lose its features meanwhile
+    featuresEveryMs: Math.min(featuresEveryMs, 500 * state.featureTtlSeconds),
     onFenced: (partition) =>
       log.warn({ partition }, 'the state of the partition has a newer owner: nothing more is written'),
     onEmptied: () => {
@@ -134,16 +166,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     stateBytes,
     clock: () => performance.now(),
     extendSchema,
-    originOf: (record, { topic, partition }) => {
-      const now = Date.now()
-      return {
-        id: `${topic}-${partition}-${record.offset}`,
-        source: topic,
-        recordKey: record.key === null ? undefined : String(record.key),
-        arrival: record.timestamp,
-        latest: now + futureTolerance,
-      }
-    },
+    originOf: (record, batch) => new RecordOrigin(record, batch),
     givenVerdict:
       signingKey === undefined
         ? undefined
@@ -155,36 +178,44 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       stream.waiting()
       await delay(Math.min(longestPauseMs, 100 * 2 ** attempt), undefined, { signal }).catch(() => {})
     },
-    observer: (processed) => observe(processed),
+    asBytes: true,
+    observer: summed,
   })
 
-  function observe({ batch, outcomes, events, took }: ProcessedBatch): void {
+  /** Counts at once and keeps the counts only: what a batch holds on to until it is committed costs the garbage collector most. */
+  function summed({ batch, outcomes, events, took }: ProcessedBatch): () => void {
     let alerts = 0
-    let rejected = 0
+    let verdicts = 0
+    const reasons: RejectReason[] = []
     for (const outcome of outcomes) {
-      if (!isVerdict(outcome)) {
-        rejected++
-        metrics.rejections.inc({ reason: outcome.reason })
-      } else if (outcome.isAnomaly) alerts++
+      if (!isVerdict(outcome)) reasons.push(outcome.reason)
+      else {
+        verdicts++
+        if (outcome.isAnomaly) alerts++
+      }
     }
-    const verdicts = outcomes.length - rejected
-    counts.events += verdicts
-    counts.alerts += alerts
-    counts.rejected += rejected
-    metrics.detections.inc({ verdict: 'anomaly' }, alerts)
-    metrics.detections.inc({ verdict: 'normal' }, verdicts - alerts)
-    if (verdicts > 0 && took !== undefined) metrics.detectionSeconds.observe(took / 1000)
-    metrics.alertRate.set(counts.events === 0 ? 0 : counts.alerts / counts.events)
-    metrics.setModel(scorer.modelVersion)
     const at = events.findIndex((event) => event !== undefined)
-    if (at < 0 || String(batch.records[at]!.key ?? '') === events[at]!.key) return
-    misplaced.inc()
-    if (conditions.keysMisplaced) return
-    conditions.keysMisplaced = true
-    log.warn(
-      { topic: batch.topic, partition: batch.partition },
-      "record keys are not the events' keys: a key has a profile in every partition that it occurs in",
-    )
+    const isMisplaced = at >= 0 && String(batch.records[at]!.key ?? '') !== events[at]!.key
+    const { topic, partition } = batch
+    return () => {
+      for (const reason of reasons) metrics.rejections.inc({ reason })
+      counts.events += verdicts
+      counts.alerts += alerts
+      counts.rejected += reasons.length
+      metrics.detections.inc({ verdict: 'anomaly' }, alerts)
+      metrics.detections.inc({ verdict: 'normal' }, verdicts - alerts)
+      if (verdicts > 0 && took !== undefined) metrics.detectionSeconds.observe(took / 1000)
+      metrics.alertRate.set(counts.events === 0 ? 0 : counts.alerts / counts.events)
+      metrics.setModel(scorer.modelVersion)
+      if (!isMisplaced) return
+      misplaced.inc()
+      if (conditions.keysMisplaced) return
+      conditions.keysMisplaced = true
+      log.warn(
+        { topic, partition },
+        "record keys are not the events' keys: a key has a profile in every partition that it occurs in",
+      )
+    }
   }
 
   const stream = new KafkaStream(kafka, {
@@ -215,10 +246,11 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const handler: StreamHandler = {
     assigned: (partition) => processor.assigned(partition),
     batch: (batch: RecordBatch, signal) => {
-      const traces = batch.records.flatMap(({ headers }) => {
+      const traces: TraceHeaders[] = []
+      for (const { headers } of batch.records) {
         const trace = headers?.traceparent === undefined ? undefined : extract((name) => headers[name])
-        return trace === undefined ? [] : [trace]
-      })
+        if (trace !== undefined) traces.push(trace)
+      }
       const [parent, ...links] = traces
       return traced('consume batch', { kind: 'consumer', parent, links: links.slice(0, 100) }, () =>
         processor.batch(batch, signal),

@@ -49,7 +49,7 @@ async function open(pipeline = pipelineWith(), options: Partial<ProcessorOptions
       arrival: now,
       latest: now + futureTolerance,
     }),
-    observer: (batch) => processed.push(batch),
+    observer: (batch) => () => processed.push(batch),
     ...options,
   })
   await processor.assigned(0)
@@ -118,6 +118,25 @@ const unreadable: readonly (readonly [what: string, body: unknown, reason: strin
 ]
 
 describe('Processor', () => {
+  it('publishes the same verdicts as text and as bytes, and reads the same events from text and from bytes', async () => {
+    const bodies = events(600).map((event) => JSON.stringify(event))
+    bodies[7] = '{"broken'
+    const publishedOf = async (asBytes: boolean): Promise<readonly OutgoingRecord[]> => {
+      const { processor } = await open(pipelineWith(), { asBytes })
+      const published: OutgoingRecord[] = []
+      for (let from = 0; from < bodies.length; from += 50) {
+        const { records, ...batch } = batchOf(bodies.slice(from, from + 50), from)
+        const values = records.map((record) => (asBytes ? { ...record, value: Buffer.from(record.value!) } : record))
+        published.push(...(await processor.batch({ ...batch, records: values })))
+        processor.committed(0)
+      }
+      return published
+    }
+    const [asText, asBytes] = [await publishedOf(false), await publishedOf(true)]
+    expect(asBytes.map(({ value, ...rest }) => ({ ...rest, value: String(value) }))).to.deep.equal(asText)
+    expect(asBytes.filter(({ value }) => !Buffer.isBuffer(value))).to.deep.equal([])
+  })
+
   it('answers each record with a verdict or a dead letter, and nothing else', async () => {
     const { processor } = await open(pipelineWith({ results: { topic: 'verdicts', deadLetterTopic: 'dead' } }))
     const produced = await processor.batch(batchOf([good, '{', { ...good, eventId: 'second', userId: 'other' }], 40))

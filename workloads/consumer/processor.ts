@@ -12,9 +12,10 @@ import {
 } from '../detection/decode.ts'
 import { Detection, type ObservedBatch } from '../detection/detection.ts'
 import type { Event } from '../detection/event.ts'
+import { EventTemplate } from '../detection/event-template.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
-import { type Verdict, verdictJson } from '../detection/verdict.ts'
+import { type Verdict, verdictBytes, verdictJson } from '../detection/verdict.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
 import type { KeptState } from './kept-state.ts'
@@ -26,13 +27,13 @@ export function isVerdict(outcome: Outcome): outcome is Verdict {
   return 'isAnomaly' in outcome
 }
 
-/** A batch that took effect: what came of each record, in order. */
+/** A batch that was judged: what came of each record, in order. */
 export interface ProcessedBatch {
   readonly batch: RecordBatch
   readonly outcomes: readonly Outcome[]
   /** The decoded event of each record; undefined for one that could not be read. */
   readonly events: readonly (Event | undefined)[]
-  /** The verdict of each record as it is published, JSON; undefined where none is. */
+  /** The verdict of each record as it is published, JSON; undefined where none is, and where verdicts are bytes. */
   readonly published: readonly (string | undefined)[]
   /** Time from the records to their verdicts, in ms; undefined without a clock. */
   readonly took: number | undefined
@@ -60,14 +61,18 @@ export interface ProcessorOptions {
   readonly clock?: () => number
   /** Waits before the next attempt where the pipeline is to wait for its model. */
   readonly pause?: (attempt: number, signal: AbortSignal | undefined) => Promise<void>
-  /** Called when a batch has taken effect. */
-  readonly observer?: (processed: ProcessedBatch) => void
+  /** Verdicts are published as bytes: cheaper for who only sends them. */
+  readonly asBytes?: boolean
+  /** Told of each batch when it is judged; what it answers with is called when the batch takes effect, and kept until then. */
+  readonly observer?: (processed: ProcessedBatch) => () => void
 }
 
 interface PartitionWork {
   detection: Detection
-  /** What the batches in hand came to, until they are committed. */
-  readonly pending: ProcessedBatch[]
+  /** What is to be done when the batches in hand are committed. */
+  readonly pending: (() => void)[]
+  /** Each key's last event in them that carried features. */
+  last: Map<string, Event>
 }
 
 /** The way of a batch from records to verdicts, whatever the stream, the state and the models are made of. */
@@ -75,12 +80,16 @@ export class Processor implements StreamHandler {
   readonly #options: ProcessorOptions
   readonly #decode: Decode
   readonly #parse: (record: StreamRecord) => unknown
+  /** Where records come as bytes. */
+  readonly #template: EventTemplate | undefined
   readonly #partitions = new Map<number, PartitionWork>()
 
   constructor(options: ProcessorOptions) {
     this.#options = options
     this.#decode = createDecode(options.pipeline.spec.event, options.schema, options.decode)
     this.#parse = options.parse ?? parseJson
+    if (options.parse === undefined)
+      this.#template = new EventTemplate(options.pipeline.spec.event, options.schema, options.decode)
   }
 
   /** Keys whose state is in memory, over all partitions. */
@@ -100,8 +109,8 @@ export class Processor implements StreamHandler {
       })
     const detection = kept === undefined ? make() : await kept.assigned(partition, make)
     // What is staged stays staged: whether it was committed may still be unknown.
-    const pending = this.#partitions.get(partition)?.pending ?? []
-    this.#partitions.set(partition, { detection, pending })
+    const { pending = [], last = new Map() } = this.#partitions.get(partition) ?? {}
+    this.#partitions.set(partition, { detection, pending, last })
   }
 
   async batch(batch: RecordBatch, signal?: AbortSignal): Promise<readonly OutgoingRecord[]> {
@@ -137,7 +146,7 @@ export class Processor implements StreamHandler {
     }
     await judge()
 
-    const { givenVerdict } = this.#options
+    const { givenVerdict, asBytes, kept, observer } = this.#options
     const { results } = this.#options.pipeline.spec
     const took = began === undefined ? undefined : clock!() - began
     const produced: OutgoingRecord[] = []
@@ -152,8 +161,9 @@ export class Processor implements StreamHandler {
       const given = givenVerdict?.(records[i]!, eventOf[i]!, batch)
       const isAnomaly = given === undefined ? verdict.isAnomaly : (JSON.parse(given) as Verdict).isAnomaly
       if (results.publish === 'Anomalies' && !isAnomaly) continue
-      const value = given ?? verdictJson(verdict, took)
-      published[i] = value
+      let value: string | Buffer
+      if (given === undefined && asBytes === true) value = verdictBytes(verdict, took)
+      else value = published[i] = given ?? verdictJson(verdict, took)
       const traceparent = records[i]!.headers?.traceparent
       produced.push({
         topic: results.topic,
@@ -168,23 +178,26 @@ export class Processor implements StreamHandler {
         if (!isVerdict(outcome)) produced.push(this.#deadLetter(records[i]!, batch, outcome))
       }
     }
-    work.pending.push({ batch, outcomes, events: eventOf, published, took })
+    if (kept !== undefined)
+      for (const event of eventOf) if (event !== undefined && hasFeatures(event)) work.last.set(event.key, event)
+    if (observer !== undefined) work.pending.push(observer({ batch, outcomes, events: eventOf, published, took }))
     return produced
   }
 
   committed(partition: number): void {
     const work = this.#partitions.get(partition)
     if (work === undefined) return
-    const pending = work.pending.splice(0)
-    const { kept, observer } = this.#options
-    if (kept !== undefined) kept.committed(partition, work.detection.commit(), lastByKey(pending))
-    for (const processed of pending) observer?.(processed)
+    const { last } = work
+    work.last = new Map()
+    this.#options.kept?.committed(partition, work.detection.commit(), last)
+    for (const done of work.pending.splice(0)) done()
   }
 
   dropped(partition: number): void {
     const work = this.#partitions.get(partition)
     if (work === undefined) return
     work.pending.length = 0
+    work.last = new Map()
     work.detection.rollback()
     this.#options.kept?.dropped(partition)
   }
@@ -201,13 +214,20 @@ export class Processor implements StreamHandler {
   #read(record: StreamRecord, batch: RecordBatch): Decoded {
     const rejection = this.#options.rejectionOf?.(record)
     if (rejection !== undefined) return rejection
+    const origin = this.#options.originOf(record, batch)
+    const { value } = record
+    const bytes = Buffer.isBuffer(value) ? value : undefined
+    const quickly = bytes === undefined ? undefined : this.#template?.read(bytes, origin)
+    if (quickly !== undefined) return quickly
     let body: unknown
     try {
       body = this.#parse(record)
     } catch (error) {
       return { reason: 'MalformedJson', message: messageOf(error) }
     }
-    return this.#decode(body, this.#options.originOf(record, batch))
+    const decoded = this.#decode(body, origin)
+    if (bytes !== undefined && isEvent(decoded)) this.#template?.learn(bytes)
+    return decoded
   }
 
   /** Reads an event that brings features which the schema lacks: makes them part of it first. */
@@ -220,7 +240,9 @@ export class Processor implements StreamHandler {
       // While the store is away, the event is judged by the features that are known.
       knownOnly = true
     }
-    const decoded = this.#decode(this.#parse(record), { ...this.#options.originOf(record, batch), knownOnly })
+    const { id, source, recordKey, arrival, latest, text = false } = this.#options.originOf(record, batch)
+    const origin = { id, source, recordKey, arrival, latest, text, knownOnly }
+    const decoded = this.#decode(this.#parse(record), origin)
     if (isEvent(decoded) || isRejection(decoded)) return decoded
     return { reason: 'TooManyFeatures', message: `the schema has no room for ${decoded.unknown.join(', ')}` }
   }
@@ -282,11 +304,7 @@ function parseJson(record: StreamRecord): unknown {
   return JSON.parse(String(record.value ?? 'null'))
 }
 
-/** Each key's last event that carried features. */
-function lastByKey(pending: readonly ProcessedBatch[]): ReadonlyMap<string, Event> {
-  const last = new Map<string, Event>()
-  for (const { events } of pending)
-    for (const event of events)
-      if (event?.features.some((feature) => !Number.isNaN(feature)) === true) last.set(event.key, event)
-  return last
+function hasFeatures({ features }: Event): boolean {
+  for (let i = 0; i < features.length; i++) if (!Number.isNaN(features[i]!)) return true
+  return false
 }

@@ -63,7 +63,7 @@ export const latestPlausibleTime = Date.UTC(2100, 0, 1)
 /** How far a time may lie ahead of the clock, in ms: a day, so that a wrong time zone is no reason to lose an event. */
 export const futureTolerance = 86_400_000
 
-const maxIdLength = 256
+export const maxIdLength = 256
 /** Numbers below this are seconds since 1970 (up to the year 5138), from it on milliseconds (from 1973). */
 const firstMillisecond = 1e11
 
@@ -76,7 +76,6 @@ export interface DecodeOptions {
 
 /** A decoder of parsed JSON bodies (or CSV records) by the pipeline's mapping of fields. */
 export function createDecode(mapping: EventMapping, schema: FeatureSchema, options: DecodeOptions = {}): Decode {
-  const ignored = new Set(options.ignore ?? [])
   const readId = fieldReader(mapping.id)
   const readTime = fieldReader(mapping.time)
   const readKey = mapping.key.startsWith('$') ? () => undefined : fieldReader(mapping.key)
@@ -88,10 +87,7 @@ export function createDecode(mapping: EventMapping, schema: FeatureSchema, optio
       : features.type === 'fields'
         ? (record) => record
         : () => undefined
-  const isFeature =
-    features.type === 'fields'
-      ? featureMatcher(features.names, [mapping.id, mapping.time, mapping.key, mapping.value], ignored)
-      : (name: string) => !ignored.has(name)
+  const isFeature = featureNames(mapping, options)
   const fieldOf = (name: string) => (features.type === 'object' ? `${features.field}.${name}` : name)
   const bagName = features.type === 'object' ? features.field : 'featureFields'
   let unknown: string[] = []
@@ -114,9 +110,10 @@ export function createDecode(mapping: EventMapping, schema: FeatureSchema, optio
       return { reason: 'NotAnObject', message: `the event is ${nameOf(body)}, not an object` }
     const record = body as Record<string, unknown>
 
-    let id = origin.id
+    let id: string
     const rawId = readId(record)
-    if (rawId !== undefined && rawId !== null && rawId !== '') {
+    if (rawId === undefined || rawId === null || rawId === '') id = origin.id
+    else {
       if (typeof rawId === 'string') id = rawId
       else if (typeof rawId === 'number' && Number.isFinite(rawId)) id = String(rawId)
       else return invalid('InvalidId', mapping.id, rawId, 'a string or a number')
@@ -217,7 +214,7 @@ function timeOf(raw: unknown, text: boolean): number {
   )
 }
 
-function fromNumber(raw: number): number {
+export function fromNumber(raw: number): number {
   if (!(raw >= 0) || !Number.isFinite(raw)) return Number.NaN
   return raw < firstMillisecond ? Math.round(raw * 1000) : raw
 }
@@ -238,6 +235,15 @@ export function fieldReader(path: string): FieldReader {
     }
     return at
   }
+}
+
+/** Whether a field of the object that holds the features, or of a flat event, is one. */
+export function featureNames(mapping: EventMapping, options: DecodeOptions): (name: string) => boolean {
+  const features = resolveFeatures(mapping)
+  const ignored = new Set(options.ignore ?? [])
+  return features.type === 'fields'
+    ? featureMatcher(features.names, [mapping.id, mapping.time, mapping.key, mapping.value], ignored)
+    : (name) => !ignored.has(name)
 }
 
 /** Whether a field of a flat event is a feature: named as it is, or by a pattern with `*` (which leaves out mapped fields). */

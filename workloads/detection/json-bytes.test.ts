@@ -44,4 +44,17 @@ describe('JsonBytes', () => {
     expect(mixed).to.equal('{"größe":"\\"é\\""}')
     expect(written(() => json.plain('plain again'))).to.equal('plain again')
   })
+
+  it('leaves what was taken as it is, however much is written after it', () => {
+    const texts = Array.from({ length: 3000 }, (_, i) => `${i} `.repeat(1 + (i % 40)) + (i % 7 === 0 ? 'ü' : ''))
+    const taken = texts.map((text) => {
+      json.clear()
+      json.plain('forgotten')
+      json.clear()
+      json.text(text)
+      return json.take()
+    })
+    expect(written(() => json.text('x'.repeat(200_000)))).to.have.length(200_002)
+    expect(taken.map(String)).to.deep.equal(texts.map((text) => JSON.stringify(text)))
+  })
 })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Verdict, verdictJson } from './verdict.ts'
+import { type Verdict, verdictBytes, verdictJson } from './verdict.ts'
 
 const verdict: Verdict = {
   eventId: 'e-1',
@@ -18,6 +18,14 @@ const verdict: Verdict = {
   degraded: 'ModelUnavailable',
   scores: { profile: 0.9995, forest: 0.98 },
 }
+
+describe('verdictBytes()', () => {
+  it('writes the text of verdictJson(), each in bytes of its own', () => {
+    const verdicts = ['e-1', 'ü', '😀'.repeat(70_000), ''].map((eventId) => ({ ...verdict, eventId }))
+    const written = verdicts.map((one) => verdictBytes(one, 1.5))
+    expect(written.map(String)).to.deep.equal(verdicts.map((one) => verdictJson(one, 1.5)))
+  })
+})
 
 describe('verdictJson()', () => {
   it('writes what JSON.stringify would, times and shares rounded, importance summed by feature', () => {

@@ -89,6 +89,17 @@ const json = new JsonBytes()
  * @param inferenceTimeMs time from reading the event to its verdict; left out where output must be reproducible
  */
 export function verdictJson(verdict: Verdict, inferenceTimeMs?: number): string {
+  write(verdict, inferenceTimeMs)
+  return json.toString()
+}
+
+/** The same as bytes, for who only sends them. */
+export function verdictBytes(verdict: Verdict, inferenceTimeMs?: number): Buffer {
+  write(verdict, inferenceTimeMs)
+  return json.take()
+}
+
+function write(verdict: Verdict, inferenceTimeMs: number | undefined): void {
   json.clear()
   json.raw(key.eventId)
   json.text(verdict.eventId)
@@ -132,7 +143,6 @@ export function verdictJson(verdict: Verdict, inferenceTimeMs?: number): string 
     json.sixDecimals(score)
   }
   json.raw(endOfVerdict)
-  return json.toString()
 }
 
 function writeReason({ detector, rule, feature, observed, expected, contribution, shape }: Reason): void {

@@ -58,7 +58,7 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     rejectionOf: (record) => (record as InputRecord).rejection,
     decode: label === undefined ? {} : { ignore: [asFeature(label, pipeline.spec.event)] },
     ...(clocks === undefined ? undefined : { clock: clocks.monotonic }),
-    ...(observer === undefined ? undefined : { observer }),
+    ...(observer === undefined ? undefined : { observer: (processed) => () => observer(processed) }),
   })
   return {
     stream,
