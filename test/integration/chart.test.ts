@@ -85,7 +85,7 @@ describe("The operator's chart", function () {
     ])
   })
 
-  it('gives an operator of some namespaces a role in each, and of the whole cluster only one definition', async () => {
+  it('gives an operator of some namespaces a role in each, and of the whole cluster only two definitions', async () => {
     const objects = await renderedObjects({ namespace: 'team-a', values: { namespaces: ['team-a', 'team-b'] } })
     expect(objects.map(named).filter((name) => /Role/.test(name))).to.have.members([
       'ClusterRole anomaly-operator-crd-team-a',
