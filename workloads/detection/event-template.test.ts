@@ -163,4 +163,13 @@ describe('EventTemplate', () => {
     read(Buffer.from('{"userId":"u","features":{"b":2}}'))
     expect(read(first)!.features).to.deep.equal([1, Number.NaN])
   })
+
+  it('keeps nothing of the bytes that it learnt from: they are part of a whole fetch', () => {
+    const { read } = reader()
+    const event = '{"userId":"u","features":{"a":1}}'
+    const bytes = Buffer.from(event)
+    read(bytes)
+    bytes.fill(0)
+    expect(read(Buffer.from(event))).to.include({ key: 'u' })
+  })
 })

@@ -117,7 +117,7 @@ export class EventTemplate {
     const end = this.#object(bytes, places, 0, false)
     this.#space(bytes)
     if (end < 0 || this.#at !== bytes.length) return
-    this.#end = bytes.slice(end)
+    this.#end = Uint8Array.from(bytes.subarray(end))
     this.#places = places
   }
 
