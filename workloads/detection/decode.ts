@@ -202,7 +202,7 @@ export function createDecode(mapping: EventMapping, schema: FeatureSchema, optio
 }
 
 /** Milliseconds since 1970 of seconds, milliseconds, RFC 3339 or a zoneless date-time (UTC); NaN for anything else. */
-function timeOf(raw: unknown, text: boolean): number {
+export function timeOf(raw: unknown, text: boolean): number {
   if (typeof raw === 'number') return fromNumber(raw)
   if (typeof raw !== 'string') return Number.NaN
   if (text && /^\d+(\.\d+)?$/.test(raw)) return fromNumber(Number(raw))
@@ -214,7 +214,7 @@ function timeOf(raw: unknown, text: boolean): number {
   )
 }
 
-export function fromNumber(raw: number): number {
+function fromNumber(raw: number): number {
   if (!(raw >= 0) || !Number.isFinite(raw)) return Number.NaN
   return raw < firstMillisecond ? Math.round(raw * 1000) : raw
 }

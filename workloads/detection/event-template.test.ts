@@ -70,12 +70,20 @@ const textText = (): string =>
     () => JSON.stringify(pick('', 'ü', 'a"b', '\\', 'x'.repeat(256), 'x'.repeat(257), '\u007f', '异常', 'a b', '\n')),
     () => pick('"unended', '"tab\t"', 'null', '7', '"\\u0041"', '""', '{}'),
   )()
+const timeText = (): string =>
+  pick(
+    () => `"2023-1${chance.int(3)}-${10 + chance.int(30)}T1${chance.int(10)}:${10 + chance.int(60)}:00.${digits(3)}Z"`,
+    () => `"2023-10-${10 + chance.int(20)} 12:0${chance.int(10)}"`,
+    () =>
+      pick('"2023-10-01"', '"2023-10-01T00:00+02:00"', '"2099-01-01"', '"yesterday"', '""', '"17000000000"', 'null'),
+  )()
 const ordinary = { id: () => `"e-${digits(9)}"`, key: () => `"user-${digits(3)}"`, time: () => `17${digits(11)}` }
 const rarely = (unusual: () => string, usual: () => string): string => (chance.next() < 0.05 ? unusual() : usual())
 
 const flat = (): string =>
   `{"eventId":${rarely(textText, ordinary.id)},"timestamp":${rarely(numberText, ordinary.time)},"userId":${rarely(textText, ordinary.key)},"value":${rarely(numberText, () => String(chance.int(1e6) / 100))},"currency":${rarely(textText, () => '"EUR"')},"ok":${pick('true', 'false', 'null', '1')},"features":{"a":${numberText()},"b":${rarely(numberText, () => '12.5')}}}`
 const spaced = (): string => flat().replaceAll(',"', ', "').replaceAll(':', ' : ')
+const timed = (): string => `{"timestamp":${timeText()},"userId":${ordinary.key()},"value":${numberText()}}`
 const bare = (): string =>
   `{"userId":${ordinary.key()},"value":${numberText()},"x1":${numberText()},"x2":${numberText()}}`
 
@@ -88,6 +96,7 @@ describe('EventTemplate', () => {
     ["the record's key", { key: '$key' }, flat],
     ['one key for all', { key: '' }, flat],
     ['labels', { features: 'features' }, flat],
+    ['times as text', {}, timed],
   ] as const) {
     it(`reads ordinary events as decode() does, whatever their numbers and texts are: ${what}`, () => {
       const { read } = reader(mapping, { ignore: what === 'labels' ? ['b'] : [] })

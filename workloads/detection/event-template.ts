@@ -1,6 +1,6 @@
 import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
-import { type DecodeOptions, featureNames, fromNumber, maxIdLength, type Origin } from './decode.ts'
+import { type DecodeOptions, featureNames, maxIdLength, type Origin, timeOf } from './decode.ts'
 import type { Event } from './event.ts'
 import type { FeatureSchema } from './feature-schema.ts'
 import { ascii } from './json-bytes.ts'
@@ -84,7 +84,7 @@ export class EventTemplate {
       else if (role === id) ownId = this.#text(bytes)
       else if (role === key) ownKey = this.#text(bytes)
       else if (role === time) {
-        ownTime = fromNumber(this.#number(bytes))
+        ownTime = this.#time(bytes)
         if (!(ownTime <= latest)) return undefined
       } else ownValue = this.#number(bytes)
       if (this.#at < 0) return undefined
@@ -142,7 +142,8 @@ export class EventTemplate {
         const role = isBag ? this.#roleInBag(name) : this.#roleOf(name)
         if (role === undefined) return -1
         places.push({ before: Uint8Array.from(bytes.subarray(from, this.#at)), role })
-        if (role >= 0 || role === time || role === value) this.#number(bytes)
+        if (role >= 0 || role === value) this.#number(bytes)
+        else if (role === time) this.#time(bytes)
         else if (role === ignored) this.#scalar(bytes)
         else this.#text(bytes)
         if (this.#at < 0) return -1
@@ -194,6 +195,11 @@ export class EventTemplate {
     if (to > from && to - from <= maxIdLength) return bytes.toString('latin1', from, to)
     this.#at = -1
     return undefined
+  }
+
+  /** Milliseconds since 1970; NaN for what is no time. */
+  #time(bytes: Buffer): number {
+    return timeOf(bytes[this.#at] === quote ? this.#text(bytes) : this.#number(bytes), false)
   }
 
   #scalar(bytes: Buffer): void {
