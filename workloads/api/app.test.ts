@@ -92,6 +92,21 @@ describe('REST door', () => {
       expect(second.headers.get('idempotent-replayed')).to.equal('true')
     })
 
+    it('is the same however its path is written', async () => {
+      const first = await detect(event)
+      for (const path of ['/api/v1/detect?trace=1', '/api/v1/detect/', '/API/v1/detect']) {
+        const answer = await post(path, JSON.stringify(event))
+        expect([answer.status, answer.text, answer.headers.get('idempotent-replayed')]).to.deep.equal([
+          200,
+          first.text,
+          'true',
+        ])
+        expect(answer.headers.has('x-request-id')).to.equal(true)
+        const refused = await post(path, '{')
+        expect([refused.status, JSON.parse(refused.text).instance]).to.deep.equal([400, path.split('?')[0]])
+      }
+    })
+
     it('counts bytes, not characters', async () => {
       const answer = await detect(anEvent({ userId: 'Zoë 𝄞' }))
       expect(JSON.parse(answer.text).userId).to.equal('Zoë 𝄞')

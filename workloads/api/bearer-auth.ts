@@ -1,12 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { RequestHandler } from 'express'
+import type { Guard } from './app.ts'
 import { sendRefusal } from './respond.ts'
 
 /**
  * RFC 6750: lets through requests with one of the current tokens. Digests are compared, all of them every time, so that the
  * time of an answer says nothing about any token.
  */
-export function bearerAuth(tokens: () => readonly string[]): RequestHandler {
+export function bearerAuth(tokens: () => readonly string[]): Guard {
   let known: readonly string[] = []
   let digests: readonly Buffer[] = []
   return (request, response, next) => {
