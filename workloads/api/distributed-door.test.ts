@@ -98,6 +98,32 @@ describe('The door of many processes', () => {
     expect(calls.map(({ count }) => count)).to.deep.equal([50])
   })
 
+  it('reads the states of all keys in one call, whatever their partitions, and degrades where it cannot', async () => {
+    const inner = newStore()
+    const reads: (readonly [partition: number, keys: readonly string[]])[][] = []
+    let isAway = false
+    const partitions: StateStore['partitions'] = {
+      ...inner.partitions,
+      async loadKeysOf(wanted) {
+        if (isAway) throw new AppError('Unavailable', 'Redis is away')
+        reads.push([...wanted])
+        return inner.partitions.loadKeysOf(wanted)
+      },
+    }
+    const { door } = doorOf({ store: { ...inner, partitions } })
+    const ask = (round: string) =>
+      Promise.all(Array.from({ length: 40 }, (_, i) => door.detect([eventOf(`${round}-${i}`, `user-${i % 20}`)])))
+    await ask('a')
+    expect(reads).to.have.length(1)
+    expect(new Set(reads[0]!.map(([partition]) => partition))).to.deep.equal(new Set([0, 1, 2, 3]))
+    expect(reads[0]!.flatMap(([, keys]) => keys)).to.have.length(20)
+    isAway = true
+    const degraded = (await ask('b')).map(
+      ([outcome]) => outcome!.kind === 'verdict' && JSON.parse(outcome!.json).degraded,
+    )
+    expect(new Set(degraded)).to.deep.equal(new Set(['StateUnavailable']))
+  })
+
   it('keeps the order of the events of a key', async () => {
     const { door, sent } = doorOf()
     const ids = Array.from({ length: 3000 }, (_, i) => `e-${i}`)

@@ -25,7 +25,7 @@ import type { Claim, StateStore } from '../state/state.ts'
 import type { ComponentHealth, DetectionDoor, DetectOutcome } from './door.ts'
 import type { EventPublisher } from './event-publisher.ts'
 import type { FeatureNames } from './feature-names.ts'
-import { PartitionView } from './partition-view.ts'
+import { type KeyStates, PartitionView } from './partition-view.ts'
 import { signVerdict } from './signed-verdict.ts'
 import type { SourceTopic } from './source-topic.ts'
 
@@ -191,25 +191,15 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     const partitions = topic.partitions()
     if (partitions === undefined) throw new AppError('Unavailable', topic.problem() ?? 'Kafka: not connected yet')
     const byPartition = Map.groupBy(jobs, ({ event }) => partitionOf(event.key, partitions, source.partitioner))
-    const [claims, completed, states] = await Promise.all([
-      claim(jobs),
-      complete(jobs),
-      Promise.all(
-        Array.from(byPartition, async ([partition, ofPartition]) => {
-          const view = viewOf(partition)
-          const keys = [...new Set(ofPartition.map(({ event }) => event.key))]
-          metrics.stateLookups.inc({ outcome: 'miss' }, keys.length)
-          return { partition, ofPartition, view, states: await view.read(keys) }
-        }),
-      ),
-    ])
+    const views = new Map(Array.from(byPartition.keys(), (partition) => [partition, viewOf(partition)]))
+    const [claims, completed, states] = await Promise.all([claim(jobs), complete(jobs), statesOf(byPartition, views)])
     const mine = new Set(jobs.filter((job) => isMine(job, claims.get(job))))
-    const judged = states.map(async ({ partition, ofPartition, view, states }) => {
+    const judged = Array.from(byPartition, async ([partition, ofPartition]) => {
       const own = ofPartition.filter((job) => mine.has(job))
       if (own.length === 0) return []
       try {
         const events = own.map((job) => completed.get(job) ?? job.event)
-        const verdicts = await view.judge(events, states, score)
+        const verdicts = await views.get(partition)!.judge(events, states?.get(partition), score)
         return own.map((job, i) => concluded(job, verdicts[i]!, partition))
       } catch (error) {
         giveUp(own, error)
@@ -217,6 +207,25 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
       }
     })
     return (await Promise.all(judged)).flat()
+  }
+
+  /** The stored states of the jobs' keys by partition, and what the keys share brought up to date; undefined without the store. */
+  async function statesOf(
+    byPartition: ReadonlyMap<number, readonly Job[]>,
+    views: ReadonlyMap<number, PartitionView>,
+  ): Promise<ReadonlyMap<number, KeyStates> | undefined> {
+    const wanted = Array.from(byPartition, ([partition, jobs]) => {
+      return [partition, [...new Set(jobs.map(({ event }) => event.key))]] as const
+    })
+    const count = wanted.reduce((sum, [, keys]) => sum + keys.length, 0)
+    metrics.stateLookups.inc({ outcome: 'miss' }, count)
+    const refreshed = Promise.all(Array.from(views.values(), (view) => view.refresh()))
+    const found = await Promise.all([store.partitions.loadKeysOf(wanted), refreshed]).catch(withoutStore)
+    if (found === undefined) return undefined
+    const [payloads] = found
+    return new Map(
+      wanted.map(([partition, keys], p) => [partition, new Map(keys.map((key, i) => [key, payloads[p]![i]]))]),
+    )
   }
 
   function viewOf(partition: number): PartitionView {

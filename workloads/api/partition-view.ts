@@ -1,4 +1,3 @@
-import { AppError } from '../../lib/errors.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { Detection } from '../detection/detection.ts'
 import type { Event } from '../detection/event.ts'
@@ -12,15 +11,15 @@ export interface PartitionViewOptions {
   readonly pipeline: Pipeline
   readonly partition: number
   readonly schema: FeatureSchema
-  readonly store: Pick<PartitionStore, 'loadPartition' | 'loadKeys'>
+  readonly store: Pick<PartitionStore, 'loadPartition'>
   /** How old the state that keys share may be, in ms. */
   readonly maxAgeMs?: number | undefined
   /** Monotonic time in ms. */
   readonly clock: () => number
 }
 
-/** A key's stored payload, undefined where there is none; undefined as a whole where the store could not be read. */
-export type KeyStates = ReadonlyMap<string, Uint8Array | undefined> | undefined
+/** A key's stored payload, undefined where there is none. */
+export type KeyStates = ReadonlyMap<string, Uint8Array | undefined>
 
 /**
  * A partition's state as its owner last wrote it, to judge events by without learning them. One batch at a time.
@@ -38,30 +37,23 @@ export class PartitionView {
     this.#shared = this.#detection.savePartition()
   }
 
-  /** Reads the keys' states, and what they share where that is too old. */
-  async read(keys: readonly string[]): Promise<KeyStates> {
+  /** Reads what the keys share where it is too old; not while a batch is judged. */
+  async refresh(): Promise<void> {
     const { store, partition, clock, maxAgeMs = 1000 } = this.#options
     const now = clock()
-    try {
-      const [payloads, shared] = await Promise.all([
-        store.loadKeys(partition, keys),
-        now - this.#readAt < maxAgeMs ? undefined : store.loadPartition(partition),
-      ])
-      if (now - this.#readAt >= maxAgeMs) this.#readAt = now
-      if (shared !== undefined) this.#adopt(shared)
-      return new Map(keys.map((key, i) => [key, payloads[i]]))
-    } catch (error) {
-      if (error instanceof AppError && error.retriable) return undefined
-      throw error
-    }
+    if (now - this.#readAt < maxAgeMs) return
+    const shared = await store.loadPartition(partition)
+    this.#readAt = now
+    if (shared !== undefined) this.#adopt(shared)
   }
 
   /**
-   * The events' verdicts, as if they were the next of the partition. `score` answers with undefined where no model does.
+   * The events' verdicts, as if they were the next of the partition; without `states` the store could not be read.
+   * `score` answers with undefined where no model does.
    */
   async judge(
     events: readonly Event[],
-    states: KeyStates,
+    states: KeyStates | undefined,
     score: (batch: RowBatch) => Promise<ScoredRows | undefined>,
   ): Promise<readonly Verdict[]> {
     const detection = this.#detection

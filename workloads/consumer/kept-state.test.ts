@@ -37,6 +37,7 @@ function store() {
       take: whenThere((partition) => inner.partitions.take(partition)),
       loadPartition: whenThere((partition) => inner.partitions.loadPartition(partition)),
       loadKeys: whenThere((partition, keys) => inner.partitions.loadKeys(partition, keys)),
+      loadKeysOf: whenThere((wanted) => inner.partitions.loadKeysOf(wanted)),
       flush: whenThere((partition, epoch, changes) => inner.partitions.flush(partition, epoch, changes)),
     },
   }

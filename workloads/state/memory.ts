@@ -57,6 +57,9 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
       async loadKeys(partition, keys) {
         return keys.map((key) => profiles.get(`${partition}:${key}`))
       },
+      async loadKeysOf(wanted) {
+        return wanted.map(([partition, keys]) => keys.map((key) => profiles.get(`${partition}:${key}`)))
+      },
       async flush(partition, epoch, changes: PartitionChanges) {
         const stored = partitionOf(partition)
         const former = stored.epoch

@@ -191,9 +191,15 @@ export function createRedisState(options: RedisStateOptions): RedisState {
     },
 
     async loadKeys(partition, keys) {
-      if (keys.length === 0) return []
-      const found = await ask(readMs, () => client.mgetBuffer(keys.map((key) => profileName(partition, key))))
-      return found.map((bytes) => decoded('profile', bytes))
+      const [found] = await partitions.loadKeysOf([[partition, keys]])
+      return found!
+    },
+
+    async loadKeysOf(wanted) {
+      const names = wanted.flatMap(([partition, keys]) => keys.map((key) => profileName(partition, key)))
+      const found = names.length === 0 ? [] : await ask(readMs, () => client.mgetBuffer(names))
+      let next = 0
+      return wanted.map(([, keys]) => keys.map(() => decoded('profile', found[next++])))
     },
 
     async flush(partition, epoch, { keys, partition: state, features }) {

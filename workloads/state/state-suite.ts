@@ -48,6 +48,13 @@ export function behavesAsStateStore(open: () => Promise<StateStore>, pass: (ms: 
       expect(plain(await store.partitions.loadKeys(11, ['u']))).to.deep.equal([[11]])
       expect(plain([await store.partitions.loadPartition(1)])).to.deep.equal([[1]])
       expect(await store.partitions.loadKeys(111, ['u'])).to.deep.equal([undefined])
+      const wanted: [number, string[]][] = [
+        [11, ['u']],
+        [5, []],
+        [1, ['v', 'u']],
+      ]
+      const found = await store.partitions.loadKeysOf(wanted)
+      expect(found.map(plain)).to.deep.equal([[[11]], [], [undefined, [1]]])
     })
 
     it('leave what a flush does not name', async () => {

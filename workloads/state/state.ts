@@ -50,6 +50,10 @@ export interface PartitionStore {
   loadPartition(partition: number): Promise<Uint8Array | undefined>
   /** The payloads of the keys, in order, in one read; undefined where there is none that this program can read. */
   loadKeys(partition: number, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>
+  /** As `loadKeys`, of the keys of many partitions in one read: one list a partition, in order. */
+  loadKeysOf(
+    wanted: readonly (readonly [partition: number, keys: readonly string[]])[],
+  ): Promise<readonly (readonly (Uint8Array | undefined)[])[]>
   /**
    * Writes the changes under the owner's epoch, in steps that each take effect as a whole. One flush of a partition at
    * a time. After an error any part may have been written; the same changes, or newer ones, can be flushed again.
