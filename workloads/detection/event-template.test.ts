@@ -173,6 +173,19 @@ describe('EventTemplate', () => {
     expect(read(first)!.features).to.deep.equal([1, Number.NaN])
   })
 
+  it('soon tries no more where every event has another shape, and tries again later', () => {
+    const { read } = reader()
+    const ever = (i: number) => Buffer.from(`{"userId":"u","features":{"a${i % 997}":1}}`)
+    const steady = Buffer.from('{"userId":"u","features":{"a1":1,"a2":2}}')
+    for (let i = 0; i < 3000; i++) expect(read(ever(i))).to.equal(undefined)
+    const tries = (): number => {
+      for (let count = 0; ; count++) if (read(steady) !== undefined) return count
+    }
+    expect(tries()).to.be.within(17, 5000)
+    for (let i = 0; i < 17; i++) read(ever(i))
+    expect(tries()).to.be.within(1, 64)
+  })
+
   it('keeps nothing of the bytes that it learnt from: they are part of a whole fetch', () => {
     const { read } = reader()
     const event = '{"userId":"u","features":{"a":1}}'

@@ -18,8 +18,10 @@ interface Place {
   readonly role: number
 }
 
-/** After so many events in a row that the template does not fit, the next takes its place. */
-const patience = 16
+/** After so many events in a row that the template does not fit, another one takes its place. */
+const trial = 16
+/** Where templates fit nothing but the event that they are of, the next is made after twice as many events, up to so many. */
+const longestPause = 4096
 /** Whole numbers up to 10^15 and powers of ten up to 10^22 are exact doubles: their quotient is the nearest to the decimal. */
 const mostDigits = 15
 const powersOfTen = Float64Array.from({ length: mostDigits + 1 }, (_, power) => Number(`1e${power}`))
@@ -47,7 +49,10 @@ export class EventTemplate {
   #places: readonly Place[] = []
   #end: Uint8Array = new Uint8Array(0)
   #hasBag = false
-  #misses = patience
+  /** Events until something is to be done about the template. */
+  #wait = 1
+  #pause = trial
+  #isFruitful = false
   /** Where reading stands; -1 when something is unusual. */
   #at = 0
 
@@ -96,7 +101,9 @@ export class EventTemplate {
       else if (mapping.key === '$key') ownKey = origin.recordKey
       if (ownKey === undefined || (ownKey === '' && mapping.key !== '') || ownKey.length > maxIdLength) return undefined
     }
-    this.#misses = 0
+    this.#wait = trial
+    this.#pause = trial
+    this.#isFruitful = true
     return {
       id: ownId ?? origin.id,
       time: Number.isNaN(ownTime) ? origin.arrival : ownTime,
@@ -108,10 +115,17 @@ export class EventTemplate {
 
   /** To be told of an event that did not fit and was read otherwise: it may become the template. */
   learn(bytes: Buffer): void {
-    if (!this.#isAble || ++this.#misses < patience) return
-    this.#misses = 0
-    const places: Place[] = []
+    if (!this.#isAble || --this.#wait > 0) return
+    const isInVain = this.#places.length > 0 && !this.#isFruitful
     this.#places = []
+    if (isInVain) {
+      this.#pause = Math.min(2 * this.#pause, longestPause)
+      this.#wait = this.#pause
+      return
+    }
+    this.#wait = trial
+    this.#isFruitful = false
+    const places: Place[] = []
     this.#hasBag = this.#hasFeatures
     this.#at = 0
     const end = this.#object(bytes, places, 0, false)
