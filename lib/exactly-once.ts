@@ -126,7 +126,7 @@ const backoff = { firstMs: 100, maxMs: 5000 }
  */
 export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOptions): ExactlyOnce {
   const { topic, groupId, handler } = options
-  const { maxRecords = 500, maxBytesPerPartition = 512 * 1024, maxSendBytes = 768 * 1024 } = options
+  const { maxRecords = 2000, maxBytesPerPartition = 512 * 1024, maxSendBytes = 768 * 1024 } = options
   const { sessionTimeoutMs = 10_000, metadataMaxAgeMs = 10_000, spacingMs = 20 } = options
   const { log } = settings
   const openProducer = transactionalProducers(settings)
