@@ -303,6 +303,31 @@ describe('Detection', () => {
     }
   })
 
+  it('forgets no key whose change may still be undone, however many a transaction has', () => {
+    const evicted: string[] = []
+    const detection = detectionOf(pipelineWith(profileOnly), {
+      staged: true,
+      stateBytes: 1,
+      onEvict: (key) => evicted.push(key),
+    })
+    const transaction = () => {
+      for (const slice of [0, 2000, 4000, 6000]) {
+        detection.limitState(1)
+        judge(detection, stream(8000, 8000).slice(slice, slice + 2000), 2000)
+      }
+    }
+    transaction()
+    detection.rollback()
+    expect(detection.keys).to.equal(0)
+    transaction()
+    expect(evicted).to.deep.equal([])
+    expect(detection.commit()).to.have.length(8000)
+    expect(detection.keys).to.equal(8000)
+    detection.limitState(1)
+    expect(detection.keys).to.equal(4096)
+    expect(evicted).to.have.length(8000 - 4096)
+  })
+
   it('keeps a million keys in the memory that it was given', function () {
     this.timeout(120_000)
     const stateBytes = 32 * 2 ** 20

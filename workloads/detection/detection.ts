@@ -27,7 +27,7 @@ const reasonsOfSuspicious = 3
 
 const stepsOfJoint: TailShape = { bins: 200, min: 0, width: 0.1, capacity: 65_000, priorShape: 0.7, priorCount: 20 }
 
-/** More keys than a transaction has: what a batch changed is never forgotten before it is committed. */
+/** More keys than two batches have. */
 const leastKeys = 4096
 
 /** What is remembered of a key beside the detectors' memories. */
@@ -384,10 +384,10 @@ export class Detection {
     return slot
   }
 
-  /** Keys that memory has room for, as wide as they are by now. */
+  /** Keys that memory has room for, as wide as they are by now; what may still be undone is not forgotten. */
   #roomForKeys(): number {
     const bytesPerKey = this.#keyed.reduce((sum, detector) => sum + detector.bytesPerKey, 150)
-    return Math.max(leastKeys, Math.floor(this.#stateBytes / bytesPerKey))
+    return Math.max(leastKeys + (this.#undo?.keys.size ?? 0), Math.floor(this.#stateBytes / bytesPerKey))
   }
 
   #limitKeys(): void {
