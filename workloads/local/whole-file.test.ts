@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, lstatSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
@@ -47,6 +47,49 @@ describe('A whole file', () => {
     writeWhole('/dev/null', 'text')
     checkWritable('/dev/full')
     expect(() => writeWhole('/dev/full', 'text')).to.throw(AppError, '/dev/full: cannot be written: no space left')
+  })
+
+  it('writes to standard output, whatever that is', function () {
+    if (!existsSync('/dev/stdout')) return this.skip()
+    const path = folder.write('output/a.txt', '')
+    const program = `
+      import { checkWritable, writeWhole } from ${JSON.stringify(new URL('./whole-file.ts', import.meta.url).href)}
+      checkWritable('/dev/stdout')
+      writeWhole('/dev/stdout', 'text')`
+    const node = [process.execPath, '--input-type=module', '--disable-warning=ExperimentalWarning', '-e', program]
+    const run = (script: string) => spawnSync('sh', ['-c', script, path, ...node], { encoding: 'utf8' })
+    expect(run('"$@" | cat')).to.include({ stdout: 'text', stderr: '' })
+    expect(run('("$@"; echo " and more" >&3) 3>> "$0" > "$0"')).to.include({ stdout: '', stderr: '' })
+    expect(readFileSync(path, 'utf8')).to.equal('text and more\n')
+  })
+
+  it('writes through a link that leads to nothing yet', () => {
+    const target = join(folder.path, 'dangling', 'target.html')
+    folder.write('dangling/other', '')
+    const link = join(folder.path, 'dangling', 'link.html')
+    symlinkSync('target.html', link)
+    checkWritable(link)
+    expect(existsSync(target)).to.equal(false)
+    writeWhole(link, 'text')
+    expect(readFileSync(target, 'utf8')).to.equal('text')
+    expect(lstatSync(link).isSymbolicLink()).to.equal(true)
+  })
+
+  it('leaves to the file who may read it', function () {
+    if (process.platform === 'win32') return this.skip()
+    const path = folder.write('mode/a.html', 'old')
+    for (const mode of [0o600, 0o666]) {
+      chmodSync(path, mode)
+      writeWhole(path, 'new')
+      expect(statSync(path).mode & 0o777).to.equal(mode)
+    }
+  })
+
+  it('writes a file that cannot be replaced as it is', () => {
+    const path = folder.write(`stuck/${'a'.repeat(250)}`, 'old')
+    checkWritable(path)
+    writeWhole(path, 'new')
+    expect(readFileSync(path, 'utf8')).to.equal('new')
   })
 
   it('leaves what was there where there is no room', function () {
