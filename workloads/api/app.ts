@@ -117,7 +117,7 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     sendProblem(request, response, problem)
   }
 
-  // Nearly every request is one of these; Express's router costs a third of what reading and answering it do.
+  // Nearly every request is one of these; Express's router adds a quarter to what reading and answering it cost.
   return (request, response) => {
     if (request.url !== detectPath || request.method !== 'POST') return app(request, response)
     const go = () => void detect(request, response).catch((error) => answerError(error, request, response))
