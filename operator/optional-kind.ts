@@ -17,13 +17,14 @@ export interface OptionalKind extends Reflector {
 /** Keeps the cache true for a kind whose CRD may come and go: a watch waits for that, and nothing is asked meanwhile. */
 export function followOptionalKind({ onServed, ...options }: OptionalKindOptions): OptionalKind {
   const { namespaces: _, labelSelector: __, keep: ___, resource, cache, ...common } = options
+  const [group, version] = resource.apiVersion.split('/')
   const definitionCache = createCache()
   let informer: Reflector | undefined
   let hasSynced = false
   let former: Promise<unknown> = Promise.resolve()
 
   definitionCache.subscribe(({ type, object }) => {
-    const isServed = type !== 'deleted' && isEstablished(object)
+    const isServed = type !== 'deleted' && isEstablished(object, version)
     if (isServed && informer === undefined) {
       informer = startInformer(options)
       informer.synced.then(onServed, () => {})
@@ -37,7 +38,7 @@ export function followOptionalKind({ onServed, ...options }: OptionalKindOptions
     ...common,
     resource: definitions,
     cache: definitionCache,
-    fieldSelector: `metadata.name=${resource.plural}.${resource.apiVersion.split('/')[0]}`,
+    fieldSelector: `metadata.name=${resource.plural}.${group}`,
   })
   const synced = definition.synced
     // The kind may go again before its objects came.
@@ -59,8 +60,13 @@ export function followOptionalKind({ onServed, ...options }: OptionalKindOptions
   }
 }
 
-function isEstablished({ metadata, status }: KubeObject): boolean {
+function isEstablished({ metadata, spec, status }: KubeObject, version: string | undefined): boolean {
+  const { versions = [] } = (spec ?? {}) as { versions?: readonly { name: string; served: boolean }[] }
   const { conditions = [] } = (status ?? {}) as { conditions?: readonly { type: string; status: string }[] }
   const established = conditions.find(({ type }) => type === 'Established')
-  return metadata.deletionTimestamp === undefined && established?.status === 'True'
+  return (
+    metadata.deletionTimestamp === undefined &&
+    established?.status === 'True' &&
+    versions.some(({ name, served }) => name === version && served)
+  )
 }
