@@ -347,6 +347,35 @@ describe('Processor', () => {
       await judge(bodies, 500)
       expect(processor.keys).to.equal(alone)
     })
+
+    it('takes memory from partitions without events too when others join them', async () => {
+      const { judge, processor } = await open(pipelineWith({ detection: profileOnly }), { stateBytes: 4_000_000 })
+      const bodies = Array.from({ length: 25_000 }, (_, i) => ({ userId: `user-${i}`, value: 1 }))
+      await judge(bodies, 500)
+      const alone = processor.keys
+      await processor.assigned(1)
+      expect(processor.keys).to.equal(Math.floor(alone / 2))
+    })
+
+    it('takes none from a partition while its batch is being scored', async () => {
+      let fail = () => {}
+      const scorer: Scorer = {
+        modelVersion: 'none',
+        score: () =>
+          new Promise((_, reject) => {
+            fail = () => reject(new AppError('Unavailable', 'away'))
+          }),
+      }
+      const detection = { onModelUnavailable: 'Degrade' }
+      const { judge, processor } = await open(pipelineWith({ detection }), { stateBytes: 2_000_000, scorer })
+      const judged = judge(Array.from({ length: 6000 }, (_, i) => ({ userId: `user-${i}`, value: 1 })))
+      await processor.assigned(1)
+      expect(processor.keys).to.equal(6000)
+      fail()
+      await judged
+      await processor.assigned(2)
+      expect(processor.keys).to.equal(4096)
+    })
   })
 
   describe('without a model that answers', () => {

@@ -69,6 +69,8 @@ export interface ProcessorOptions {
 
 interface PartitionWork {
   detection: Detection
+  /** Between being observed and being decided, a batch needs its keys where they are. */
+  isObserved: boolean
   /** What is to be done when the batches in hand are committed. */
   readonly pending: (() => void)[]
   /** Each key's last event in them that carried features. */
@@ -110,7 +112,9 @@ export class Processor implements StreamHandler {
     const detection = kept === undefined ? make() : await kept.assigned(partition, make)
     // What is staged stays staged: whether it was committed may still be unknown.
     const { pending = [], last = new Map() } = this.#partitions.get(partition) ?? {}
-    this.#partitions.set(partition, { detection, pending, last })
+    this.#partitions.set(partition, { detection, isObserved: false, pending, last })
+    for (const [other, work] of this.#partitions)
+      if (!work.isObserved) (kept?.detectionOf(other) ?? work.detection).limitState(this.#stateBytesEach)
   }
 
   async batch(batch: RecordBatch, signal?: AbortSignal): Promise<readonly OutgoingRecord[]> {
@@ -253,13 +257,22 @@ export class Processor implements StreamHandler {
     events: readonly Event[],
     signal: AbortSignal | undefined,
   ): Promise<readonly Verdict[]> {
-    const { kept, stateBytes = 2 ** 30 } = this.#options
+    const { kept } = this.#options
     const hasState = kept === undefined || (await kept.begin(partition, events))
     if (kept !== undefined) work.detection = kept.detectionOf(partition)!
-    work.detection.limitState(stateBytes / this.#partitions.size)
+    work.detection.limitState(this.#stateBytesEach)
     const observed = work.detection.observe(events)
-    const scored = events.length === 0 ? undefined : await this.#score(work.detection, observed, signal)
-    return work.detection.decide(observed, scored, hasState ? undefined : 'StateUnavailable')
+    work.isObserved = true
+    try {
+      const scored = events.length === 0 ? undefined : await this.#score(work.detection, observed, signal)
+      return work.detection.decide(observed, scored, hasState ? undefined : 'StateUnavailable')
+    } finally {
+      work.isObserved = false
+    }
+  }
+
+  get #stateBytesEach(): number {
+    return (this.#options.stateBytes ?? 2 ** 30) / this.#partitions.size
   }
 
   async #score(
