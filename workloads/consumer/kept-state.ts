@@ -294,6 +294,7 @@ export class KeptState {
         savePartition: () => kept.detection.savePartition(),
       },
       featuresJson: (event) => featuresJson(event, schema),
+      featuresWidth: () => schema.size,
       featuresEveryMs,
       log,
       onRefill: onEmptied,

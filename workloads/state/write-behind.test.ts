@@ -44,7 +44,13 @@ interface Flushed {
 }
 
 /** A memory of texts, a store that answers as it is told, and what got there. */
-function bench(options: { readonly parkedBytes?: number; readonly featuresEveryMs?: number } = {}) {
+function bench(
+  options: {
+    readonly parkedBytes?: number
+    readonly featuresEveryMs?: number
+    readonly featuresWidth?: () => number
+  } = {},
+) {
   const clock = manualClock()
   const memory = new Map<string, string>()
   const flushed: Flushed[] = []
@@ -393,6 +399,25 @@ describe('WriteBehind', () => {
     expect(behind.lost).to.equal(1)
     expect(behind.pending, 'names of lost keys are forgotten too').to.equal(2)
   })
+
+  for (const [width, most] of [
+    [10, 50_000],
+    [1000, 4000],
+  ] as const) {
+    it(`keeps the last features of the latest ${most} keys where they are ${width} numbers and the store is away`, async () => {
+      const { clock, flushed, behind, answerWith } = bench({ featuresWidth: () => width })
+      answerWith(unavailable)
+      for (let batch = 0; batch < 60_000; batch += 2000) {
+        behind.hold()
+        behind.release([], new Map(Array.from({ length: 2000 }, (_, i) => [`k${batch + i}`, batch + i])))
+        await clock.pass(10)
+      }
+      answerWith('Written')
+      await clock.pass(10_000)
+      const keys = flushed.flatMap(({ features }) => Object.keys(features))
+      expect(keys).to.deep.equal(Array.from({ length: most }, (_, i) => `k${60_000 - most + i}`))
+    })
+  }
 
   it('stops when closed', async () => {
     const { clock, flushed, behind, learn } = bench()

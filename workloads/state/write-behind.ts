@@ -41,6 +41,8 @@ export interface WriteBehindOptions<F> {
   readonly clock?: Clock | undefined
   /** A key is written at most this often, in ms. */
   readonly everyMs?: number | undefined
+  /** How many numbers the last features of a key are; 1 if absent. */
+  readonly featuresWidth?: (() => number) | undefined
   /** So are the last features of a key, which are about half of what there is to write; no less often than keys. */
   readonly featuresEveryMs?: number | undefined
   /** What evicted keys may hold until they are written, in bytes; the first evicted are lost beyond it. */
@@ -50,8 +52,9 @@ export interface WriteBehindOptions<F> {
 /** Keys that are encoded in one go, so that writing everything again does not hold up the stream. */
 const keysAtOnce = 10_000
 const maxBackOffMs = 5000
-/** Keys whose last features are remembered until they are written; those unchanged for longest are dropped beyond it. */
+/** What is remembered of last features until they are written; keys unchanged for longest are dropped beyond it. */
 const maxFeatureKeys = 50_000
+const maxFeatureNumbers = 4_000_000
 
 /**
  * Writes a partition's memory to the store behind the stream: what changed, each key at most once a second, only between
@@ -141,7 +144,7 @@ export class WriteBehind<F = never> {
     }
     if (features !== undefined && this.#options.featuresJson !== undefined) {
       for (const [key, last] of features)
-        keepNewest(this.#featuresWritten.has(key) ? this.#featuresLater : this.#features, key, last)
+        this.#keepNewest(this.#featuresWritten.has(key) ? this.#featuresLater : this.#features, key, last)
     }
     this.#next()
   }
@@ -270,7 +273,7 @@ export class WriteBehind<F = never> {
         log.warn({ partition, error }, 'cannot write state; it stays in memory and is tried again')
       for (const key of sent.keys()) this.#round.add(key)
       this.#partitionChanged ||= withPartition
-      for (const [key, last] of this.#features) keepNewest(features, key, last)
+      for (const [key, last] of this.#features) this.#keepNewest(features, key, last)
       this.#features = features
       const backOff = Math.min(this.#everyMs * 2 ** (this.#failures - 1), maxBackOffMs)
       this.#notBefore = this.#clock.now() + backOff
@@ -281,9 +284,17 @@ export class WriteBehind<F = never> {
   }
 
   #allFeaturesDue(): void {
-    for (const [key, last] of this.#featuresLater) keepNewest(this.#features, key, last)
+    for (const [key, last] of this.#featuresLater) this.#keepNewest(this.#features, key, last)
     this.#featuresLater.clear()
     this.#featuresWritten.clear()
+  }
+
+  /** The key's entry becomes the newest; the oldest go where there are too many. */
+  #keepNewest(entries: Map<string, F>, key: string, last: F): void {
+    const most = Math.min(maxFeatureKeys, maxFeatureNumbers / (this.#options.featuresWidth?.() ?? 1))
+    entries.delete(key)
+    entries.set(key, last)
+    while (entries.size > most) entries.delete(entries.keys().next().value!)
   }
 
   #unpark(key: string): void {
@@ -298,11 +309,4 @@ export class WriteBehind<F = never> {
       this.#clock.after(ms, resolve)
     })
   }
-}
-
-/** The key's entry becomes the newest; the oldest goes where there are too many. */
-function keepNewest<F>(entries: Map<string, F>, key: string, last: F): void {
-  entries.delete(key)
-  entries.set(key, last)
-  if (entries.size > maxFeatureKeys) entries.delete(entries.keys().next().value!)
 }
