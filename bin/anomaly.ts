@@ -240,7 +240,7 @@ const cli: Argv = yargs(args)
             type: 'string',
             default: 'userId',
             requiresArg: true,
-            describe: "Field of the events that is their records' key, with --brokers",
+            describe: "Field of the events that is their records' key, dotted where nested, with --brokers",
           },
           rate: { type: 'number', requiresArg: true, describe: 'Events a second; as fast as it goes if absent' },
         }),

@@ -71,6 +71,13 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     )
   })
 
+  it('takes the key from where events nest it', async () => {
+    await createTopic('nested')
+    const file = fileOf('nested.jsonl', '{"user":{"id":"a"},"value":1}\n{"user":{"id":7}}\n{"user":null}\n')
+    await replay('--input', file, '--topic', 'nested', '--key', 'user.id', '--brokers', kafka.brokers.join(','))
+    expect((await recordsOf('nested')).map(({ key }) => key)).to.have.members(['a', '7', undefined])
+  })
+
   it('logs in over TLS with the flags that the other commands have', async () => {
     await createTopic('secured')
     const { saslTls, tls } = kafka.secured!

@@ -4,7 +4,8 @@ import { request as httpsRequest } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
-import type { Rejection } from '../detection/decode.ts'
+import { isFieldPath } from '../../lib/pipeline/spec.ts'
+import { type FieldReader, fieldReader, type Rejection } from '../detection/decode.ts'
 import { type BrokerArguments, brokerSettingsOf } from '../kafka-settings.ts'
 import { LineWriter } from './line-writer.ts'
 import { type PaymentTraffic, paymentTraffic } from './payment-traffic.ts'
@@ -26,7 +27,7 @@ export interface ReplayArguments extends Omit<BrokerArguments, 'brokers'> {
   /** host:port,... of Kafka. */
   readonly brokers?: string | undefined
   readonly topic?: string | undefined
-  /** Field of the events that is the key of their records. */
+  /** Path of the field of the events that is the key of their records. */
   readonly key: string
   readonly rate?: number | undefined
 }
@@ -190,6 +191,8 @@ async function destinationOf(args: ReplayArguments, say: (note: string) => void)
       'InvalidArgument',
       brokers === undefined ? '--topic goes with --brokers' : '--brokers: --topic is missing',
     )
+  if (!isFieldPath(key))
+    throw new AppError('InvalidArgument', `--key ${key}: must be the name of a field, dotted where nested`)
   if (brokers !== undefined) return topicDestination({ ...args, brokers: brokersOf(brokers) }, topic!, key)
   return to === '-' ? outputDestination() : restDestination(to!, say)
 }
@@ -203,7 +206,8 @@ function brokersOf(list: string): readonly string[] {
 }
 
 /** Records with the event's key, so that a key's events stay in order. */
-async function topicDestination(args: BrokerArguments, topic: string, keyField: string): Promise<Destination> {
+async function topicDestination(args: BrokerArguments, topic: string, keyPath: string): Promise<Destination> {
+  const readKey = fieldReader(keyPath)
   const { connectProducer, openAdmin } = await import('../../lib/kafka.ts')
   const settings = brokerSettingsOf(args, 'anomaly-replay', await createLogger({ level: 'warn' }))
   const admin = openAdmin(settings)
@@ -219,7 +223,7 @@ async function topicDestination(args: BrokerArguments, topic: string, keyField: 
   const producer = await connectProducer(settings)
   return {
     async send(events) {
-      await producer.send(events.map((value) => ({ topic, key: keyOf(value, keyField), value })))
+      await producer.send(events.map((value) => ({ topic, key: keyOf(value, readKey), value })))
       return noAnswers
     },
     close: () => producer.close(),
@@ -227,9 +231,9 @@ async function topicDestination(args: BrokerArguments, topic: string, keyField: 
 }
 
 /** What cannot be read has no key: the pipeline says why it refuses it. */
-function keyOf(event: string, field: string): string | null {
+function keyOf(event: string, readKey: FieldReader): string | null {
   try {
-    const key = (JSON.parse(event) as Record<string, unknown> | null)?.[field]
+    const key = readKey(JSON.parse(event) as Record<string, unknown>)
     return typeof key === 'string' || typeof key === 'number' ? String(key) : null
   } catch {
     return null
