@@ -25,12 +25,14 @@ function definition(resourceVersion: string, { established = 'True', version = '
 
 describe('An optional kind', () => {
   /** A cluster with the definition, if any, and one object of the kind, which is listed while the kind is served. */
-  async function follow(first?: KubeObject, isListed = true) {
+  async function follow(first?: KubeObject, isListed = true, { mayLook = true } = {}) {
     const clock = createManualClock()
+    let isAllowed = mayLook
     const watches: WatchOptions[] = []
     let asked = 0
     const client = {
       async list(resource: Resource) {
+        if (resource === definitions && !isAllowed) throw errorOfStatus('list', { code: 403, reason: 'Forbidden' }, 403)
         if (resource === definitions) return { items: first === undefined ? [] : [first], resourceVersion: '1' }
         asked++
         if (!isListed) throw errorOfStatus('list', { code: 404, reason: 'NotFound' }, 404)
@@ -52,6 +54,11 @@ describe('An optional kind', () => {
     return {
       kind,
       cache,
+      clock,
+      async allow() {
+        isAllowed = true
+        await clock.advance(60_000)
+      },
       comings: () => comings,
       asked: () => asked,
       async tell(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: KubeObject) {
@@ -87,4 +94,14 @@ describe('An optional kind', () => {
       await kind.stop()
     })
   }
+
+  it('is done without where its CRD may not be seen, until it may', async () => {
+    const { kind, clock, allow } = await follow(definition('1'), true, { mayLook: false })
+    await kind.synced
+    await clock.advance(120_000)
+    expect([kind.hasSynced(), kind.isServed(), kind.staleMs()]).to.deep.equal([true, false, 0])
+    await allow()
+    expect(kind.isServed()).to.equal(true)
+    await kind.stop()
+  })
 })

@@ -1,6 +1,7 @@
 import { definitions } from './kinds.ts'
 import { createCache } from './runtime/cache.ts'
 import { type InformerOptions, startInformer } from './runtime/informer.ts'
+import { statusOf } from './runtime/kube-client.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
 import { type Reflector, startReflector } from './runtime/reflector.ts'
 
@@ -14,11 +15,15 @@ export interface OptionalKind extends Reflector {
   isServed(): boolean
 }
 
-/** Keeps the cache true for a kind whose CRD may come and go: a watch waits for that, and nothing is asked meanwhile. */
+/**
+ * Keeps the cache true for a kind whose CRD may come and go: a watch waits for that, and nothing is asked meanwhile. Who may
+ * not see the CRD does without the kind.
+ */
 export function followOptionalKind({ onServed, ...options }: OptionalKindOptions): OptionalKind {
   const { namespaces: _, labelSelector: __, keep: ___, resource, cache, ...common } = options
   const [group, version] = resource.apiVersion.split('/')
   const definitionCache = createCache()
+  const forbidden = Promise.withResolvers<void>()
   let informer: Reflector | undefined
   let hasSynced = false
   let former: Promise<unknown> = Promise.resolve()
@@ -39,26 +44,32 @@ export function followOptionalKind({ onServed, ...options }: OptionalKindOptions
     resource: definitions,
     cache: definitionCache,
     fieldSelector: `metadata.name=${resource.plural}.${group}`,
+    onFailure: (error) => {
+      if (isForbidden(error)) forbidden.resolve()
+    },
   })
-  const synced = definition.synced
+  const synced = Promise.race([definition.synced, forbidden.promise])
     // The kind may go again before its objects came.
     .then(() => informer?.synced.catch(() => {}))
     .then(() => {
       hasSynced = true
     })
   synced.catch(() => {})
+  const definitionStaleMs = () => (isForbidden(definition.failure()) ? 0 : definition.staleMs())
 
   return {
     synced,
     hasSynced: () => hasSynced,
     isServed: () => informer?.hasSynced() === true,
-    staleMs: () => Math.max(definition.staleMs(), informer?.staleMs() ?? 0),
+    staleMs: () => Math.max(definitionStaleMs(), informer?.staleMs() ?? 0),
     failure: () => definition.failure() ?? informer?.failure(),
     async stop() {
       await Promise.all([definition.stop(), informer?.stop(), former])
     },
   }
 }
+
+const isForbidden = (error: unknown): boolean => statusOf(error)?.code === 403
 
 function isEstablished({ metadata, spec, status }: KubeObject, version: string | undefined): boolean {
   const { versions = [] } = (spec ?? {}) as { versions?: readonly { name: string; served: boolean }[] }

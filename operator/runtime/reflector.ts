@@ -24,6 +24,8 @@ export interface ReflectorOptions extends Selection {
    * it must be more.
    */
   readonly idleTimeoutMs?: number
+  /** Told of each failure to list or watch; it goes on trying. */
+  readonly onFailure?: ((error: unknown) => void) | undefined
   /** First and longest wait after failures in a row, in milliseconds. */
   readonly backoff?: { readonly baseMs: number; readonly maxMs: number }
 }
@@ -153,6 +155,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
         if (signal.aborted) break
         failedAt ??= clock.monotonic()
         failure = error
+        options.onFailure?.(error)
         failures = clock.monotonic() - began >= maxMs ? 1 : failures + 1
         // Anything but a plain loss of the connection leaves a doubt about what was missed, and so does a server that
         // says no to this watch again and again.
