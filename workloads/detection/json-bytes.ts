@@ -95,7 +95,7 @@ export class JsonBytes {
     }
   }
 
-  /** Six significant digits or more: plenty for a reader. Null where JSON has no such number. */
+  /** Five decimals; six significant digits from a million on and below 0.1. Null where JSON has no such number. */
   number(x: number | null): void {
     const size = Math.abs(x ?? Number.NaN)
     if (!Number.isFinite(size)) this.raw(nil)
