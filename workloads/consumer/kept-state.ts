@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
+import { oldestOf } from '../../lib/oldest-of.ts'
 import { traced } from '../../lib/telemetry.ts'
 import type { Detection } from '../detection/detection.ts'
 import type { Event } from '../detection/event.ts'
@@ -48,6 +49,7 @@ interface Kept {
   /** Grows with every assignment; what was asked before is void. */
   turn: number
   readonly blind: Set<string>
+  readonly oldestBlind: () => string | undefined
   /** Whether the epoch is this assignment's and the store has not been away since. */
   isTaken: boolean
   /** Not before this is a failed attempt to take the partition repeated; wall clock, in ms. */
@@ -82,6 +84,7 @@ export class KeptState {
    * fresh one with what is stored.
    */
   async assigned(partition: number, make: () => Detection): Promise<Detection> {
+    const blind = new Set<string>()
     const kept: Kept = this.#partitions.get(partition) ?? {
       make,
       detection: make(),
@@ -89,7 +92,8 @@ export class KeptState {
       epochs: new Set(),
       assignedAt: 0,
       turn: 0,
-      blind: new Set(),
+      blind,
+      oldestBlind: oldestOf(blind),
       isTaken: false,
       retakeAt: 0,
       isHeld: false,
@@ -309,12 +313,12 @@ export class KeptState {
   }
 
   /** The first that became blind is forgotten where there are too many. */
-  #addBlind({ blind, detection }: Kept, key: string): void {
+  #addBlind({ blind, oldestBlind, detection }: Kept, key: string): void {
     blind.add(key)
     if (blind.size <= maxBlindKeys) return
-    const [first] = blind
-    blind.delete(first!)
-    detection.forget(first!)
+    const first = oldestBlind()!
+    blind.delete(first)
+    detection.forget(first)
   }
 }
 

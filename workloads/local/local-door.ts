@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
+import { oldestOf } from '../../lib/oldest-of.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { DetectionDoor, DetectOutcome, Health } from '../api/door.ts'
 import { isVerdict, type Outcome, type ProcessedBatch } from '../consumer/processor.ts'
@@ -32,6 +33,7 @@ export function createLocalDoor(
   { maxResults = 100_000, maxWaiting = 20_000 }: LocalDoorOptions = {},
 ): LocalDoor {
   const results = new Map<string, string>()
+  const oldestResult = oldestOf(results)
   const underway = new Map<string, Promise<DetectOutcome>>()
   const readId = fieldReader(pipeline.spec.event.id)
   /** How to turn away who waits for an answer. */
@@ -42,9 +44,7 @@ export function createLocalDoor(
   function remember(eventId: string, json: string): void {
     results.delete(eventId)
     results.set(eventId, json)
-    if (results.size <= maxResults) return
-    const [oldest] = results.keys()
-    results.delete(oldest!)
+    if (results.size > maxResults) results.delete(oldestResult()!)
   }
 
   function submit(body: unknown): Promise<DetectOutcome> {

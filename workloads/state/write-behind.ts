@@ -1,4 +1,5 @@
 import type { Logger } from '../../lib/log.ts'
+import { oldestOf } from '../../lib/oldest-of.ts'
 import type { PartitionStore } from './state.ts'
 
 /** The memory of one partition, which is what gets written. */
@@ -81,6 +82,7 @@ export class WriteBehind<F = never> {
   #featuresDueAt = Number.NEGATIVE_INFINITY
   /** Payloads of keys that memory has dropped before they were written, in order of their eviction. */
   readonly #parked = new Map<string, Uint8Array>()
+  readonly #firstParked = oldestOf(this.#parked)
   #parkedBytes = 0
   #lost = 0
   /** The keys on their way to the store. */
@@ -144,7 +146,9 @@ export class WriteBehind<F = never> {
     }
     if (features !== undefined && this.#options.featuresJson !== undefined) {
       for (const [key, last] of features)
-        this.#keepNewest(this.#featuresWritten.has(key) ? this.#featuresLater : this.#features, key, last)
+        put(this.#featuresWritten.has(key) ? this.#featuresLater : this.#features, key, last)
+      this.#limit(this.#features)
+      this.#limit(this.#featuresLater)
     }
     this.#next()
   }
@@ -158,8 +162,8 @@ export class WriteBehind<F = never> {
     this.#unpark(key)
     this.#parked.set(key, payload)
     this.#parkedBytes += payload.length
-    for (const first of this.#parked.keys()) {
-      if (this.#parkedBytes <= this.#parkedLimit) break
+    while (this.#parkedBytes > this.#parkedLimit) {
+      const first = this.#firstParked()!
       this.#unpark(first)
       this.#changed.delete(first)
       this.#round.delete(first)
@@ -273,8 +277,9 @@ export class WriteBehind<F = never> {
         log.warn({ partition, error }, 'cannot write state; it stays in memory and is tried again')
       for (const key of sent.keys()) this.#round.add(key)
       this.#partitionChanged ||= withPartition
-      for (const [key, last] of this.#features) this.#keepNewest(features, key, last)
+      for (const [key, last] of this.#features) put(features, key, last)
       this.#features = features
+      this.#limit(features)
       const backOff = Math.min(this.#everyMs * 2 ** (this.#failures - 1), maxBackOffMs)
       this.#notBefore = this.#clock.now() + backOff
     } finally {
@@ -284,17 +289,19 @@ export class WriteBehind<F = never> {
   }
 
   #allFeaturesDue(): void {
-    for (const [key, last] of this.#featuresLater) this.#keepNewest(this.#features, key, last)
+    for (const [key, last] of this.#featuresLater) put(this.#features, key, last)
+    this.#limit(this.#features)
     this.#featuresLater.clear()
     this.#featuresWritten.clear()
   }
 
-  /** The key's entry becomes the newest; the oldest go where there are too many. */
-  #keepNewest(entries: Map<string, F>, key: string, last: F): void {
+  /** The oldest entries go where there are too many. */
+  #limit(entries: Map<string, F>): void {
     const most = Math.min(maxFeatureKeys, maxFeatureNumbers / (this.#options.featuresWidth?.() ?? 1))
-    entries.delete(key)
-    entries.set(key, last)
-    while (entries.size > most) entries.delete(entries.keys().next().value!)
+    for (const key of entries.keys()) {
+      if (entries.size <= most) break
+      entries.delete(key)
+    }
   }
 
   #unpark(key: string): void {
@@ -309,4 +316,10 @@ export class WriteBehind<F = never> {
       this.#clock.after(ms, resolve)
     })
   }
+}
+
+/** The key's entry becomes the newest. */
+function put<F>(entries: Map<string, F>, key: string, last: F): void {
+  entries.delete(key)
+  entries.set(key, last)
 }
