@@ -27,6 +27,8 @@ export interface OperatorBench {
   reconciles(namespace: string, name?: string): number
   /** Creates or replaces the pipeline `payments`, as a person with kubectl would. */
   apply(namespace: string, spec?: object, metadata?: object): Promise<KubeObject>
+  /** Waits for a reconcile with nothing to do: an annotation that means nothing brings the pipeline into the queue. */
+  touch(namespace: string): Promise<void>
   /** All children of the kinds given, by default all, as `Kind name`. */
   children(namespace: string): Promise<string[]>
   get(resource: Resource, namespace: string, name: string): Promise<KubeObject>
@@ -129,6 +131,12 @@ export function useOperator(cluster: Cluster): OperatorBench {
       const { apiVersion, kind } = kinds.pipelines
       const object = { apiVersion, kind, metadata: { name: 'payments', namespace, ...metadata }, spec }
       return client.apply(kinds.pipelines, object, { fieldManager: 'person', force: true })
+    },
+    async touch(namespace) {
+      const before = bench.reconciles(namespace)
+      await bench.apply(namespace, undefined, { annotations: { touched: 'yes' } })
+      await eventually(() => expect(bench.reconciles(namespace)).to.be.greaterThan(before))
+      await bench.quiet()
     },
     async children(namespace) {
       const found: string[] = []

@@ -51,6 +51,12 @@ describe('Operator: with the controllers of workloads', function () {
 
   const list = async (resource: Resource): Promise<readonly KubeObject[]> =>
     (await bench.client.list(resource, { namespace })).items
+  /** Makes a quota, and waits until the API server keeps to it. */
+  async function limit(name: string, hard: Readonly<Record<string, string>>): Promise<void> {
+    const metadata = { name, namespace }
+    await bench.client.create(quotas, { apiVersion: 'v1', kind: 'ResourceQuota', metadata, spec: { hard } })
+    await eventually(async () => expect((await bench.get(quotas, namespace, name)).status).to.deep.include({ hard }))
+  }
   const podsOf = async (component: string, name = 'payments') =>
     (await list(kinds.pods)).filter(
       ({ metadata: { labels, deletionTimestamp } }) =>
@@ -212,12 +218,7 @@ describe('Operator: with the controllers of workloads', function () {
 
   it('names what a quota refuses, and heals when it is lifted', async () => {
     const hard = { pods: '0' }
-    await bench.client.create(quotas, {
-      apiVersion: 'v1',
-      kind: 'ResourceQuota',
-      metadata: { name: 'full', namespace },
-      spec: { hard },
-    })
+    await limit('full', hard)
     await eventually(async () =>
       expect((await bench.get(quotas, namespace, 'full')).status).to.deep.include({ hard, used: { pods: '0' } }),
     )
@@ -240,15 +241,7 @@ describe('Operator: with the controllers of workloads', function () {
   it('names what refuses the pod of Redis alone, and does not ask for it all the time', async () => {
     // Of the workloads, only Redis has a claim.
     const hard = { persistentvolumeclaims: '0' }
-    await bench.client.create(quotas, {
-      apiVersion: 'v1',
-      kind: 'ResourceQuota',
-      metadata: { name: 'no-claims', namespace },
-      spec: { hard },
-    })
-    await eventually(async () =>
-      expect((await bench.get(quotas, namespace, 'no-claims')).status).to.deep.include({ hard }),
-    )
+    await limit('no-claims', hard)
     await bench.start()
     await apply({})
     await eventually(async () => {
@@ -267,22 +260,13 @@ describe('Operator: with the controllers of workloads', function () {
     await bench.client.delete(quotas, { namespace, name: 'no-claims' })
     await untilRunning()
     cluster.proxy.clear()
-    const before = bench.reconciles(namespace)
-    await bench.apply(namespace, undefined, { annotations: { touched: 'yes' } })
-    await eventually(() => expect(bench.reconciles(namespace)).to.be.greaterThan(before))
-    await bench.quiet()
+    await bench.touch(namespace)
     expect(traffic(cluster)).to.deep.equal([])
   })
 
   it('makes no key without end where a quota refuses its Secret', async () => {
     const hard = { 'count/secrets': '0' }
-    await bench.client.create(quotas, {
-      apiVersion: 'v1',
-      kind: 'ResourceQuota',
-      metadata: { name: 'full', namespace },
-      spec: { hard },
-    })
-    await eventually(async () => expect((await bench.get(quotas, namespace, 'full')).status).to.deep.include({ hard }))
+    await limit('full', hard)
     await bench.start()
     await apply({})
     await eventually(async () => expect(await bench.condition(namespace, 'Ready')).to.equal('False ApplyRefused'))
