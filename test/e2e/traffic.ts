@@ -26,6 +26,8 @@ export interface Traffic {
   close(): Promise<void>
 }
 
+export const sum = (numbers: Iterable<number>): number => [...numbers].reduce((total, number) => total + number, 0)
+
 export async function openTraffic(
   settings: KafkaSettings,
   { source, results, deadLetters, groupId }: Topics,
@@ -57,7 +59,6 @@ export async function openTraffic(
       }, 60_000)
     }
   }
-  const sum = (offsets: Iterable<number>): number => [...offsets].reduce((total, offset) => total + offset, 0)
   const processed = async (): Promise<number> => sum((await admin.committedOffsets(groupId, source)).values())
   const end = async (): Promise<number> =>
     sum(Array.from((await admin.topicOffsets(source)).values(), ({ high }) => high))

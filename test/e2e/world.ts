@@ -106,11 +106,15 @@ export async function untilCondition(
 export const untilReady = (world: Pick<World, 'kubectl'>, name: string, timeoutMs?: number): Promise<number> =>
   untilCondition(world, name, { type: 'Ready', status: 'True', reason: 'AllReady' }, timeoutMs)
 
+/** Selects what a pipeline has, of one component or of all. */
+export function selectorOf(name: string, component?: string): string {
+  const of = component === undefined ? '' : `,app.kubernetes.io/component=${component}`
+  return `app.kubernetes.io/managed-by=anomaly-operator,app.kubernetes.io/instance=${name}${of}`
+}
+
 /** Pods of a pipeline, of one component or of all, that are not about to end. */
 export async function podsOf({ kubectl }: Pick<World, 'kubectl'>, name: string, component?: string) {
-  const of = component === undefined ? '' : `,app.kubernetes.io/component=${component}`
-  const selector = `app.kubernetes.io/managed-by=anomaly-operator,app.kubernetes.io/instance=${name}${of}`
-  const pods = await kubectl.list('pods', demo, selector)
+  const pods = await kubectl.list('pods', demo, selectorOf(name, component))
   return pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
 }
 

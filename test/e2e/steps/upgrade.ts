@@ -1,6 +1,7 @@
 import { chartFolder } from '../../harness/chart/chart.ts'
 import type { Step } from '../run-steps.ts'
-import { demo, must, podsOf, system, uidsOf, untilReady, type World } from '../world.ts'
+import { sum } from '../traffic.ts'
+import { demo, must, podsOf, selectorOf, system, uidsOf, untilReady, type World } from '../world.ts'
 
 const upgrade = ({ helm }: World, tag: string): Promise<string> =>
   helm(['upgrade', 'anomaly-operator', chartFolder, '-n', system, '--wait', '--set', `image.tag=${tag}`])
@@ -37,7 +38,7 @@ export const upgradeSteps: readonly Step<World>[] = [
         // Not the Deployment's own count: it adds up what its ReplicaSets reported at different times.
         wanted: kubectl.watch(
           'replicaset',
-          { selector: `app.kubernetes.io/instance=payments,app.kubernetes.io/component=${role}` },
+          { selector: selectorOf('payments', role) },
           demo,
           '{.metadata.name} {.spec.replicas}',
         ),
@@ -59,7 +60,7 @@ export const upgradeSteps: readonly Step<World>[] = [
           for (const line of wanted.seen) {
             const [replicaSet, count] = line.split(' ') as [string, string]
             pods.set(replicaSet, Number(count))
-            must(sumOf(pods.values()) <= replicas + 1, `${name} did not roll one by one: ${wanted.seen.join(', ')}`)
+            must(sum(pods.values()) <= replicas + 1, `${name} did not roll one by one: ${wanted.seen.join(', ')}`)
           }
           must(pods.size > 1, `${name} was not seen to roll: ${wanted.seen.join(', ')}`)
         }
@@ -81,5 +82,3 @@ async function untilImage(world: World, tag: string): Promise<void> {
       `--for=jsonpath={.spec.template.spec.containers[0].image}=docker.io/library/anomaly:${tag}`,
     ])
 }
-
-const sumOf = (numbers: Iterable<number>): number => [...numbers].reduce((sum, number) => sum + number, 0)
