@@ -10,7 +10,7 @@ import {
   type Origin,
   type Rejection,
 } from '../detection/decode.ts'
-import { Detection, type ObservedBatch } from '../detection/detection.ts'
+import { Detection, defaultStateBytes, type ObservedBatch } from '../detection/detection.ts'
 import type { Event } from '../detection/event.ts'
 import { EventTemplate } from '../detection/event-template.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
@@ -272,7 +272,7 @@ export class Processor implements StreamHandler {
   }
 
   get #stateBytesEach(): number {
-    return (this.#options.stateBytes ?? 2 ** 30) / this.#partitions.size
+    return (this.#options.stateBytes ?? defaultStateBytes) / this.#partitions.size
   }
 
   async #score(

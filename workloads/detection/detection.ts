@@ -27,6 +27,8 @@ const reasonsOfSuspicious = 3
 
 const stepsOfJoint: TailShape = { bins: 200, min: 0, width: 0.1, capacity: 65_000, priorShape: 0.7, priorCount: 20 }
 
+/** Memory for the state of keys where nobody says how much, in bytes. */
+export const defaultStateBytes = 2 ** 30
 /** More keys than two batches have. */
 const leastKeys = 4096
 
@@ -112,7 +114,7 @@ export class Detection {
     this.#profile = keyed.find((detector) => detector instanceof Profile)
     this.#joint = keyed.length + modelNames.length > 1 ? new TailHistogram(stepsOfJoint) : undefined
     this.#limits = limitsOf(detection.rules, options.schema)
-    this.#stateBytes = options.stateBytes ?? 2 ** 30
+    this.#stateBytes = options.stateBytes ?? defaultStateBytes
     this.#keys = new KeyTable(this.#roomForKeys())
     const decision = resolveDecision(detection)
     this.#budget = decision.type === 'alertBudget' ? new AlertBudget(decision.perMillion) : undefined

@@ -3,7 +3,7 @@ import { canonicalJson } from '../../lib/canonical-json.ts'
 import { AppError } from '../../lib/errors.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
-import { isFieldPath, type Pipeline } from '../../lib/pipeline/spec.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { workloadPart } from '../../lib/pipeline/workload-part.ts'
 import { version } from '../../lib/version.ts'
 import { type BacktestSummary, backtest } from './backtest.ts'
@@ -17,6 +17,7 @@ import {
   rankScores,
   rocAuc,
 } from './evaluation.ts'
+import { checkFieldPath } from './field-path.ts'
 import { LineWriter } from './line-writer.ts'
 import { hasNumbers, nothingToJudge } from './nothing-to-judge.ts'
 import { type Format, type InputFile, inputFiles, sizeOfAll } from './read-events.ts'
@@ -161,8 +162,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
 
 /** What detection reads must not be the truth itself. */
 function checkLabel(label: string, { spec: { event } }: Pipeline): void {
-  if (!isFieldPath(label))
-    throw new AppError('InvalidArgument', `--label ${label}: must be the name of a field, dotted where nested`)
+  checkFieldPath('--label', label)
   for (const field of ['id', 'time', 'key', 'value'] as const)
     if (event[field] === label)
       throw new AppError('InvalidArgument', `--label ${label}: the pipeline reads this field as the event's ${field}`)

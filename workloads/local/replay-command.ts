@@ -4,9 +4,9 @@ import { request as httpsRequest } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
-import { isFieldPath } from '../../lib/pipeline/spec.ts'
 import { type FieldReader, fieldReader, type Rejection } from '../detection/decode.ts'
 import { type BrokerArguments, brokerSettingsOf } from '../kafka-settings.ts'
+import { checkFieldPath } from './field-path.ts'
 import { LineWriter } from './line-writer.ts'
 import { type PaymentTraffic, paymentTraffic } from './payment-traffic.ts'
 import { type Format, type InputRecord, inputFiles, readEvents, sizeOfAll } from './read-events.ts'
@@ -191,8 +191,7 @@ async function destinationOf(args: ReplayArguments, say: (note: string) => void)
       'InvalidArgument',
       brokers === undefined ? '--topic goes with --brokers' : '--brokers: --topic is missing',
     )
-  if (!isFieldPath(key))
-    throw new AppError('InvalidArgument', `--key ${key}: must be the name of a field, dotted where nested`)
+  checkFieldPath('--key', key)
   if (brokers !== undefined) return topicDestination({ ...args, brokers: brokersOf(brokers) }, topic!, key)
   return to === '-' ? outputDestination() : restDestination(to!, say)
 }

@@ -44,6 +44,9 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
     return found
   }
 
+  const loadKeys = async (partition: number, keys: readonly string[]) =>
+    keys.map((key) => profiles.get(`${partition}:${key}`))
+
   return {
     problem: () => undefined,
     partitions: {
@@ -54,12 +57,8 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
       async loadPartition(partition) {
         return partitionOf(partition).state
       },
-      async loadKeys(partition, keys) {
-        return keys.map((key) => profiles.get(`${partition}:${key}`))
-      },
-      async loadKeysOf(wanted) {
-        return wanted.map(([partition, keys]) => keys.map((key) => profiles.get(`${partition}:${key}`)))
-      },
+      loadKeys,
+      loadKeysOf: (wanted) => Promise.all(wanted.map(([partition, keys]) => loadKeys(partition, keys))),
       async flush(partition, epoch, changes: PartitionChanges) {
         const stored = partitionOf(partition)
         const former = stored.epoch
