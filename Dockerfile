@@ -24,7 +24,7 @@ USER 1000:1000
 RUN bin/anomaly --help >/dev/null && \
     NODE_COMPILE_CACHE=$PWD/node_modules/.cache/compiled node --disable-warning=ExperimentalWarning --input-type=module \
       --eval 'for (const path of process.argv.slice(1)) await import(path)' \
-      "$PWD"/operator/main.ts "$PWD"/workloads/*/main.ts "$PWD"/workloads/local/*-command.ts && \
+      "$PWD"/operator/main.ts "$PWD"/workloads/*/main.ts "$PWD"/workloads/*/*-command.ts && \
     chmod -R a+rX node_modules/.cache/compiled
 
 FROM ${BASE} AS node

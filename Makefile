@@ -24,10 +24,10 @@ demo: node_modules ## the payments pipeline in one process on a simulated stream
 	@bin/anomaly run -f manifests/pipelines/payments.yaml --simulate $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(DEMO_FLAGS)
 
 up: node_modules ## Kafka, Redis and every role as local background processes, and what to try next
-	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/local/up.ts
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning tools/local/up.ts
 
 down: node_modules ## end what `make up` started
-	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/local/down.ts
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning tools/local/down.ts
 
 bench: node_modules ## every benchmark, and docs/benchmarks.md; takes some minutes on an idle machine
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/run.ts
@@ -65,16 +65,16 @@ image-archive: image ## the same, written to the file ARCHIVE=dist/anomaly-VERSI
 	$(if $(filter buildah,$(ENGINE)),buildah push --quiet $(IMAGE):$(VERSION) docker-archive:$(ARCHIVE):$(IMAGE):$(VERSION),$(ENGINE) save --output $(ARCHIVE) $(IMAGE):$(VERSION))
 
 kind-up: node_modules ## a cluster in Docker (kind) with Kafka, the operator and the pipeline payments, and what to try next
-	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/try-out/up.ts kind
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning tools/try-out/up.ts kind
 
 kind-down: ## end what `make kind-up` started
 	kind delete cluster --name anomaly
 
 cluster-up: node_modules ## the same without a container engine: processes of this machine; root on Debian
-	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/try-out/up.ts cluster
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning tools/try-out/up.ts cluster
 
 cluster-down: node_modules ## end what `make cluster-up` started
-	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/harness/try-out/down.ts
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning tools/try-out/down.ts
 
 # What carries the version is changed here, and is to be committed and tagged.
 release: node_modules ## dist/ with chart, manifests, image archive and checksums: make release VERSION=x.y.z
@@ -83,7 +83,7 @@ release: node_modules ## dist/ with chart, manifests, image archive and checksum
 	npm version --no-git-tag-version --allow-same-version $(VERSION)
 	$(MAKE) --no-print-directory manifests
 	rm -rf dist && mkdir dist
-	node_modules/.bin/node test/harness/chart/package-chart.ts dist
+	node_modules/.bin/node tools/release/package-chart.ts dist
 	cp manifests/operator/install.yaml dist/anomaly-operator-$(VERSION).yaml
 	cp crds/anomaly.com_anomalypipelines.yaml dist/anomaly-crd-$(VERSION).yaml
 	$(MAKE) --no-print-directory image-archive VERSION=$(VERSION)

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { connectProducer, openAdmin } from '../lib/kafka.ts'
-import { startKafka } from '../test/harness/kafka/kafka.ts'
+import { connectProducer, openAdmin } from '../lib/kafka/client.ts'
+import { startKafka } from '../tools/servers/kafka/kafka.ts'
 import type { LoopReport } from './kafka-produce/loop.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import { startRedis } from '../test/harness/redis.ts'
+import { startRedis } from '../tools/servers/redis.ts'
 import { createRedisState } from '../workloads/state/redis.ts'
 
 /**

@@ -86,7 +86,7 @@ for (const [aim, number, reached] of rows)
 
 const [cpu] = cpus()
 const kafka = /const version = '(.+)'/.exec(
-  readFileSync(join(import.meta.dirname, '../test/harness/kafka/kafka.ts'), 'utf8'),
+  readFileSync(join(import.meta.dirname, '../tools/servers/kafka/kafka.ts'), 'utf8'),
 )
 const machine = [
   `${cpus().length} cores, ${cpu?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${type()} ${release()}`,

@@ -1,11 +1,11 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { parsePipeline } from '../lib/pipeline/parse-pipeline.ts'
-import { createDecode, isEvent, latestPlausibleTime } from '../workloads/detection/decode.ts'
 import { Detection } from '../workloads/detection/detection.ts'
 import type { Event } from '../workloads/detection/event.ts'
 import { FeatureSchema } from '../workloads/detection/feature-schema.ts'
 import { random } from '../workloads/detection/random.ts'
+import { createDecode, isEvent, latestPlausibleTime } from '../workloads/wire/decode.ts'
 
 /**
  * Memory that the state of keys takes with the default detectors: growth of the process and of what lives in it, in

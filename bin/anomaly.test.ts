@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import type { Verdict } from '../workloads/detection/verdict.ts'
-import { simulatePayments } from '../workloads/local/simulate-payments.ts'
-import { temporaryFolder } from '../workloads/local/temporary-folder.ts'
+import { temporaryFolder } from '../workloads/files/temporary-folder.ts'
+import { simulatePayments } from '../workloads/simulation/simulate-payments.ts'
 
 const launcher = fileURLToPath(new URL('./anomaly', import.meta.url))
 const manifest = (name: string) => fileURLToPath(new URL(`../manifests/pipelines/${name}.yaml`, import.meta.url))

@@ -183,7 +183,7 @@ const cli: Argv = yargs(args)
           rejects,
           seed,
         }),
-    async (args) => (await import('../workloads/local/backtest-command.ts')).backtestCommand(args),
+    async (args) => (await import('../workloads/backtest/backtest-command.ts')).backtestCommand(args),
   )
   .command(
     'replay',
@@ -244,7 +244,7 @@ const cli: Argv = yargs(args)
           },
           rate: { type: 'number', requiresArg: true, describe: 'Events a second; as fast as it goes if absent' },
         }),
-    async (args) => (await import('../workloads/local/replay-command.ts')).replayCommand(args),
+    async (args) => (await import('../workloads/replay/replay-command.ts')).replayCommand(args),
   )
   .command(
     'crd',

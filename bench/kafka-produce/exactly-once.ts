@@ -1,4 +1,4 @@
-import { runExactlyOnce } from '../../lib/exactly-once.ts'
+import { runExactlyOnce } from '../../workloads/streams/exactly-once.ts'
 import { begin, broker, committed, group, maxBytesPerPartition, results, source, verdictOf } from './loop.ts'
 
 /** The same work through our own loop. */

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { freePorts, type ServerProcess, startServer, temporaryFolder } from '../../test/harness/server.ts'
+import { freePorts, type ServerProcess, startServer, temporaryFolder } from '../../tools/servers/server.ts'
 
 /** Logs nothing but what goes wrong. */
 export const quiet = { debug: () => {}, info: () => {}, warn: console.error, error: console.error }

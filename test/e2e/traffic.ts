@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { connectProducer, type KafkaAdmin, type KafkaSettings, openAdmin, readTopic } from '../../lib/kafka.ts'
-import { simulatePayments } from '../../workloads/local/simulate-payments.ts'
+import { connectProducer, type KafkaAdmin, type KafkaSettings, openAdmin, readTopic } from '../../lib/kafka/client.ts'
+import { simulatePayments } from '../../workloads/simulation/simulate-payments.ts'
 import { eventually } from '../harness/eventually.ts'
 
 export interface Topics {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { KafkaSettings } from '../../lib/kafka.ts'
-import type { Cluster } from '../harness/cluster/cluster.ts'
+import type { KafkaSettings } from '../../lib/kafka/client.ts'
+import type { Cluster } from '../../tools/servers/cluster/cluster.ts'
 import { eventually } from '../harness/eventually.ts'
 import type { Kubectl, KubeResource } from './kubectl.ts'
 import type { Traffic } from './traffic.ts'

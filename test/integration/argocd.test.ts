@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { parse, parseAllDocuments } from 'yaml'
-import { ownBinary } from '../harness/binaries/binaries.ts'
+import { ownBinary } from '../../tools/servers/binaries/binaries.ts'
 
 const run = promisify(execFile)
 const folder = join(import.meta.dirname, '../../manifests/argocd')

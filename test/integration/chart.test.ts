@@ -8,8 +8,6 @@ import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import * as kinds from '../../operator/kinds.ts'
 import type { KubeObject } from '../../operator/runtime/kube-object.ts'
 import { missingFields } from '../../operator/served-crd.ts'
-import { type Cluster, useApiServer } from '../harness/apiserver/use-api-server.ts'
-import { ownBinary } from '../harness/binaries/binaries.ts'
 import {
   chartFolder,
   helm,
@@ -19,7 +17,9 @@ import {
   renderChart,
   renderedInstallFile,
   renderedObjects,
-} from '../harness/chart/chart.ts'
+} from '../../tools/release/chart.ts'
+import { ownBinary } from '../../tools/servers/binaries/binaries.ts'
+import { type Cluster, useApiServer } from '../harness/apiserver/use-api-server.ts'
 import { useHelm } from '../harness/chart/use-helm.ts'
 
 const run = promisify(execFile)

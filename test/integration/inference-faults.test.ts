@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type NameServer, startNameServer } from '../harness/dns.ts'
+import { type NameServer, startNameServer } from '../../tools/servers/dns.ts'
+import { type Redis, startRedis } from '../../tools/servers/redis.ts'
+import { freePorts } from '../../tools/servers/server.ts'
 import { eventually } from '../harness/eventually.ts'
-import { type Redis, startRedis } from '../harness/redis.ts'
-import { freePorts } from '../harness/server.ts'
 import { type ServedProcess, spawnInference } from './inference/serve.ts'
 
 /** What a try takes that waits for a server in vain. */

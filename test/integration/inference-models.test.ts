@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import type { Logger } from '../../lib/log.ts'
+import { type Redis, startRedis } from '../../tools/servers/redis.ts'
 import { createGrpcScorer, type GrpcScorer } from '../../workloads/scoring/grpc.ts'
 import { createRedisState, type RedisState } from '../../workloads/state/redis.ts'
 import { eventually } from '../harness/eventually.ts'
-import { type Redis, startRedis } from '../harness/redis.ts'
 import { type Served, serve } from './inference/serve.ts'
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }

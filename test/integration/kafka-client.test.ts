@@ -3,12 +3,6 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
 import {
-  type ExactlyOnce,
-  type ExactlyOnceOptions,
-  type PartitionHandler,
-  runExactlyOnce,
-} from '../../lib/exactly-once.ts'
-import {
   connectProducer,
   type KafkaRecord,
   type KafkaSettings,
@@ -17,11 +11,17 @@ import {
   readTopic,
   type TopicPartition,
   transactionalProducers,
-} from '../../lib/kafka.ts'
+} from '../../lib/kafka/client.ts'
 import type { Logger } from '../../lib/log.ts'
+import { type Kafka, kafkaUser, startKafka } from '../../tools/servers/kafka/kafka.ts'
+import { kafkaApi } from '../../tools/servers/proxy.ts'
+import {
+  type ExactlyOnce,
+  type ExactlyOnceOptions,
+  type PartitionHandler,
+  runExactlyOnce,
+} from '../../workloads/streams/exactly-once.ts'
 import { eventually as untilTrue } from '../harness/eventually.ts'
-import { type Kafka, kafkaUser, startKafka } from '../harness/kafka/kafka.ts'
-import { kafkaApi } from '../harness/proxy.ts'
 
 const verbose = process.env.VERBOSE === '1'
 const log: Logger = {
@@ -425,7 +425,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
 
   async function deleteRecords(topic: string, partition: number, offset: number): Promise<void> {
     const { writeFileSync } = await import('node:fs')
-    const { temporaryFolder } = await import('../harness/server.ts')
+    const { temporaryFolder } = await import('../../tools/servers/server.ts')
     const file = `${temporaryFolder('delete')}/offsets.json`
     writeFileSync(file, JSON.stringify({ version: 1, partitions: [{ topic, partition, offset }] }))
     await kafka.tool('org.apache.kafka.tools.DeleteRecordsCommand', [

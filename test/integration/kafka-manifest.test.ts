@@ -4,11 +4,17 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { parseAllDocuments } from 'yaml'
-import { connectProducer, openAdmin, readTopic, transactionalProducers } from '../../lib/kafka.ts'
+import { connectProducer, openAdmin, readTopic, transactionalProducers } from '../../lib/kafka/client.ts'
 import { createLogger } from '../../lib/log.ts'
+import { answers, jars } from '../../tools/servers/kafka/kafka.ts'
+import {
+  freePorts,
+  removeFolder,
+  type ServerProcess,
+  startServer,
+  temporaryFolder,
+} from '../../tools/servers/server.ts'
 import { eventually } from '../harness/eventually.ts'
-import { answers, jars } from '../harness/kafka/kafka.ts'
-import { freePorts, removeFolder, type ServerProcess, startServer, temporaryFolder } from '../harness/server.ts'
 
 const manifest = join(import.meta.dirname, '../../manifests/kafka/kafka.yaml')
 const skipped = process.env.SKIP_INTEGRATION === '1'

@@ -1,9 +1,9 @@
-import { connectProducer, type KafkaSettings, openAdmin, readTopic } from '../../lib/kafka.ts'
+import { connectProducer, type KafkaSettings, openAdmin, readTopic } from '../../lib/kafka/client.ts'
 import { createLogger } from '../../lib/log.ts'
+import { type Kafka, startKafka } from '../../tools/servers/kafka/kafka.ts'
 import { KafkaStream } from '../../workloads/streams/kafka.ts'
 import type { OutgoingRecord } from '../../workloads/streams/stream.ts'
 import { behavesAsStream } from '../../workloads/streams/stream-suite.ts'
-import { type Kafka, startKafka } from '../harness/kafka/kafka.ts'
 
 const log = await createLogger({ level: 'silent' })
 

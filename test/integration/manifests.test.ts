@@ -8,9 +8,9 @@ import { parseAllDocuments } from 'yaml'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { resolveRedis, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
 import { roles } from '../../lib/pipeline/spec.ts'
+import { renderedObjects } from '../../tools/release/chart.ts'
+import { moduleSource, ownBinary } from '../../tools/servers/binaries/binaries.ts'
 import { useApiServer } from '../harness/apiserver/use-api-server.ts'
-import { moduleSource, ownBinary } from '../harness/binaries/binaries.ts'
-import { renderedObjects } from '../harness/chart/chart.ts'
 import { useHelm } from '../harness/chart/use-helm.ts'
 
 const root = join(import.meta.dirname, '../..')

@@ -4,12 +4,19 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
+import { type Redis, startRedis } from '../../tools/servers/redis.ts'
+import {
+  ask,
+  freePorts,
+  removeFolder,
+  type ServerProcess,
+  startServer,
+  temporaryFolder,
+} from '../../tools/servers/server.ts'
 import { createRedisState, type RedisState, type RedisStateOptions } from '../../workloads/state/redis.ts'
 import { behavesAsStateStore, suiteSettings } from '../../workloads/state/state-suite.ts'
 import { WriteBehind } from '../../workloads/state/write-behind.ts'
 import { eventually } from '../harness/eventually.ts'
-import { type Redis, startRedis } from '../harness/redis.ts'
-import { ask, freePorts, removeFolder, type ServerProcess, startServer, temporaryFolder } from '../harness/server.ts'
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 

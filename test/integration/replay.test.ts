@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
-import { openAdmin, readTopic } from '../../lib/kafka.ts'
+import { openAdmin, readTopic } from '../../lib/kafka/client.ts'
 import { createLogger } from '../../lib/log.ts'
+import { type Kafka, kafkaUser, startKafka } from '../../tools/servers/kafka/kafka.ts'
 import { eventually } from '../harness/eventually.ts'
-import { type Kafka, kafkaUser, startKafka } from '../harness/kafka/kafka.ts'
 
 const anomaly = join(import.meta.dirname, '../../bin/anomaly')
 const skipped = process.env.SKIP_INTEGRATION === '1'

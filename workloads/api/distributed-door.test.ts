@@ -2,15 +2,15 @@ import { createSecretKey } from 'node:crypto'
 import { expect } from 'chai'
 import { Registry } from 'prom-client'
 import { AppError } from '../../lib/errors.ts'
-import type { OutgoingRecord } from '../../lib/kafka.ts'
+import type { OutgoingRecord } from '../../lib/kafka/client.ts'
 import { createMetrics } from '../../lib/metrics.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
+import type { DetectOutcome } from '../rest/door.ts'
 import type { RowBatch, Scorer } from '../scoring/scorer.ts'
 import { createMemoryState } from '../state/memory.ts'
 import type { StateStore } from '../state/state.ts'
 import { createDistributedDoor } from './distributed-door.ts'
-import type { DetectOutcome } from './door.ts'
 
 const signingKey = createSecretKey(Buffer.from('the signing key of all tests'))
 

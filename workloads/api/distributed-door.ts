@@ -1,32 +1,25 @@
 import { type KeyObject, randomUUID } from 'node:crypto'
 import { AppError, messageOf } from '../../lib/errors.ts'
-import { isTooLarge, type OutgoingRecord } from '../../lib/kafka.ts'
-import { partitionOf } from '../../lib/kafka-partitioner.ts'
+import { isTooLarge, type OutgoingRecord } from '../../lib/kafka/client.ts'
+import { partitionOf } from '../../lib/kafka/partitioner.ts'
 import type { Metrics } from '../../lib/metrics.ts'
 import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { inject, type SpanKind, type TraceHeaders, traced } from '../../lib/telemetry.ts'
-import {
-  createDecode,
-  type Decode,
-  futureTolerance,
-  isEvent,
-  isRejection,
-  type Rejection,
-} from '../detection/decode.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
 import { type Verdict, verdictJson } from '../detection/verdict.ts'
+import { type KeyStates, PartitionView } from '../judging/partition-view.ts'
+import type { ComponentHealth, DetectionDoor, DetectOutcome } from '../rest/door.ts'
 import { coalescingScorer } from '../scoring/coalescing-scorer.ts'
 import type { RowBatch, Scorer } from '../scoring/scorer.ts'
 import { batches } from '../state/batches.ts'
 import type { Claim, StateStore } from '../state/state.ts'
-import type { ComponentHealth, DetectionDoor, DetectOutcome } from './door.ts'
+import { createDecode, type Decode, futureTolerance, isEvent, isRejection, type Rejection } from '../wire/decode.ts'
+import { signVerdict } from '../wire/signed-verdict.ts'
 import type { EventPublisher } from './event-publisher.ts'
 import type { FeatureNames } from './feature-names.ts'
-import { type KeyStates, PartitionView } from './partition-view.ts'
-import { signVerdict } from './signed-verdict.ts'
 import type { SourceTopic } from './source-topic.ts'
 
 /** Where the door's events go. */

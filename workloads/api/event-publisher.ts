@@ -1,5 +1,5 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
-import type { KafkaProducer, OutgoingRecord } from '../../lib/kafka.ts'
+import type { KafkaProducer, OutgoingRecord } from '../../lib/kafka/client.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 
 export interface EventPublisher extends Part {

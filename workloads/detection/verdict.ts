@@ -1,5 +1,5 @@
+import { ascii, JsonBytes } from '../wire/json-bytes.ts'
 import type { Shape } from './evidence.ts'
-import { ascii, JsonBytes } from './json-bytes.ts'
 
 /** Why an event scored as it did. */
 export interface Reason {

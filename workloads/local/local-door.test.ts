@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
-import type { DetectOutcome, DetectOutcomeVerdict } from '../api/door.ts'
-import { futureTolerance } from '../detection/decode.ts'
 import type { Verdict } from '../detection/verdict.ts'
+import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeline.ts'
+import type { DetectOutcome, DetectOutcomeVerdict } from '../rest/door.ts'
+import { futureTolerance } from '../wire/decode.ts'
 import { createLocalDoor, type LocalDoor, type LocalDoorOptions } from './local-door.ts'
-import { createLocalPipeline, type LocalPipeline } from './local-pipeline.ts'
 
 const now = Date.UTC(2024, 5, 1)
 const seedEvent = {

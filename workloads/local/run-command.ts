@@ -2,19 +2,26 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
-import { portOf } from '../port-of.ts'
-import { checkOutputs } from './check-outputs.ts'
-import { createInjectedTruth } from './injected-truth.ts'
-import { LineWriter } from './line-writer.ts'
-import type { LocalPipeline } from './local-pipeline.ts'
-import { hasNumbers, nothingToJudge } from './nothing-to-judge.ts'
-import { type Format, type InputFile, type InputRecord, inputFiles, readEvents, sizeOfAll } from './read-events.ts'
-import { countReason } from './rejects.ts'
+import { hasNumbers, nothingToJudge } from '../backtest/nothing-to-judge.ts'
+import { checkOutputs } from '../files/check-outputs.ts'
+import { LineWriter } from '../files/line-writer.ts'
+import {
+  type Format,
+  type InputFile,
+  type InputRecord,
+  inputFiles,
+  readEvents,
+  sizeOfAll,
+} from '../files/read-events.ts'
+import { countReason } from '../files/rejects.ts'
+import type { LocalPipeline } from '../judging/local-pipeline.ts'
+import { portOf } from '../settings/port-of.ts'
+import { createInjectedTruth } from '../simulation/injected-truth.ts'
+import { type SimulatedPayment, sampleStream, simulatePayments } from '../simulation/simulate-payments.ts'
+import { alertLine, type LiveStatus, progressLine, statusLine, summaryLines } from '../terminal/status-line.ts'
+import { createLiveLine, lookOf } from '../terminal/terminal.ts'
+import { formatNumber } from '../terminal/wording.ts'
 import { type Feed, run } from './run.ts'
-import { type SimulatedPayment, sampleStream, simulatePayments } from './simulate-payments.ts'
-import { alertLine, type LiveStatus, progressLine, statusLine, summaryLines } from './status-line.ts'
-import { createLiveLine, lookOf } from './terminal.ts'
-import { formatNumber } from './wording.ts'
 
 export interface RunArguments {
   readonly file: string

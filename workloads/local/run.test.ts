@@ -6,13 +6,13 @@ import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
-import { futureTolerance, type Rejection } from '../detection/decode.ts'
 import type { Verdict } from '../detection/verdict.ts'
-import { LineWriter } from './line-writer.ts'
-import type { LocalPipeline } from './local-pipeline.ts'
-import type { InputRecord } from './read-events.ts'
+import { LineWriter } from '../files/line-writer.ts'
+import type { InputRecord } from '../files/read-events.ts'
+import { temporaryFolder } from '../files/temporary-folder.ts'
+import type { LocalPipeline } from '../judging/local-pipeline.ts'
+import { futureTolerance, type Rejection } from '../wire/decode.ts'
 import { type Feed, type RunOptions, type RunSummary, run } from './run.ts'
-import { temporaryFolder } from './temporary-folder.ts'
 
 const pipeline = parsePipeline({
   apiVersion: 'anomaly.com/v1alpha1',

@@ -1,6 +1,6 @@
-import type { ExactlyOnceOptions } from '../../lib/exactly-once.ts'
-import { type ExactlyOnce, runExactlyOnce } from '../../lib/exactly-once.ts'
-import type { KafkaSettings } from '../../lib/kafka.ts'
+import type { KafkaSettings } from '../../lib/kafka/client.ts'
+import type { ExactlyOnceOptions } from './exactly-once.ts'
+import { type ExactlyOnce, runExactlyOnce } from './exactly-once.ts'
 import type { EventStream, OutgoingRecord, StreamHandler } from './stream.ts'
 
 export interface KafkaStreamOptions extends Omit<ExactlyOnceOptions, 'handler'> {

@@ -1,4 +1,4 @@
-import { installFile } from '../../harness/chart/chart.ts'
+import { installFile } from '../../../tools/release/chart.ts'
 import type { Step } from '../run-steps.ts'
 import { demo, must, pipelineDocument, secondsUntil, system, untilReady, type World } from '../world.ts'
 

@@ -1,4 +1,4 @@
-import { chartFolder } from '../../harness/chart/chart.ts'
+import { chartFolder } from '../../../tools/release/chart.ts'
 import type { Step } from '../run-steps.ts'
 import { sum } from '../traffic.ts'
 import { demo, must, podsOf, selectorOf, system, uidsOf, untilReady, type World } from '../world.ts'

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KubeConfig } from '@kubernetes/client-node'
-import { binary } from '../binaries/binaries.ts'
-import { freePorts } from '../server.ts'
+import { binary } from '../../../tools/servers/binaries/binaries.ts'
+import { freePorts } from '../../../tools/servers/server.ts'
 
 export interface ApiServerOptions {
   /**

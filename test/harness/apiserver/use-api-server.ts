@@ -1,4 +1,4 @@
-import { binary } from '../binaries/binaries.ts'
+import { binary } from '../../../tools/servers/binaries/binaries.ts'
 import { type ApiServer, type ApiServerOptions, startApiServer } from './api-server.ts'
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
 

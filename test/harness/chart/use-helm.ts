@@ -1,4 +1,4 @@
-import { ownBinary } from '../binaries/binaries.ts'
+import { ownBinary } from '../../../tools/servers/binaries/binaries.ts'
 
 /** Sees that the enclosing `describe` has Helm and kubectl: the first run on a machine builds them, which takes minutes. */
 export function useHelm(): void {

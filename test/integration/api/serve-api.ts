@@ -1,11 +1,11 @@
 import { createSecretKey } from 'node:crypto'
-import type { KafkaSettings } from '../../../lib/kafka.ts'
+import type { KafkaSettings } from '../../../lib/kafka/client.ts'
 import type { Logger } from '../../../lib/log.ts'
 import { parsePipeline } from '../../../lib/pipeline/parse-pipeline.ts'
 import type { Pipeline } from '../../../lib/pipeline/spec.ts'
 import { runApi } from '../../../workloads/api/main.ts'
-import { redisSettingsOf } from '../../../workloads/redis-settings.ts'
 import { createGrpcScorer } from '../../../workloads/scoring/grpc.ts'
+import { redisSettingsOf } from '../../../workloads/settings/redis-settings.ts'
 import { createRedisState, type RedisState } from '../../../workloads/state/redis.ts'
 
 const verbose = process.env.VERBOSE === '1'

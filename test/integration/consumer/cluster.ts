@@ -12,17 +12,17 @@ import {
   openAdmin,
   readTopic,
   type TopicPartition,
-} from '../../../lib/kafka.ts'
+} from '../../../lib/kafka/client.ts'
 import { createLogger } from '../../../lib/log.ts'
 import { parsePipeline } from '../../../lib/pipeline/parse-pipeline.ts'
 import { resolveGroupId } from '../../../lib/pipeline/resolve-pipeline.ts'
+import { type Kafka, startKafka } from '../../../tools/servers/kafka/kafka.ts'
+import { type Redis, startRedis } from '../../../tools/servers/redis.ts'
+import { freePorts, type ServerProcess, startServer, temporaryFolder } from '../../../tools/servers/server.ts'
 import type { Verdict } from '../../../workloads/detection/verdict.ts'
-import { type RedisArguments, redisSettingsOf } from '../../../workloads/redis-settings.ts'
+import { type RedisArguments, redisSettingsOf } from '../../../workloads/settings/redis-settings.ts'
 import { createRedisState, type RedisState } from '../../../workloads/state/redis.ts'
 import { eventually } from '../../harness/eventually.ts'
-import { type Kafka, startKafka } from '../../harness/kafka/kafka.ts'
-import { type Redis, startRedis } from '../../harness/redis.ts'
-import { freePorts, type ServerProcess, startServer, temporaryFolder } from '../../harness/server.ts'
 
 /** How long a dependency stays away: longer than a session, and than any call may take. */
 export const outageMs = 20_000

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type NameServer, startNameServer } from '../../harness/dns.ts'
+import { type NameServer, startNameServer } from '../../../tools/servers/dns.ts'
+import type { Kafka } from '../../../tools/servers/kafka/kafka.ts'
+import { kafkaApi } from '../../../tools/servers/proxy.ts'
+import { freePorts } from '../../../tools/servers/server.ts'
 import { eventually } from '../../harness/eventually.ts'
-import type { Kafka } from '../../harness/kafka/kafka.ts'
-import { kafkaApi } from '../../harness/proxy.ts'
-import { freePorts } from '../../harness/server.ts'
 import {
   type Cluster,
   eventOf,

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { kafkaApi } from '../../../tools/servers/proxy.ts'
 import { eventually } from '../../harness/eventually.ts'
-import { kafkaApi } from '../../harness/proxy.ts'
 import { type Cluster, judged, owned, patience, type Role, type Scene, startCluster } from './cluster.ts'
 
 const skipped = process.env.SKIP_INTEGRATION === '1'

@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { ClientTls } from '../../harness/certificates.ts'
-import { kafkaUser } from '../../harness/kafka/kafka.ts'
-import { removeFolder, temporaryFolder } from '../../harness/server.ts'
+import type { ClientTls } from '../../../tools/servers/certificates.ts'
+import { kafkaUser } from '../../../tools/servers/kafka/kafka.ts'
+import { removeFolder, temporaryFolder } from '../../../tools/servers/server.ts'
 import { type Access, type Cluster, redisUser, type Scene, startCluster } from './cluster.ts'
 
 const skipped = process.env.SKIP_INTEGRATION === '1'

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { createLogger } from '../../../lib/log.ts'
 import { parsePipeline } from '../../../lib/pipeline/parse-pipeline.ts'
+import { removeFolder, type ServerProcess, startServer, temporaryFolder } from '../../../tools/servers/server.ts'
 import { runInference } from '../../../workloads/inference/main.ts'
 import { createMemoryState } from '../../../workloads/state/memory.ts'
 import type { ModelStore } from '../../../workloads/state/state.ts'
-import { removeFolder, type ServerProcess, startServer, temporaryFolder } from '../../harness/server.ts'
 
 const silent = await createLogger({ level: 'silent' })
 

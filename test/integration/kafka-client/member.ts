@@ -1,4 +1,4 @@
-import { runExactlyOnce } from '../../../lib/exactly-once.ts'
+import { runExactlyOnce } from '../../../workloads/streams/exactly-once.ts'
 
 /** A process that gives one result a record; `args` are broker, source, results, group, session time-out in ms. Tells its parent what it owns. */
 const [broker, source, results, group, sessionTimeoutMs] = process.argv.slice(2) as [

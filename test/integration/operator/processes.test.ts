@@ -2,11 +2,17 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import * as kinds from '../../../operator/kinds.ts'
+import {
+  freePorts,
+  removeFolder,
+  type ServerProcess,
+  startServer,
+  temporaryFolder,
+} from '../../../tools/servers/server.ts'
 import { type FaultProxy, startFaultProxy } from '../../harness/apiserver/fault-proxy.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { minimalSpec, useOperator } from '../../harness/operator.ts'
-import { freePorts, removeFolder, type ServerProcess, startServer, temporaryFolder } from '../../harness/server.ts'
 
 const executable = join(import.meta.dirname, '../../../bin/anomaly')
 const writing = ['create', 'update', 'apply', 'patch', 'delete'] as const

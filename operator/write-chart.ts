@@ -1,9 +1,0 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { chartFiles } from './chart-files.ts'
-
-const chart = join(import.meta.dirname, '../charts/anomaly-operator')
-for (const [path, text] of Object.entries(chartFiles((name) => readFileSync(join(chart, name), 'utf8')))) {
-  mkdirSync(dirname(join(chart, path)), { recursive: true })
-  writeFileSync(join(chart, path), text)
-}

@@ -1,0 +1,188 @@
+import { expect } from 'chai'
+import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import type { Verdict } from '../detection/verdict.ts'
+import type { InputRecord } from '../files/read-events.ts'
+import { simulatePayments } from '../simulation/simulate-payments.ts'
+import { futureTolerance, type Rejection } from '../wire/decode.ts'
+import { createLocalPipeline, type LocalPipelineOptions } from './local-pipeline.ts'
+import { isVerdict, type ProcessedBatch } from './processor.ts'
+
+function pipelineWith(event: object = {}, detection: object = {}): Pipeline {
+  return parsePipeline({
+    apiVersion: 'anomaly.com/v1alpha1',
+    kind: 'AnomalyPipeline',
+    metadata: { name: 'test' },
+    spec: { source: { brokers: ['localhost:9092'] }, event, detection },
+  })
+}
+
+type Row = Partial<InputRecord> & { readonly body?: unknown }
+
+/** What became of rows, and their verdicts as published. */
+async function judge(pipeline: Pipeline, rows: readonly Row[], options: Partial<LocalPipelineOptions> = {}) {
+  const processed: ProcessedBatch[] = []
+  const local = createLocalPipeline({
+    pipeline,
+    seed: 1,
+    fitting: 'Inline',
+    observer: (batch) => processed.push(batch),
+    ...options,
+  })
+  const running = local.run()
+  for (const [i, row] of rows.entries()) {
+    local.stream.append({
+      key: null,
+      value: null,
+      timestamp: Number.NaN,
+      source: 'events.jsonl',
+      row: i + 1,
+      line: i + 1,
+      ...row,
+    })
+    await local.stream.room()
+  }
+  local.stream.end()
+  await running
+  return {
+    outcomes: processed.flatMap(({ outcomes }) => outcomes),
+    json: processed.flatMap(({ published }) => [...published]),
+    local,
+  }
+}
+
+const payments = (count: number) => {
+  const stream = simulatePayments({ seed: 3, users: 50, startTime: Date.UTC(2024, 0, 1) })
+  return Array.from({ length: count }, () => ({ body: stream.next().value!.event }))
+}
+
+describe('createLocalPipeline()', () => {
+  it('gives every row its verdict in order, the same bytes every time and wherever batches are cut', async () => {
+    const pipeline = pipelineWith()
+    const rows: Row[] = payments(3000)
+    rows.splice(100, 0, { value: '{' })
+    rows.splice(2000, 0, { body: { ...payments(1)[0]!.body, features: { 'late-feature': 1 } } })
+    const { json } = await judge(pipeline, rows)
+    const ids = json.map((text) => (text === undefined ? undefined : (JSON.parse(text) as Verdict).eventId))
+    expect(ids).to.deep.equal(rows.map(({ body }) => (body as { eventId: string } | undefined)?.eventId))
+    for (const batchSize of [500, 1, 7, 5000]) {
+      const again = await judge(pipeline, rows, { batchSize })
+      expect(again.json.join('\n') === json.join('\n'), `batches of ${batchSize}`).to.equal(true)
+    }
+    const otherSeed = await judge(pipeline, rows, { seed: 2 })
+    expect(otherSeed.json.join('\n') === json.join('\n')).to.equal(false)
+  })
+
+  it('says nothing of processing times without a clock, and how long it took with one', async () => {
+    const rows = payments(1)
+    let time = 0
+    const clocks = { wall: () => Date.UTC(2024, 6, 1), monotonic: () => (time += 3) }
+    expect(JSON.parse((await judge(pipelineWith(), rows)).json[0]!)).to.not.have.property('inferenceTimeMs')
+    expect(JSON.parse((await judge(pipelineWith(), rows, { clocks })).json[0]!)).to.have.property('inferenceTimeMs', 3)
+  })
+
+  describe('ids', () => {
+    const ids = async (event: object, rows: readonly Row[]) =>
+      (await judge(pipelineWith(event), rows)).outcomes.map((outcome) => isVerdict(outcome) && outcome.eventId)
+
+    it('are the rows where events have none', async () => {
+      const rows = [{ body: { userId: 'u' } }, { body: { userId: 'u', eventId: 'own' } }, { body: { userId: 'u' } }]
+      expect(await ids({}, rows)).to.deep.equal(['row-1', 'own', 'row-3'])
+    })
+
+    it('name the file where each file is a key, and the key is the file', async () => {
+      const rows = [
+        { body: { v: 1 }, source: 'a/x.csv', row: 1 },
+        { body: { v: 1 }, source: 'y.csv', row: 1 },
+        { body: { v: 1 }, source: 'a/x.csv', row: 2 },
+      ]
+      const event = { key: '$source', value: 'v' }
+      expect(await ids(event, rows)).to.deep.equal(['a/x.csv:row-1', 'y.csv:row-1', 'a/x.csv:row-2'])
+      const { outcomes, local } = await judge(pipelineWith(event), rows)
+      expect(outcomes.map((outcome) => (outcome as Verdict).userId)).to.deep.equal(['a/x.csv', 'y.csv', 'a/x.csv'])
+      expect(local.stream.waiting).to.equal(0)
+    })
+
+    it('name the door for what comes by REST', async () => {
+      expect(await ids({}, [{ body: { userId: 'u' }, source: 'api', row: 7 }])).to.deep.equal(['api:row-7'])
+    })
+  })
+
+  describe('times', () => {
+    const timeOf = async (body: object, options: Partial<LocalPipelineOptions> = {}) => {
+      const [outcome] = (await judge(pipelineWith(), [{ body: { userId: 'u', ...body } }], options)).outcomes
+      return isVerdict(outcome!) ? outcome.timestamp : (outcome as Rejection).reason
+    }
+    const now = Date.UTC(2024, 5, 1)
+    const clocks = { wall: () => now, monotonic: () => 0 }
+
+    it('of events without one: none over past data, that of their arrival while serving', async () => {
+      expect(await timeOf({})).to.equal(null)
+      expect(await timeOf({}, { clocks })).to.equal(now)
+    })
+
+    it('in the far future are refused: beyond a day while serving, beyond 2100 over past data', async () => {
+      expect(await timeOf({ timestamp: now + futureTolerance }, { clocks })).to.equal(now + futureTolerance)
+      expect(await timeOf({ timestamp: now + futureTolerance + 1 }, { clocks })).to.equal('InvalidTime')
+      expect(await timeOf({ timestamp: '2099-12-31' })).to.equal(Date.UTC(2099, 11, 31))
+      expect(await timeOf({ timestamp: '2100-01-02' })).to.equal('InvalidTime')
+    })
+  })
+
+  describe('labels', () => {
+    const flat = { id: '', time: '', key: '', value: '', featureFields: ['x*', 'y'] }
+    const rows = (label: (i: number) => unknown, text: boolean) =>
+      Array.from({ length: 600 }, (_, i) => {
+        const body: Record<string, unknown> = { x0: Math.sin(i), x1: i % 7, y: Math.cos(i), xLabel: label(i) }
+        if (body.xLabel === undefined) delete body.xLabel
+        return { body: text ? Object.fromEntries(Object.entries(body).map(([k, v]) => [k, String(v)])) : body, text }
+      })
+    const labels: readonly (readonly [what: string, label: (i: number) => unknown])[] = [
+      ['numbers', (i) => (i % 50 === 49 ? 1 : 0)],
+      ['words', (i) => (i % 50 === 49 ? 'anomaly' : 'normal')],
+    ]
+
+    for (const [what, label] of labels)
+      for (const text of [false, true])
+        it(`in ${what} are never a feature, under a glob neither (${text ? 'CSV' : 'JSON'})`, async () => {
+          const pipeline = pipelineWith(flat)
+          const without = await judge(
+            pipeline,
+            rows(() => undefined, text),
+          )
+          const ignored = await judge(pipeline, rows(label, text), { label: 'xLabel' })
+          expect(ignored.json).to.deep.equal(without.json)
+        })
+
+    it('would be one if nobody said what they are', async () => {
+      const pipeline = pipelineWith(flat)
+      const [, label] = labels[0]!
+      const without = await judge(
+        pipeline,
+        rows(() => undefined, false),
+      )
+      const leaked = await judge(pipeline, rows(label, false))
+      expect(leaked.json).to.not.deep.equal(without.json)
+    })
+
+    it('among an object of features are none either', async () => {
+      const bodies = (label: object) =>
+        Array.from({ length: 300 }, (_, i) => ({ body: { userId: 'u', features: { a: Math.sin(i), ...label } } }))
+      const without = await judge(pipelineWith(), bodies({}))
+      const ignored = await judge(pipelineWith(), bodies({ fraud: 1 }), { label: 'fraud' })
+      expect(ignored.json).to.deep.equal(without.json)
+    })
+  })
+
+  it('reads numbers written as text in CSV only', async () => {
+    const body = { userId: 'u', value: '12.5' }
+    const { outcomes } = await judge(pipelineWith(), [{ body, text: true }, { body }])
+    expect(outcomes.map(isVerdict)).to.deep.equal([true, false])
+  })
+
+  it('handles rows that were known to be unreadable without reading them', async () => {
+    const rejection: Rejection = { reason: 'RaggedRow', message: 'the row has 2 fields, the header 3' }
+    const { outcomes } = await judge(pipelineWith(), [{ value: '{"userId":"u"}', rejection }])
+    expect(outcomes).to.deep.equal([rejection])
+  })
+})

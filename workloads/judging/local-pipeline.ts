@@ -1,0 +1,93 @@
+import { resolveDetectors, resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { EventMapping, Pipeline } from '../../lib/pipeline/spec.ts'
+import { FeatureSchema } from '../detection/feature-schema.ts'
+import type { InputRecord } from '../files/read-events.ts'
+import { type Fitting, InProcessScorer } from '../scoring/in-process.ts'
+import { MemoryStream } from '../streams/memory.ts'
+import type { StreamRecord } from '../streams/stream.ts'
+import { futureTolerance, latestPlausibleTime, type Origin } from '../wire/decode.ts'
+import { type ProcessedBatch, Processor } from './processor.ts'
+
+/** Source of the events that came in by REST. */
+export const apiSource = 'api'
+
+export interface LocalPipelineOptions {
+  readonly pipeline: Pipeline
+  readonly seed: number
+  /** Inline over past data, where the model must change at exactly the same row every time; Worker while serving. */
+  readonly fitting: Fitting
+  /** Rows come from several files, so that a row's number alone is no id. */
+  readonly severalFiles?: boolean | undefined
+  /** Path of the field that holds the label: never a feature. */
+  readonly label?: string | undefined
+  /** Clocks of a process that serves; over past data there are none, and the result is reproducible. */
+  readonly clocks?: { readonly wall: () => number; readonly monotonic: () => number } | undefined
+  readonly batchSize?: number
+  readonly observer?: (processed: ProcessedBatch) => void
+  readonly onFitError?: ((error: unknown) => void) | undefined
+}
+
+export interface LocalPipeline {
+  readonly stream: MemoryStream<InputRecord>
+  readonly processor: Processor
+  readonly scorer: InProcessScorer
+  /** Handles what is appended to the stream until it ends or the signal aborts; the batch in hand is finished. */
+  run(signal?: AbortSignal): Promise<void>
+}
+
+/** The whole pipeline in one process: one partition in memory, models in place. */
+export function createLocalPipeline(options: LocalPipelineOptions): LocalPipeline {
+  const { pipeline, seed, fitting, label, clocks, observer } = options
+  const schema = new FeatureSchema()
+  const detectors = resolveDetectors(pipeline.spec.detection)
+  const scorer = new InProcessScorer({ detectors, seed, fitting, onFitError: options.onFitError })
+  const stream = new MemoryStream<InputRecord>({
+    topic: pipeline.spec.source.topic,
+    batchSize: options.batchSize ?? 500,
+  })
+  const several = options.severalFiles === true || pipeline.spec.event.key === '$source'
+  const processor = new Processor({
+    pipeline,
+    schema,
+    scorer,
+    extendSchema: (names) => {
+      for (const name of names) schema.append(name)
+    },
+    originOf: (record) => originOf(record as InputRecord, several, clocks?.wall),
+    parse: parseInput,
+    rejectionOf: (record) => (record as InputRecord).rejection,
+    decode: label === undefined ? {} : { ignore: [asFeature(label, pipeline.spec.event)] },
+    ...(clocks === undefined ? undefined : { clock: clocks.monotonic }),
+    ...(observer === undefined ? undefined : { observer: (processed) => () => observer(processed) }),
+  })
+  return {
+    stream,
+    processor,
+    scorer,
+    run: (signal) => stream.consume(processor, { signal }),
+  }
+}
+
+/** What the field would be called as a feature. */
+function asFeature(path: string, mapping: EventMapping): string {
+  const features = resolveFeatures(mapping)
+  const isAmong = features.type === 'object' && path.startsWith(`${features.field}.`)
+  return isAmong ? path.slice(features.field.length + 1) : path
+}
+
+function originOf(record: InputRecord, several: boolean, wall: (() => number) | undefined): Origin {
+  const now = wall?.()
+  return {
+    id: several || record.source === apiSource ? `${record.source}:row-${record.row}` : `row-${record.row}`,
+    source: record.source,
+    recordKey: record.key ?? undefined,
+    arrival: now ?? Number.NaN,
+    latest: now === undefined ? latestPlausibleTime : now + futureTolerance,
+    text: record.text === true,
+  }
+}
+
+function parseInput(record: StreamRecord): unknown {
+  const { body, value } = record as InputRecord
+  return body === undefined ? JSON.parse(value ?? 'null') : body
+}

@@ -1,0 +1,69 @@
+import type { EventMapping } from '../../lib/pipeline/spec.ts'
+import type { Event } from '../detection/event.ts'
+import { FeatureSchema } from '../detection/feature-schema.ts'
+import { verdictJson } from '../detection/verdict.ts'
+import { createDecode, type Decoded, futureTolerance, isEvent, isRejection } from '../wire/decode.ts'
+import type { DetectionDoor, DetectOptions, DetectOutcome, Health } from './door.ts'
+
+/** A door for tests of what is before a door: reads events as every door does, then calls each above 100 an anomaly. */
+export interface StubDoor extends DetectionDoor {
+  /** What `health` answers. */
+  state: Health
+  /** Called first by `detect`, to fail, to wait, or to look at the options. */
+  before: (options: DetectOptions | undefined) => Promise<void> | void
+}
+
+export function createStubDoor(mapping: EventMapping): StubDoor {
+  const schema = new FeatureSchema()
+  const decode = createDecode(mapping, schema)
+  const verdicts = new Map<string, string>()
+  let unnamed = 0
+
+  function read(body: unknown): Decoded {
+    const arrival = Date.now()
+    const latest = arrival + futureTolerance
+    const origin = { id: `stub-${unnamed}`, source: 'stub', recordKey: undefined, arrival, latest }
+    const decoded = decode(body, origin)
+    if (!('unknown' in decoded)) return decoded
+    for (const name of decoded.unknown) schema.append(name)
+    return decode(body, origin)
+  }
+
+  function answer(body: unknown): DetectOutcome {
+    const decoded = read(body)
+    if (isRejection(decoded)) return { kind: 'rejected', ...decoded }
+    if (!isEvent(decoded)) throw new Error('features that were appended are unknown')
+    unnamed++
+    const known = verdicts.get(decoded.id)
+    const json = known ?? judge(decoded)
+    verdicts.set(decoded.id, json)
+    return { kind: 'verdict', json, replayed: known !== undefined }
+  }
+
+  return {
+    state: { status: 'UP', components: { model: { status: 'UP' } }, modelVersion: 'm1' },
+    before: () => {},
+    async detect(bodies, options) {
+      await this.before(options)
+      return bodies.map(answer)
+    },
+    async result(eventId) {
+      return verdicts.get(eventId)
+    },
+    health() {
+      return this.state
+    },
+  }
+}
+
+/** One verdict with every optional member, one without. */
+function judge(event: Event): string {
+  const above = event.value > 100
+  const reason = { detector: 'profile', feature: 'value', observed: event.value, expected: null, contribution: 0.5 }
+  const base = { eventId: event.id, userId: event.key, timestamp: event.time, threshold: 0.999, confidence: 0.5 }
+  const plain = { ...base, isAnomaly: above, anomalyScore: 0.25, modelVersion: 'm1', reasons: [reason], scores: {} }
+  if (!above) return verdictJson(plain, 0.125)
+  const rule = { ...reason, detector: 'rule', rule: 'limit', expected: 100, shape: 'spike' } as const
+  const more = { suppressedBy: 'Refractory', degraded: 'ModelUnavailable' } as const
+  return verdictJson({ ...plain, ...more, anomalyScore: 0.9995, reasons: [rule, reason], scores: { profile: 0.5 } }, 1)
+}

@@ -1,0 +1,39 @@
+import { resolveRedis } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { maxFeatures } from '../detection/feature-schema.ts'
+import type { RedisStateOptions } from '../state/redis.ts'
+import { textOfFile } from './text-file.ts'
+
+export interface RedisArguments {
+  readonly redisUrl: string
+  /** PEM files; given, they turn TLS on. */
+  readonly redisCaFile?: string | undefined
+  readonly redisCertFile?: string | undefined
+  readonly redisKeyFile?: string | undefined
+}
+
+/** Of `Detection.saveKey` and `savePartition`: to be raised with every change of how they lay out their bytes. */
+const encoding = 1
+
+type RedisSettings = Omit<RedisStateOptions, 'log'>
+
+/**
+ * Where and how a pipeline keeps its state: the address and its secrets come from flags, the rest is the pipeline's.
+ * @throws AppError InvalidArgument
+ */
+export function redisSettingsOf(pipeline: Pipeline, args: RedisArguments): RedisSettings {
+  const { redisUrl, redisCaFile, redisCertFile, redisKeyFile } = args
+  const { profileTtlSeconds, featureTtlSeconds } = pipeline.spec.state
+  const redis = resolveRedis(pipeline)
+  const isSecured = redisCaFile !== undefined || redisCertFile !== undefined
+  const tls = { ca: textOfFile(redisCaFile), cert: textOfFile(redisCertFile), key: textOfFile(redisKeyFile) }
+  return {
+    url: redisUrl,
+    tls: isSecured ? tls : undefined,
+    keyPrefix: redis.type === 'external' ? redis.keyPrefix : undefined,
+    encoding,
+    profileTtlSeconds,
+    featureTtlSeconds,
+    maxFeatures,
+  }
+}
