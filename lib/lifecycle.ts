@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { constants } from 'node:os'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from './log.ts'
+import { sleep } from './time.ts'
 
 /** A piece of a process that is opened and closed: a server, a client, a loop. */
 export interface Part {
@@ -78,7 +78,7 @@ export async function run(parts: readonly Part[], options: RunOptions): Promise<
       started.push(part)
     }
     await overdue
-    if (drainMs > 0) await delay(drainMs)
+    if (drainMs > 0) await sleep(drainMs)
   } catch (error) {
     stop.abort(error)
     await overdue

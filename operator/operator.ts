@@ -2,6 +2,7 @@ import type { KubeConfig } from '@kubernetes/client-node'
 import { messageOf } from '../lib/errors.ts'
 import type { Part } from '../lib/lifecycle.ts'
 import type { Logger } from '../lib/log.ts'
+import { sleep, systemClock } from '../lib/time.ts'
 import { version } from '../lib/version.ts'
 import { managedSelector, manager } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
@@ -14,7 +15,6 @@ import { createReportReader, type ReportReader } from './pod-reports.ts'
 import { createReconciler } from './reconcile.ts'
 import { createApplier } from './runtime/apply.ts'
 import { type Cache, type Change, createCache } from './runtime/cache.ts'
-import { sleep, systemClock } from './runtime/clock.ts'
 import { createController, ownerKey, ownKey } from './runtime/controller.ts'
 import { createEventRecorder } from './runtime/events.ts'
 import { startInformer } from './runtime/informer.ts'
@@ -83,7 +83,7 @@ export function createOperator(options: OperatorOptions): Operator {
         break
       } catch (error) {
         log.warn({ error: messageOf(error) }, 'cannot read the CRD; trying again')
-        await sleep(systemClock, crdRetryMs / 10, stopping.signal)
+        await sleep(crdRetryMs / 10, { signal: stopping.signal })
       }
     }
     if (lacking !== undefined && lacking !== before) log.error({ problem: lacking }, 'cannot work with this CRD')
@@ -92,7 +92,7 @@ export function createOperator(options: OperatorOptions): Operator {
   /** Goes on looking while something lacks. */
   async function awaitCrd(onChange: () => void): Promise<void> {
     while (!stopping.signal.aborted && lacking !== undefined) {
-      await sleep(systemClock, crdRetryMs, stopping.signal)
+      await sleep(crdRetryMs, { signal: stopping.signal })
       await lookAtCrd()
     }
     onChange()
@@ -174,7 +174,7 @@ export function createOperator(options: OperatorOptions): Operator {
         sampler?.follow(key, pipeline)
         reader?.follow(key, pipeline !== undefined)
       },
-      wall: () => systemClock.now(),
+      wall: () => systemClock.wall(),
     })
     const controller = createController({
       sources: [

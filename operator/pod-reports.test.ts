@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { createManualClock } from '../lib/manual-clock.ts'
 import { createReportReader, mergeReports } from './pod-reports.ts'
-import { createManualClock } from './runtime/manual-clock.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 const pod = (podIP: string) => ({

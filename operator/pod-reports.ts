@@ -1,6 +1,6 @@
 import type { Logger } from '../lib/log.ts'
+import { type Clock, sleep } from '../lib/time.ts'
 import { ports } from './desired/child.ts'
-import { type Clock, sleep } from './runtime/clock.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
 import type { PodReports } from './status.ts'
 
@@ -49,7 +49,7 @@ export function createReportReader(options: PodReportsOptions): ReportReader {
   async function work(key: string, entry: { readonly end: AbortController; reports?: PodReports }) {
     const { signal } = entry.end
     while (!signal.aborted) {
-      await sleep(clock, entry.reports === undefined ? (random() * intervalMs) / 6 : intervalMs, signal)
+      await sleep(entry.reports === undefined ? (random() * intervalMs) / 6 : intervalMs, { signal, clock })
       if (signal.aborted) return
       const [consumers, inferences] = await Promise.all([ask(key, 'consumer'), ask(key, 'inference')])
       // What nobody tells at this moment is as it was told before.

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import type * as Kafkajs from 'kafkajs'
 import { AppError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { backoff, sleep, within } from '../time.ts'
 import { codecs } from './codecs.ts'
 import { install } from './encoder.ts'
 import { partitionOf } from './partitioner.ts'
@@ -198,7 +199,7 @@ export function transactionalProducers(
   const kafka = clientOf(settings, { ...connecting, ...transacting })
   /** kafkajs repeats each request for more than a minute; what it does after the deadline, the next producer fences. */
   const timely = <T>(what: string, work: Promise<T>): Promise<T> =>
-    within(timeoutMs, `Cannot ${what}: no answer from ${settings.brokers.join(',')} in ${timeoutMs} ms`, work)
+    within(timeoutMs, work, `Cannot ${what}: no answer from ${settings.brokers.join(',')} in ${timeoutMs} ms`)
   return async (transactionalId) => {
     const producer = kafka.producer({
       transactionalId,
@@ -247,12 +248,12 @@ async function retryPassing<T>(
 ): Promise<T> {
   const { types = passingTypes, signal } = options
   const end = performance.now() + passingMs
-  for (let waitMs = 5; ; waitMs = Math.min(1000, waitMs * 2)) {
+  for (let failures = 1; ; failures++) {
     try {
       return await attempt()
     } catch (error) {
       if (performance.now() > end || signal?.aborted || !has(error, types) || isFenced(error)) throw error
-      await new Promise((done) => setTimeout(done, waitMs))
+      await sleep(backoff(failures, { baseMs: 5, maxMs: 1000 }), { signal })
     }
   }
 }
@@ -492,7 +493,7 @@ export function openAdmin(
     const signal = AbortSignal.timeout(timeoutMs)
     try {
       const work = retryPassing(() => attempt(call), { signal })
-      return await within(timeoutMs, `Cannot ${what}: no answer from ${settings.brokers.join(',')}`, work)
+      return await within(timeoutMs, work, `Cannot ${what}: no answer from ${settings.brokers.join(',')}`)
     } catch (error) {
       if (error instanceof AppError) throw error
       const code = has(error, new Set(['UNKNOWN_TOPIC_OR_PARTITION'])) ? 'NotFound' : 'Unavailable'
@@ -535,18 +536,6 @@ export function openAdmin(
     close: discard,
   }
   return admin
-}
-
-async function within<T>(timeoutMs: number, message: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new AppError('DeadlineExceeded', message)), timeoutMs)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 export interface KafkaProducer {
@@ -628,14 +617,14 @@ export async function connectProducer(settings: KafkaSettings): Promise<KafkaPro
       const mine = { records, bytes: records.reduce((sum, record) => sum + sizeOf(record), 0), done, failed }
       waiting.push(mine)
       flushing ??= Promise.resolve().then(flush)
-      return within(timeoutMs, `Cannot send to Kafka: no answer in ${timeoutMs} ms`, sent).finally(() => {
+      return within(timeoutMs, sent, `Cannot send to Kafka: no answer in ${timeoutMs} ms`).finally(() => {
         waiting = waiting.filter((one) => one !== mine)
       })
     },
     close: async () => {
       closed = true
       const ended = (flushing ?? Promise.resolve()).then(() => producer?.disconnect())
-      await within(closeMs, 'Kafka does not answer', ended).catch((error) =>
+      await within(closeMs, ended, 'Kafka does not answer').catch((error) =>
         settings.log.debug({ error }, 'not closed'),
       )
     },

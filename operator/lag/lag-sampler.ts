@@ -3,8 +3,8 @@ import { type KafkaAdmin, type KafkaSettings, openAdmin } from '../../lib/kafka/
 import type { Logger } from '../../lib/log.ts'
 import { resolveGroupId, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { type Clock, sleep } from '../../lib/time.ts'
 import { manager } from '../desired/child.ts'
-import { type Clock, sleep } from '../runtime/clock.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import type { SourceSample } from '../status.ts'
 import type { LagDemand } from './consumer-bounds.ts'
@@ -92,7 +92,7 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
   async function work(key: string, entry: Entry): Promise<void> {
     const { signal } = entry.end
     // Spread out, so that a thousand pipelines are not looked at in the same moment.
-    await sleep(clock, random() * Math.min(intervalMs, 2_000), signal)
+    await sleep(random() * Math.min(intervalMs, 2_000), { signal, clock })
     while (!signal.aborted) {
       let isAway = false
       if (entry.pipeline.spec.desiredState !== 'Paused') {
@@ -107,7 +107,7 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
         }
       }
       // A topic that is about to be created, or brokers that are about to be back, are worth a look sooner.
-      await sleep(clock, (isAway ? intervalMs / 3 : intervalMs) * (0.9 + random() / 5), signal)
+      await sleep((isAway ? intervalMs / 3 : intervalMs) * (0.9 + random() / 5), { signal, clock })
     }
   }
 

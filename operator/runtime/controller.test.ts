@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
+import { createManualClock } from '../../lib/manual-clock.ts'
 import { createCache } from './cache.ts'
 import { type ControllerOptions, createController, ownerKey, ownKey } from './controller.ts'
 import type { KubeObject, ObjectMeta } from './kube-object.ts'
-import { createManualClock } from './manual-clock.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 

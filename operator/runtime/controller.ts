@@ -1,7 +1,7 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
+import { type Clock, sleep, systemClock } from '../../lib/time.ts'
 import type { Cache, Change } from './cache.ts'
-import { type Clock, sleep, systemClock } from './clock.ts'
 import { statusOf } from './kube-client.ts'
 import { controllerOf, type KubeObject, keyOf } from './kube-object.ts'
 import { createQueue, type Outcome, type Queue, type QueueObserver, type QueueOptions } from './queue.ts'
@@ -89,7 +89,7 @@ export function createController(options: ControllerOptions): Controller {
       const isFenced = signal.reason instanceof AppError && signal.reason.code === 'Fenced'
       if (!isFenced) {
         const done = new AbortController()
-        await Promise.race([ended, sleep(clock, graceMs, done.signal)])
+        await Promise.race([ended, sleep(graceMs, { signal: done.signal, clock })])
         done.abort()
       }
       cut.abort(signal.reason)

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
-import { type Clock, systemClock } from './clock.ts'
+import { type Clock, systemClock } from '../../lib/time.ts'
 import { type KubeClient, statusOf } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 import { createLimiter } from './queue.ts'
@@ -66,7 +66,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
 
     const limiter = limiters.get(uid || name) ?? limiters.set(uid || name, createLimiter(limit, clock))
     if (!limiter.tryTake()) return
-    const now = clock.now()
+    const now = clock.wall()
     const time = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z')
     const before = written.get(identity)
     if (before !== undefined) {

@@ -3,7 +3,7 @@ import https from 'node:https'
 import { isDeepStrictEqual } from 'node:util'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { AppError, type ErrorCode, messageOf } from '../../lib/errors.ts'
-import { type Clock, sleep, systemClock } from './clock.ts'
+import { type Clock, sleep, systemClock } from '../../lib/time.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 
 export interface CallOptions {
@@ -271,7 +271,7 @@ export function createKubeClient(kubeConfig: KubeConfig, options: KubeClientOpti
           failure = errorOfStatus(call.what, answer.body, answer.status, answer.retryAfterMs)
           const wait = answer.retryAfterMs
           if (wait === undefined || wait > maxRetryAfterMs || attempt >= attempts) throw failure
-          await sleep(clock, wait * (1 + random() / 4), timed.signal)
+          await sleep(wait * (1 + random() / 4), { signal: timed.signal, clock })
           if (timed.signal.aborted) throw failure
         } catch (error) {
           if (error instanceof AppError) throw error

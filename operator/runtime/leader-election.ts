@@ -1,6 +1,6 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
-import { type Clock, sleep, systemClock } from './clock.ts'
+import { type Clock, sleep, systemClock } from '../../lib/time.ts'
 import { type KubeClient, statusOf } from './kube-client.ts'
 import type { KubeObject, OwnerReference, Resource } from './kube-object.ts'
 
@@ -80,7 +80,7 @@ export function startElection(options: ElectionOptions): Election {
   /** Takes or renews the lease; false when another holds it. Throws when the API server cannot say. */
   async function claim(cut: AbortSignal): Promise<boolean> {
     const began = clock.monotonic()
-    const time = new Date(clock.now()).toISOString().replace('Z', '000Z')
+    const time = new Date(clock.wall()).toISOString().replace('Z', '000Z')
     const leaseDurationSeconds = Math.ceil(leaseMs / 1000)
     try {
       if (seen?.spec.holderIdentity !== identity) {
@@ -145,7 +145,7 @@ export function startElection(options: ElectionOptions): Election {
       } catch (error) {
         log.debug({ error: messageOf(error) }, 'cannot stand for election')
       }
-      await sleep(clock, retryMs * (1 + random() / 5), signal)
+      await sleep(retryMs * (1 + random() / 5), { signal, clock })
     }
   }
 
@@ -153,7 +153,7 @@ export function startElection(options: ElectionOptions): Election {
   async function hold(finished: AbortSignal): Promise<AppError | undefined> {
     let why = ''
     while (!finished.aborted) {
-      await sleep(clock, Math.min(retryMs, Math.max(0, leadsUntil - clock.monotonic())), finished)
+      await sleep(Math.min(retryMs, Math.max(0, leadsUntil - clock.monotonic())), { signal: finished, clock })
       if (finished.aborted) return undefined
       const left = leadsUntil - clock.monotonic()
       if (left <= 0) return new AppError('Fenced', `Cannot lead any longer: the lease was not renewed in time${why}`)
@@ -174,7 +174,7 @@ export function startElection(options: ElectionOptions): Election {
   async function release(): Promise<void> {
     if (seen === undefined || seen.spec.holderIdentity !== identity) return
     const { lease, spec } = seen
-    const time = new Date(clock.now()).toISOString().replace('Z', '000Z')
+    const time = new Date(clock.wall()).toISOString().replace('Z', '000Z')
     try {
       const given: LeaseSpec = { ...spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: time }
       observe(await client.update(leases, { ...lease, spec: given }))
@@ -214,7 +214,7 @@ export function startElection(options: ElectionOptions): Election {
       }
       if (lost === undefined) {
         await release()
-        if (!signal.aborted) await sleep(clock, retryMs, signal)
+        if (!signal.aborted) await sleep(retryMs, { signal, clock })
       }
     }
     await release()

@@ -1,6 +1,5 @@
 import { messageOf } from '../../lib/errors.ts'
-import { backoff } from './backoff.ts'
-import { type Clock, systemClock } from './clock.ts'
+import { backoff, type Clock, systemClock } from '../../lib/time.ts'
 
 export interface Outcome {
   /** Work on the key again after so many milliseconds, whatever else happens. */

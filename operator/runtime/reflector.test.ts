@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
+import { createManualClock } from '../../lib/manual-clock.ts'
 import { createCache } from './cache.ts'
 import { errorOfStatus, type KubeClient, type ListOptions, type Page, type WatchOptions } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
-import { createManualClock } from './manual-clock.ts'
 import { startReflector } from './reflector.ts'
 
 const things: Resource = { apiVersion: 'v1', kind: 'Thing', plural: 'things', namespaced: true }

@@ -1,8 +1,7 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
-import { backoff } from './backoff.ts'
+import { backoff, type Clock, sleep, systemClock } from '../../lib/time.ts'
 import type { Cache } from './cache.ts'
-import { type Clock, sleep, systemClock } from './clock.ts'
 import { errorOfStatus, type KubeClient, type Selection, statusOf, type WatchEvent } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 
@@ -166,10 +165,10 @@ export function startReflector(options: ReflectorOptions): Reflector {
           log.warn({ resource: resource.plural, namespace, error: messageOf(error) }, 'cannot watch; trying on')
         if (isExpired(error) && failures === 1) continue
         const asked = statusOf(error)?.retryAfterMs ?? 0
-        await sleep(clock, Math.max(asked, backoff(failures, { baseMs, maxMs, random })), signal)
+        await sleep(Math.max(asked, backoff(failures, { baseMs, maxMs, random })), { signal, clock })
         continue
       }
-      await sleep(clock, backoff(failures, { baseMs, maxMs, random }), signal)
+      await sleep(backoff(failures, { baseMs, maxMs, random }), { signal, clock })
     }
   }
 

@@ -1,6 +1,7 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { KafkaProducer, OutgoingRecord } from '../../lib/kafka/client.ts'
 import type { Part } from '../../lib/lifecycle.ts'
+import { within } from '../../lib/time.ts'
 
 export interface EventPublisher extends Part {
   /**
@@ -31,12 +32,7 @@ export function createEventPublisher(connect: () => Promise<KafkaProducer>): Eve
 
   async function connected(timeoutMs: number): Promise<KafkaProducer> {
     connecting ??= open()
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      const error = new AppError('DeadlineExceeded', `Cannot connect to Kafka: no answer in ${timeoutMs} ms`)
-      timer = setTimeout(() => reject(error), timeoutMs)
-    })
-    return Promise.race([connecting, late]).finally(() => clearTimeout(timer))
+    return within(timeoutMs, connecting, `Cannot connect to Kafka: no answer in ${timeoutMs} ms`)
   }
 
   return {

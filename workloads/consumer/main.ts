@@ -1,5 +1,4 @@
 import type { KeyObject } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { Counter, Gauge, Registry } from 'prom-client'
 import { type KafkaSettings, openAdmin } from '../../lib/kafka/client.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
@@ -10,6 +9,7 @@ import { resolveGroupId } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { extract, startTelemetry, type TraceHeaders, traced } from '../../lib/telemetry.ts'
+import { backoff, sleep } from '../../lib/time.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
 import { KeptState } from '../judging/kept-state.ts'
 import { isVerdict, type ProcessedBatch, Processor } from '../judging/processor.ts'
@@ -176,7 +176,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
               : verifyVerdict(signingKey, { topic, key, eventId: event.id, value }, headers),
     pause: async (attempt, signal) => {
       stream.waiting()
-      await delay(Math.min(longestPauseMs, 100 * 2 ** attempt), undefined, { signal }).catch(() => {})
+      await sleep(backoff(attempt + 1, { baseMs: 100, maxMs: longestPauseMs }), { signal })
     },
     asBytes: true,
     observer: summed,
@@ -277,7 +277,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     async start(signal) {
       const admin = openAdmin(kafka)
       try {
-        for (let attempt = 0; !signal.aborted; attempt++) {
+        for (let failures = 1; !signal.aborted; failures++) {
           try {
             if (source.createTopics.mode === 'Disabled') return
             const { partitions } = source.createTopics
@@ -288,7 +288,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
             return
           } catch (error) {
             log.warn({ error }, 'topics cannot be looked up yet')
-            await delay(Math.min(5000, 200 * 2 ** attempt), undefined, { signal }).catch(() => {})
+            await sleep(backoff(failures, { baseMs: 200, maxMs: 5000 }), { signal })
           }
         }
       } finally {
@@ -319,8 +319,8 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     stopping: stop.signal,
     live: {
       'poll-loop': () =>
-        Date.now() - stream.polledAt() > stuckMs
-          ? `has not turned for ${Math.round((Date.now() - stream.polledAt()) / 1000)} s`
+        performance.now() - stream.polledAt() > stuckMs
+          ? `has not turned for ${Math.round((performance.now() - stream.polledAt()) / 1000)} s`
           : undefined,
     },
     ready: {

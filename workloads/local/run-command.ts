@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { sleep } from '../../lib/time.ts'
 import { hasNumbers, nothingToJudge } from '../backtest/nothing-to-judge.ts'
 import { checkOutputs } from '../files/check-outputs.ts'
 import { LineWriter } from '../files/line-writer.ts'
@@ -234,7 +234,7 @@ async function feedSimulation(local: LocalPipeline, signal: AbortSignal, options
   while (!signal.aborted && performance.now() < end) {
     const due = ((performance.now() - began) / 1000) * rate
     for (; live < due; live++) send()
-    await delay(portionMs, undefined, { signal }).catch(() => {})
+    await sleep(portionMs, { signal })
   }
   if (!signal.aborted) onEnd()
 }

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { Agent, request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { setTimeout as delay } from 'node:timers/promises'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
+import { backoff, sleep } from '../../lib/time.ts'
 import { checkFieldPath } from '../files/field-path.ts'
 import { LineWriter } from '../files/line-writer.ts'
 import { type Format, type InputRecord, inputFiles, readEvents, sizeOfAll } from '../files/read-events.ts'
@@ -84,7 +84,7 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
     if (rate !== undefined) {
       const due = began + (sent / rate) * 1000
       const ahead = due - performance.now()
-      if (ahead > 0) await delay(ahead, undefined, { signal: stop.signal }).catch(() => {})
+      if (ahead > 0) await sleep(ahead, { signal: stop.signal })
     }
     const { alerts, refused } = await destination.send(events, stop.signal)
     sent += events.length
@@ -264,8 +264,7 @@ function restDestination(to: string, say: (note: string) => void): Destination {
         } catch (error) {
           if (!(error instanceof AppError && error.retriable) || attempt === attempts || signal.aborted) throw error
           if (attempt === 1) say(`${error.message}; trying again`)
-          const wait = Math.min(5000, 100 * 2 ** attempt) * (0.5 + Math.random() / 2)
-          await delay(wait, undefined, { signal }).catch(() => {})
+          await sleep(backoff(attempt, { baseMs: 200, maxMs: 5000 }), { signal })
         }
       }
     },

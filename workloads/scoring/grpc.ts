@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import {
   type ChannelOptions,
   type ClientUnaryCall,
@@ -11,6 +10,7 @@ import { AppError } from '../../lib/errors.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import { RetryBudget } from '../../lib/retry-budget.ts'
 import { inject, traced } from '../../lib/telemetry.ts'
+import { backoff, sleep } from '../../lib/time.ts'
 import type { RowExplanation, ScoredRows } from '../detection/scored-rows.ts'
 import { type ScoreRowsRequest, type ScoreRowsResponse, ScoringServiceClient } from '../gen/anomaly/v1/scoring.ts'
 import { packNumbers, schemaIdOf, unpackNumbers } from './packed-rows.ts'
@@ -126,9 +126,9 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
         const failure = errorOf(error as ServiceError, address)
         if (!failure.retriable) throw failure
         problem = failure.message
-        const pauseMs = Math.random() * Math.min(1000, 50 * 2 ** (tries - 1))
+        const pauseMs = backoff(tries, { baseMs: 50, maxMs: 1000 })
         if (performance.now() + pauseMs >= ends || !budget.spend()) throw failure
-        await delay(pauseMs, undefined, { signal })
+        await sleep(pauseMs, { signal })
       }
     }
   }

@@ -5,6 +5,7 @@ import { Redis, type RedisOptions, ReplyError } from 'ioredis'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
+import { backoff, within } from '../../lib/time.ts'
 import { batches } from './batches.ts'
 import {
   type Claim,
@@ -92,7 +93,7 @@ export function createRedisState(options: RedisStateOptions): RedisState {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt - 1, 6), 2000) * (0.5 + Math.random() / 2),
+    retryStrategy: (attempt) => backoff(attempt, { baseMs: 50, maxMs: 2000 }),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
     connectionName: 'anomaly',
   }) as Client
@@ -126,18 +127,10 @@ export function createRedisState(options: RedisStateOptions): RedisState {
   async function ask<T>(deadlineMs: number, command: () => Promise<T>): Promise<T> {
     const away = problem()
     if (away !== undefined) throw new AppError('Unavailable', away)
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      const expire = () => reject(new AppError('DeadlineExceeded', `${where} did not answer within ${deadlineMs} ms`))
-      // Where this process was held up itself, the answer may be here already: it is read before the immediate.
-      timer = setTimeout(() => setImmediate(expire), deadlineMs)
-    })
     try {
-      return await Promise.race([command(), late])
+      return await within(deadlineMs, command(), `${where} did not answer within ${deadlineMs} ms`)
     } catch (error) {
       throw error instanceof AppError ? error : failureOf(where, error)
-    } finally {
-      clearTimeout(timer)
     }
   }
 

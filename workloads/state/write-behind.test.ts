@@ -1,34 +1,9 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
+import { createManualClock } from '../../lib/manual-clock.ts'
 import type { FlushOutcome, PartitionChanges, PartitionStore } from './state.ts'
-import { type Clock, WriteBehind } from './write-behind.ts'
-
-/** A clock that goes when it is told to. */
-function manualClock(): Clock & { pass(ms: number): Promise<void> } {
-  let time = 0
-  const timers = new Set<{ readonly at: number; readonly run: () => void }>()
-  return {
-    now: () => time,
-    after(ms, run) {
-      const timer = { at: time + ms, run }
-      timers.add(timer)
-      return () => timers.delete(timer)
-    },
-    async pass(ms) {
-      const until = time + ms
-      for (;;) {
-        await settled()
-        const next = [...timers].sort((a, b) => a.at - b.at)[0]
-        if (next === undefined || next.at > until) break
-        timers.delete(next)
-        time = next.at
-        next.run()
-      }
-      time = until
-    },
-  }
-}
+import { WriteBehind } from './write-behind.ts'
 
 /** Every promise that can settle by itself has. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -51,7 +26,7 @@ function bench(
     readonly featuresWidth?: () => number
   } = {},
 ) {
-  const clock = manualClock()
+  const clock = createManualClock()
   const memory = new Map<string, string>()
   const flushed: Flushed[] = []
   const logged: string[] = []
@@ -61,7 +36,7 @@ function bench(
   const store: Pick<PartitionStore, 'flush'> = {
     async flush(partition, epoch, { keys, features, partition: shared }: PartitionChanges) {
       expect(partition).to.equal(7)
-      const at = clock.now()
+      const at = clock.monotonic()
       await gate
       if (answer instanceof Error) throw answer
       if (answer !== 'Fenced')
@@ -94,6 +69,7 @@ function bench(
     log,
     onFenced: () => fenced++,
     clock,
+    random: () => 0,
     ...options,
   })
   return {
@@ -127,11 +103,11 @@ describe('WriteBehind', () => {
   it('writes the first change at once and then each key at most once a second, as it is by then', async () => {
     const { clock, flushed, learn } = bench()
     learn({ a: 'a1' })
-    await clock.pass(100)
+    await clock.advance(100)
     learn({ a: 'a2', b: 'b1' })
-    await clock.pass(100)
+    await clock.advance(100)
     learn({ a: 'a3' })
-    await clock.pass(5000)
+    await clock.advance(5000)
     expect(flushed).to.deep.equal([
       { at: 0, epoch: 1000, keys: { a: 'a1' }, features: {}, partition: 'of 1 keys' },
       { at: 1000, epoch: 1000, keys: { a: 'a3', b: 'b1' }, features: {}, partition: 'of 2 keys' },
@@ -142,7 +118,7 @@ describe('WriteBehind', () => {
     const { clock, flushed, behind } = bench()
     behind.hold()
     behind.release()
-    await clock.pass(5000)
+    await clock.advance(5000)
     expect(flushed).to.deep.equal([])
     expect(await behind.flushNow()).to.equal(true)
   })
@@ -150,11 +126,11 @@ describe('WriteBehind', () => {
   it('reads nothing from memory while a batch is in hand', async () => {
     const { clock, flushed, memory, behind, learn } = bench()
     learn({ a: 'a1' })
-    await clock.pass(10)
+    await clock.advance(10)
     learn({ a: 'a2' })
     behind.hold()
     memory.set('a', 'not committed')
-    await clock.pass(3000)
+    await clock.advance(3000)
     expect(flushed.length).to.equal(1)
     memory.set('a', 'a2')
     behind.release()
@@ -166,10 +142,10 @@ describe('WriteBehind', () => {
     const { clock, flushed, memory, behind } = bench()
     memory.set('a', 'a1')
     behind.release(['a'], new Map([['a', 1]]))
-    await clock.pass(1)
+    await clock.advance(1)
     behind.release(['a'], new Map([['a', 2]]))
     behind.release(['a'], new Map([['a', 3]]))
-    await clock.pass(1000)
+    await clock.advance(1000)
     expect(flushed.map(({ features }) => features)).to.deep.equal([{ a: '{"x":1}' }, { a: '{"x":3}' }])
   })
 
@@ -178,7 +154,7 @@ describe('WriteBehind', () => {
     const learn = (key: string, x: number) => behind.release([key], new Map([[key, x]]))
     learn('a', 1)
     for (let x = 2; x <= 12; x++) {
-      await clock.pass(500)
+      await clock.advance(500)
       learn('a', x)
       if (x === 4) learn('b', 0)
     }
@@ -190,7 +166,7 @@ describe('WriteBehind', () => {
       [4000, {}],
       [5000, { a: '{"x":10}' }],
     ])
-    await clock.pass(20_000)
+    await clock.advance(20_000)
     expect(flushed.slice(6).map(({ at, features, keys }) => [at, features, keys])).to.deep.equal([
       [6000, {}, {}],
       [10_000, { a: '{"x":12}' }, {}],
@@ -201,13 +177,13 @@ describe('WriteBehind', () => {
     const { clock, flushed, behind, answerWith } = bench({ featuresEveryMs: 5000 })
     const learn = (x: number) => behind.release(['a'], new Map([['a', x]]))
     learn(1)
-    await clock.pass(100)
+    await clock.advance(100)
     learn(2)
     answerWith('Refill')
-    await clock.pass(900)
+    await clock.advance(900)
     answerWith('Written')
     expect(flushed.at(-1)!.features).to.deep.equal({})
-    await clock.pass(1000)
+    await clock.advance(1000)
     expect(flushed.at(-1)!.features).to.deep.equal({ a: '{"x":2}' })
     learn(3)
     expect(await behind.flushNow()).to.equal(true)
@@ -232,27 +208,27 @@ describe('WriteBehind', () => {
     const { clock, flushed, logged, behind, answerWith, learn } = bench()
     answerWith(unavailable)
     learn({ a: 'a1', b: 'b1' })
-    await clock.pass(500)
+    await clock.advance(500)
     learn({ a: 'a2', c: 'c1' })
-    await clock.pass(20_000)
+    await clock.advance(20_000)
     expect(behind.pending).to.equal(3)
     expect(logged).to.deep.equal(['cannot write state; it stays in memory and is tried again'])
     answerWith('Written')
-    await clock.pass(6000)
+    await clock.advance(6000)
     expect(Object.assign({}, ...flushed.map(({ keys }) => keys))).to.deep.equal({ a: 'a2', b: 'b1', c: 'c1' })
     expect(behind.pending).to.equal(0)
     expect(logged.at(-1)).to.equal('state is written again')
   })
 
   it('asks a store that is away less and less often, at least every 5 s', async () => {
-    const clock = manualClock()
+    const clock = createManualClock()
     const times: number[] = []
     const counting = new WriteBehind({
       partition: 0,
       epoch: 1,
       store: {
         async flush() {
-          times.push(clock.now())
+          times.push(clock.monotonic())
           throw unavailable
         },
       },
@@ -260,9 +236,10 @@ describe('WriteBehind', () => {
       log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
       onFenced: () => {},
       clock,
+      random: () => 0,
     })
     counting.release(['a'])
-    await clock.pass(18_000)
+    await clock.advance(18_000)
     expect(times).to.deep.equal([0, 1000, 3000, 7000, 12_000, 17_000])
   })
 
@@ -274,9 +251,9 @@ describe('WriteBehind', () => {
     void behind.flushNow({ timeoutMs: 2000 }).then((all) => {
       answered = all
     })
-    await clock.pass(1900)
+    await clock.advance(1900)
     expect(answered).to.equal(undefined)
-    await clock.pass(200)
+    await clock.advance(200)
     expect(answered).to.equal(false)
     expect(behind.pending).to.equal(1)
   })
@@ -289,9 +266,9 @@ describe('WriteBehind', () => {
     void behind.flushNow({ timeoutMs: 2000 }).then((all) => {
       answered = all
     })
-    await clock.pass(500)
+    await clock.advance(500)
     answerWith('Written')
-    await clock.pass(1400)
+    await clock.advance(1400)
     expect(answered).to.equal(true)
     expect(flushed.map(({ keys }) => keys)).to.deep.equal([{ a: 'a1' }])
   })
@@ -299,12 +276,12 @@ describe('WriteBehind', () => {
   it('writes all of memory again when the store has lost it', async () => {
     const { clock, flushed, answerWith, learn } = bench()
     learn({ a: 'a1', b: 'b1' })
-    await clock.pass(2000)
+    await clock.advance(2000)
     answerWith('Refill')
     learn({ c: 'c1' })
     await settled()
     answerWith('Written')
-    await clock.pass(2000)
+    await clock.advance(2000)
     expect(flushed.map(({ keys }) => keys)).to.deep.equal([
       { a: 'a1', b: 'b1' },
       { c: 'c1' },
@@ -315,7 +292,7 @@ describe('WriteBehind', () => {
   it('writes a large memory in portions, without waiting between them', async () => {
     const { clock, flushed, learn } = bench()
     learn(Object.fromEntries(Array.from({ length: 25_000 }, (_, i) => [`k${i}`, 'x'])))
-    await clock.pass(10)
+    await clock.advance(10)
     expect(flushed.map(({ keys }) => Object.keys(keys).length)).to.deep.equal([10_000, 10_000, 5000])
   })
 
@@ -327,7 +304,7 @@ describe('WriteBehind', () => {
     expect(fenced()).to.equal(1)
     answerWith('Written')
     learn({ a: 'a2' })
-    await clock.pass(5000)
+    await clock.advance(5000)
     expect(await behind.flushNow()).to.equal(false)
     expect([fenced(), flushed.length]).to.deep.equal([1, 0])
   })
@@ -335,10 +312,10 @@ describe('WriteBehind', () => {
   it('goes on under a new epoch with what is not written yet', async () => {
     const { clock, flushed, behind, learn } = bench()
     learn({ a: 'a1', b: 'b1' })
-    await clock.pass(10)
+    await clock.advance(10)
     learn({ a: 'a2' })
     behind.renew(2000)
-    await clock.pass(2000)
+    await clock.advance(2000)
     expect(flushed.map(({ epoch, keys }) => [epoch, keys])).to.deep.equal([
       [1000, { a: 'a1', b: 'b1' }],
       [2000, { a: 'a2' }],
@@ -348,7 +325,7 @@ describe('WriteBehind', () => {
   it('keeps what an evicted key had learnt until it is written', async () => {
     const { clock, flushed, memory, behind, learn } = bench()
     learn({ a: 'a1' })
-    await clock.pass(10)
+    await clock.advance(10)
     learn({ a: 'a2' })
     behind.evicting('a')
     memory.delete('a')
@@ -356,7 +333,7 @@ describe('WriteBehind', () => {
     memory.set('a', 'a2')
     behind.evicting('a')
     memory.delete('a')
-    await clock.pass(2000)
+    await clock.advance(2000)
     expect(flushed.at(-1)!.keys).to.deep.equal({ a: 'a2' })
     expect(behind.recall('a'), 'the store has it').to.equal(undefined)
   })
@@ -373,14 +350,14 @@ describe('WriteBehind', () => {
     expect(text(behind.recall('a'))).to.equal('a1')
     memory.set('a', 'a1')
     answerWith('Written')
-    await clock.pass(2000)
+    await clock.advance(2000)
     expect(flushed.at(-1)!.keys).to.deep.equal({ a: 'a1' })
   })
 
   it('need not keep an evicted key that is written', async () => {
     const { clock, memory, behind, learn } = bench()
     learn({ a: 'a1' })
-    await clock.pass(10)
+    await clock.advance(10)
     behind.evicting('a')
     memory.delete('a')
     expect(behind.recall('a')).to.equal(undefined)
@@ -390,7 +367,7 @@ describe('WriteBehind', () => {
     const { clock, memory, behind, answerWith, learn } = bench({ parkedBytes: 10 })
     answerWith(unavailable)
     learn({ a: '4444', b: '4444', c: '4444' })
-    await clock.pass(10)
+    await clock.advance(10)
     for (const key of ['a', 'b', 'c']) {
       behind.evicting(key)
       memory.delete(key)
@@ -410,10 +387,10 @@ describe('WriteBehind', () => {
       for (let batch = 0; batch < 60_000; batch += 2000) {
         behind.hold()
         behind.release([], new Map(Array.from({ length: 2000 }, (_, i) => [`k${batch + i}`, batch + i])))
-        await clock.pass(10)
+        await clock.advance(10)
       }
       answerWith('Written')
-      await clock.pass(10_000)
+      await clock.advance(10_000)
       const keys = flushed.flatMap(({ features }) => Object.keys(features))
       expect(keys).to.deep.equal(Array.from({ length: most }, (_, i) => `k${60_000 - most + i}`))
     })
@@ -422,10 +399,10 @@ describe('WriteBehind', () => {
   it('stops when closed', async () => {
     const { clock, flushed, behind, learn } = bench()
     learn({ a: 'a1' })
-    await clock.pass(10)
+    await clock.advance(10)
     learn({ a: 'a2' })
     await behind.close()
-    await clock.pass(5000)
+    await clock.advance(5000)
     expect(flushed.length).to.equal(1)
   })
 })

@@ -1,5 +1,6 @@
 import type { Logger } from '../../lib/log.ts'
 import { oldestOf } from '../../lib/oldest-of.ts'
+import { backoff, type Clock, sleep, systemClock } from '../../lib/time.ts'
 import type { PartitionStore } from './state.ts'
 
 /** The memory of one partition, which is what gets written. */
@@ -9,22 +10,6 @@ export interface PartitionMemory {
   /** The payload of a key, in bytes of its own; undefined where memory has none. */
   saveKey(key: string): Uint8Array | undefined
   savePartition(): Uint8Array
-}
-
-export interface Clock {
-  /** Milliseconds that never go back. */
-  now(): number
-  /** Calls `run` once after so many ms; the answer calls that off. */
-  after(ms: number, run: () => void): () => void
-}
-
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  after(ms, run) {
-    const timer = setTimeout(run, ms)
-    timer.unref()
-    return () => clearTimeout(timer)
-  },
 }
 
 export interface WriteBehindOptions<F> {
@@ -40,6 +25,7 @@ export interface WriteBehindOptions<F> {
   /** The store had nothing of the partition, or has lost some of it: everything in memory is being written again. */
   readonly onRefill?: (() => void) | undefined
   readonly clock?: Clock | undefined
+  readonly random?: (() => number) | undefined
   /** A key is written at most this often, in ms. */
   readonly everyMs?: number | undefined
   /** How many numbers the last features of a key are; 1 if absent. */
@@ -187,7 +173,7 @@ export class WriteBehind<F = never> {
   async flushNow(options: { readonly timeoutMs?: number | undefined } = {}): Promise<boolean> {
     if (this.#held) throw new RangeError('cannot flush a batch that is neither committed nor dropped')
     const { timeoutMs = 3000 } = options
-    const deadline = this.#clock.now() + timeoutMs
+    const deadline = this.#clock.monotonic() + timeoutMs
     let pauseMs = 50
     for (;;) {
       await this.#flight
@@ -195,9 +181,9 @@ export class WriteBehind<F = never> {
       this.#allFeaturesDue()
       if (!this.#dirty) return true
       if (this.#failures > 0) {
-        const left = deadline - this.#clock.now()
+        const left = deadline - this.#clock.monotonic()
         if (left <= 0) return false
-        await this.#pause(Math.min(pauseMs, left))
+        await sleep(Math.min(pauseMs, left), { clock: this.#clock })
         pauseMs *= 2
       }
       this.#notBefore = Number.NEGATIVE_INFINITY
@@ -221,7 +207,7 @@ export class WriteBehind<F = never> {
     this.#cancelTimer?.()
     this.#cancelTimer = undefined
     if (this.#over || this.#held || this.#sent !== undefined) return
-    const now = this.#clock.now()
+    const now = this.#clock.monotonic()
     if (now >= this.#featuresDueAt) {
       this.#allFeaturesDue()
       this.#featuresDueAt = now + this.#featuresEveryMs
@@ -280,8 +266,12 @@ export class WriteBehind<F = never> {
       for (const [key, last] of this.#features) put(features, key, last)
       this.#features = features
       this.#limit(features)
-      const backOff = Math.min(this.#everyMs * 2 ** (this.#failures - 1), maxBackOffMs)
-      this.#notBefore = this.#clock.now() + backOff
+      const waitMs = backoff(this.#failures, {
+        baseMs: this.#everyMs,
+        maxMs: maxBackOffMs,
+        random: this.#options.random,
+      })
+      this.#notBefore = this.#clock.monotonic() + waitMs
     } finally {
       this.#sent = undefined
     }
@@ -309,12 +299,6 @@ export class WriteBehind<F = never> {
     if (payload === undefined) return
     this.#parked.delete(key)
     this.#parkedBytes -= payload.length
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#clock.after(ms, resolve)
-    })
   }
 }
 

@@ -69,7 +69,7 @@ export interface ExactlyOnce {
   ready(): boolean
   /** Why not, in words; undefined when ready. */
   problem(): string | undefined
-  /** When the loop last turned, or the batch that it waits for last made progress; milliseconds since 1970. For liveness. */
+  /** When the loop last turned, or the batch that it waits for last made progress, by `performance.now()`. For liveness. */
   polledAt(): number
   /** To be called by a handler that waits for something with good reason: it is not stuck. */
   waiting(): void
@@ -90,7 +90,7 @@ interface Lane {
   ready: Promise<boolean>
   /** The batch in work, if any. */
   busy: Promise<void>
-  /** When that last made progress, milliseconds since 1970; undefined while there is none. */
+  /** When that last made progress, by `performance.now()`; undefined while there is none. */
   movedAt: number | undefined
   /** What keeps failing, in words. */
   problem: string | undefined
@@ -136,8 +136,8 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
 
   let member: GroupMember | undefined
   let started = false
-  let turnedAt = Date.now()
-  let heardAt = Date.now()
+  let turnedAt = performance.now()
+  let heardAt = performance.now()
   /** Why the broker does not answer, as far as it is known. */
   let silence: string | undefined
   let problem: string | undefined = 'joining the group'
@@ -145,11 +145,11 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
   let lives = 0
 
   const turned = (): void => {
-    turnedAt = Date.now()
+    turnedAt = performance.now()
   }
 
   const heard = (): void => {
-    heardAt = Date.now()
+    heardAt = performance.now()
     silence = undefined
   }
 
@@ -161,12 +161,12 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
   }
 
   const moved = (lane: Lane): void => {
-    if (lane.movedAt !== undefined) lane.movedAt = Date.now()
+    if (lane.movedAt !== undefined) lane.movedAt = performance.now()
   }
 
   function problemNow(): string | undefined {
     if (problem !== undefined) return problem
-    const silentFor = Date.now() - heardAt
+    const silentFor = performance.now() - heardAt
     if (silentFor > silentMs)
       return `no answer for ${Math.round(silentFor / 1000)} s${silence === undefined ? '' : `: ${silence}`}`
     for (const { of, problem } of lanes.values())
@@ -353,7 +353,7 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
       const ready = await Promise.race([lane.ready, aborted(signal)])
       if (!ready || signal.aborted || control.isStale() || lanes.get(records.partition) !== lane) return
       lane.busy = done.promise
-      lane.movedAt = Date.now()
+      lane.movedAt = performance.now()
       const began = performance.now()
       await work(lane, records, control, {
         signal,
@@ -506,7 +506,8 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
     const ended = Promise.withResolvers<unknown>()
     const stopped = aborted(stopping.signal)
     const watchdog = setInterval(() => {
-      if (Date.now() - polledAt() > stallMs) ended.resolve(new AppError('Unavailable', `no turn for ${stallMs} ms`))
+      if (performance.now() - polledAt() > stallMs)
+        ended.resolve(new AppError('Unavailable', `no turn for ${stallMs} ms`))
     }, 1000)
     let joining: Promise<GroupMember> | undefined
     try {
@@ -567,7 +568,7 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
   async function loop(): Promise<void> {
     for (let waitMs = backoff.firstMs; !stopping.signal.aborted; waitMs = Math.min(backoff.maxMs, waitMs * 2)) {
       turned()
-      const born = Date.now()
+      const born = performance.now()
       let error: unknown
       try {
         error = await live()
@@ -577,7 +578,7 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
       if (stopping.signal.aborted) break
       const before = problem
       problem = `Kafka: ${messageOf(error)}`
-      if (Date.now() - born > 60_000) waitMs = backoff.firstMs
+      if (performance.now() - born > 60_000) waitMs = backoff.firstMs
       if (problem !== before)
         log.warn({ groupId, error: messageOf(error) }, 'the consumer ended; another one is started')
       await sleep(waitMs, stopping.signal)

@@ -24,9 +24,9 @@ export class KafkaStream implements EventStream {
     return this.#loop === undefined ? 'not started' : this.#loop.problem()
   }
 
-  /** When the loop last turned, or the batch in work made progress; milliseconds since 1970. */
+  /** When the loop last turned, or the batch in work made progress, by `performance.now()`. */
   polledAt(): number {
-    return this.#loop?.polledAt() ?? Date.now()
+    return this.#loop?.polledAt() ?? performance.now()
   }
 
   /** The handler waits for something with good reason. */

@@ -1,8 +1,10 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from './time.ts'
 
 export interface ManualClock extends Clock {
   /** Moves time forward, calling back in order what falls due, each with all that follows from it at that moment. */
   advance(ms: number): Promise<void>
+  /** Timers that have neither fallen due nor been cancelled. */
+  readonly waiting: number
 }
 
 /** A clock for tests: it stands still until it is told to move. */
@@ -11,8 +13,11 @@ export function createManualClock(start = Date.UTC(2026, 0, 1)): ManualClock {
   let timers: { readonly due: number; readonly callback: () => void }[] = []
   const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
   return {
-    now: () => start + elapsed,
+    wall: () => start + elapsed,
     monotonic: () => elapsed,
+    get waiting() {
+      return timers.length
+    },
     after(ms, callback) {
       const timer = { due: elapsed + ms, callback }
       timers.push(timer)
