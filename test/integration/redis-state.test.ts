@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
-import type { Logger } from '../../lib/log.ts'
+import { createLogger, type Logger } from '../../lib/log.ts'
 import { type Redis, startRedis } from '../../tools/servers/redis.ts'
 import {
   ask,
@@ -378,6 +378,15 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       const error = await failure(wrong.partitions.take(0))
       expect(error.code).to.equal('Unavailable')
       expect(error.message).to.contain('WRONGPASS')
+      const lines: string[] = []
+      const destination = { write: (line: string) => void lines.push(line) }
+      const log = await createLogger({ level: 'trace', pretty: false, destination })
+      const logged = await open({ url: url('wr0ng'), tls: server.tls!.client, startMs: 500, log })
+      log.warn({ error: await failure(logged.partitions.take(0)) }, 'refused')
+      const allowed = await open({ url: url('p@ss:w/rd%'), tls: server.tls!.client, keyPrefix: 'q:', log })
+      log.warn({ error: await failure(allowed.features.extend(['s3cret'])) }, 'refused')
+      expect(lines).to.have.length.at.least(3)
+      for (const secret of ['wr0ng', 'p@ss', 's3cret']) expect(lines.join('')).to.not.contain(secret)
       const { cert, key } = server.tls!.client
       const unknown = await open({ url: url('p@ss:w/rd%'), tls: { cert, key }, startMs: 500 })
       expect(unknown.problem()).to.match(/self-signed|unable to verify|unable to get/i)
