@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { connectProducer, openAdmin } from '../lib/kafka/client.ts'
+import { openAdmin } from '../lib/kafka/admin.ts'
+import { connectProducer } from '../lib/kafka/producer.ts'
 import { startKafka } from '../tools/servers/kafka/kafka.ts'
 import type { LoopReport } from './kafka-produce/loop.ts'
 

@@ -1,5 +1,6 @@
 import { Kafka, logLevel } from 'kafkajs'
-import { connectProducer, openAdmin } from '../lib/kafka/client.ts'
+import { openAdmin } from '../lib/kafka/admin.ts'
+import { connectProducer } from '../lib/kafka/producer.ts'
 import { startKafka } from '../tools/servers/kafka/kafka.ts'
 import { startRedis } from '../tools/servers/redis.ts'
 import { deploy, quiet } from './pipeline/deployment.ts'

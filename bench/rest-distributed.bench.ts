@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openAdmin } from '../lib/kafka/client.ts'
+import { openAdmin } from '../lib/kafka/admin.ts'
 import { eventually } from '../test/harness/eventually.ts'
 import { startKafka } from '../tools/servers/kafka/kafka.ts'
 import { startRedis } from '../tools/servers/redis.ts'

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { KafkaProducer } from '../../lib/kafka/client.ts'
+import type { KafkaProducer } from '../../lib/kafka/producer.ts'
 import { payment } from './payments.ts'
 
 const tickMs = 5

@@ -2,8 +2,9 @@ import { createRequire } from 'node:module'
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { type Decoder, withOnePass, withPlainOffsets } from './decoder.ts'
-// Loads kafkajs, with the replaced modules.
-import './client.ts'
+import { loadKafkajs } from './kafkajs.ts'
+
+loadKafkajs()
 
 const require = createRequire(import.meta.url)
 

@@ -1,11 +1,7 @@
-import { createRequire } from 'node:module'
-import { withOnePass, withPlainOffsets } from './decoder.ts'
-
-/** The only version of kafkajs whose inside this file knows; any other runs as it is. */
-const knownVersion = '2.2.4'
+import { crc32c } from './crc32c.ts'
 
 /** What kafkajs hands to its encoder for one record. */
-interface Message {
+export interface Message {
   readonly key?: unknown
   readonly value: unknown
   readonly headers?: unknown
@@ -33,134 +29,8 @@ interface Encoder {
   buf: Buffer
   offset: number
 }
-type EncoderClass = new (initialSize?: number) => Encoder
-type ProduceProtocol = (request: ProduceRequest) => { encode(): Promise<Encoder> }
-
-interface RequestQueue {
-  readonly pending: readonly unknown[]
-  readonly inflight: Map<number, { readonly sentAt: number; readonly requestTimeout: number; timeoutRequest(): void }>
-  readonly enforceRequestTimeout: boolean
-  requestTimeoutIntervalId?: NodeJS.Timeout
-  isConnected(): boolean
-  destroy(): void
-  scheduleCheckPendingRequests(): void
-  scheduleRequestTimeoutCheck(): void
-}
-
-interface Broker {
-  isConnected(): boolean
-}
-interface Coordinator {
-  readonly groupId: string
-  readonly coordinatorType?: number
-}
-interface Cluster {
-  findGroupCoordinator(of: Coordinator): Promise<Broker>
-}
-
-const coordinatorTtlMs = 1000
-const requestTimeoutCheckMs = 1000
-
-let installed: boolean | undefined
-
-/**
- * Makes kafkajs cheap from outside: groups records in O(n), writes a produce request into one buffer, reads fetched
- * records in one pass, keeps no timer while nothing waits and remembers a coordinator for a second. To be called before kafkajs is loaded for the first
- * time. False, and nothing changed, if kafkajs is of another version or loaded already.
- */
-export function install(): boolean {
-  installed ??= replaceModules(createRequire(import.meta.url))
-  return installed
-}
-
-function replaceModules(require: NodeJS.Require): boolean {
-  const { version } = require('kafkajs/package.json') as { version: string }
-  if (version !== knownVersion || require.cache[require.resolve('kafkajs')] !== undefined) return false
-
-  const inside = (path: string): string => require.resolve(`kafkajs/src/${path}`)
-  const replace = (path: string, exports: unknown): void => {
-    require(inside(path))
-    require.cache[inside(path)]!.exports = exports
-  }
-  const produce = 'protocol/requests/produce/v3/request'
-  replace('producer/groupMessagesPerPartition', groupMessagesPerPartition)
-  replace(
-    produce,
-    withOneBuffer(require(inside(produce)) as ProduceProtocol, require(inside('protocol/encoder')) as EncoderClass),
-  )
-  const decode = 'protocol/requests/fetch/v4/decodeMessages'
-  const { lookupCodecByAttributes } = require(inside('protocol/message/compression')) as {
-    lookupCodecByAttributes: Parameters<typeof withOnePass>[1]
-  }
-  replace(decode, withOnePass(require(inside(decode)) as Parameters<typeof withOnePass>[0], lookupCodecByAttributes))
-  const batch = 'consumer/batch'
-  replace(batch, withPlainOffsets(require(inside(batch)) as Parameters<typeof withPlainOffsets>[0]))
-  const queue = (require(inside('network/requestQueue')) as { prototype: RequestQueue }).prototype
-  queue.scheduleCheckPendingRequests = onlyWhilePending(queue.scheduleCheckPendingRequests)
-  queue.scheduleRequestTimeoutCheck = checkRequestTimeouts
-  const cluster = (require(inside('cluster')) as { prototype: Cluster }).prototype
-  cluster.findGroupCoordinator = rememberingCoordinators(cluster.findGroupCoordinator)
-  return true
-}
-
-function groupMessagesPerPartition({
-  topic,
-  partitionMetadata,
-  messages,
-  partitioner,
-}: {
-  topic: string
-  partitionMetadata: readonly unknown[]
-  messages: readonly Message[]
-  partitioner: (of: { topic: string; partitionMetadata: readonly unknown[]; message: Message }) => number
-}): Record<number, Message[]> {
-  const groups: Record<number, Message[]> = {}
-  if (partitionMetadata.length === 0) return groups
-  for (const message of messages) {
-    const partition = partitioner({ topic, partitionMetadata, message })
-    const group = groups[partition]
-    if (group === undefined) groups[partition] = [message]
-    else group.push(message)
-  }
-  return groups
-}
-
-/** The stock timer re-arms itself with a negative delay for as long as the connection lives. */
-function onlyWhilePending(stock: RequestQueue['scheduleCheckPendingRequests']) {
-  return function (this: RequestQueue): void {
-    if (this.pending.length > 0) stock.call(this)
-  }
-}
-
-/** As the stock check, which looks ten times a second on each connection. */
-function checkRequestTimeouts(this: RequestQueue): void {
-  if (!this.enforceRequestTimeout) return
-  this.destroy()
-  this.requestTimeoutIntervalId = setInterval(() => {
-    for (const request of [...this.inflight.values()]) {
-      if (Date.now() - request.sentAt > request.requestTimeout) request.timeoutRequest()
-    }
-    if (!this.isConnected()) this.destroy()
-  }, requestTimeoutCheckMs)
-}
-
-/** The stock client asks for the coordinator before each step of a transaction. */
-function rememberingCoordinators(stock: Cluster['findGroupCoordinator']) {
-  const caches = new WeakMap<Cluster, Map<string, { readonly broker: Broker; readonly until: number }>>()
-  return async function (this: Cluster, of: Coordinator): Promise<Broker> {
-    let known = caches.get(this)
-    if (known === undefined) {
-      known = new Map()
-      caches.set(this, known)
-    }
-    const id = `${of.coordinatorType ?? 0} ${of.groupId}`
-    const hit = known.get(id)
-    if (hit !== undefined && performance.now() < hit.until && hit.broker.isConnected()) return hit.broker
-    const broker = await stock.call(this, of)
-    known.set(id, { broker, until: performance.now() + coordinatorTtlMs })
-    return broker
-  }
-}
+export type EncoderClass = new (initialSize?: number) => Encoder
+export type ProduceProtocol = (request: ProduceRequest) => { encode(): Promise<Encoder> }
 
 const noHeaders: readonly Header[] = []
 interface Header {
@@ -376,47 +246,4 @@ function writeBatch(
   }
   bytes.writeUInt32BE(crc32c(bytes, crcFrom, at), crcAt)
   return at
-}
-
-const crcTables = Array.from({ length: 8 }, () => new Int32Array(256))
-for (let i = 0; i < 256; i++) {
-  let crc = i
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
-  crcTables[0]![i] = crc
-}
-for (let table = 1; table < 8; table++) {
-  for (let i = 0; i < 256; i++) {
-    const before = crcTables[table - 1]![i]!
-    crcTables[table]![i] = (before >>> 8) ^ crcTables[0]![before & 0xff]!
-  }
-}
-const [t0, t1, t2, t3, t4, t5, t6, t7] = crcTables as [
-  Int32Array,
-  Int32Array,
-  Int32Array,
-  Int32Array,
-  Int32Array,
-  Int32Array,
-  Int32Array,
-  Int32Array,
-]
-
-/** CRC-32C (Castagnoli) of `bytes[from, to)`, eight bytes a step: Kounavis and Berry, "Slicing-by-8" (2005). */
-export function crc32c(bytes: Buffer, from: number, to: number): number {
-  let crc = -1
-  let i = from
-  for (; i + 8 <= to; i += 8) {
-    const low = crc ^ (bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24))
-    crc =
-      t7[low & 0xff]! ^
-      t6[(low >>> 8) & 0xff]! ^
-      t5[(low >>> 16) & 0xff]! ^
-      t4[low >>> 24]! ^
-      t3[bytes[i + 4]!]! ^
-      t2[bytes[i + 5]!]! ^
-      t1[bytes[i + 6]!]! ^
-      t0[bytes[i + 7]!]!
-  }
-  for (; i < to; i++) crc = (crc >>> 8) ^ t0[(crc ^ bytes[i]!) & 0xff]!
-  return (crc ^ -1) >>> 0
 }

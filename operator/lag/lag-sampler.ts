@@ -1,5 +1,6 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
-import { type KafkaAdmin, type KafkaSettings, openAdmin } from '../../lib/kafka/client.ts'
+import { type KafkaAdmin, openAdmin } from '../../lib/kafka/admin.ts'
+import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import type { Logger } from '../../lib/log.ts'
 import { resolveGroupId, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'

@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { connectProducer, type KafkaAdmin, type KafkaSettings, openAdmin, readTopic } from '../../lib/kafka/client.ts'
+import { type KafkaAdmin, openAdmin } from '../../lib/kafka/admin.ts'
+import type { KafkaSettings } from '../../lib/kafka/client.ts'
+import { connectProducer } from '../../lib/kafka/producer.ts'
+import { readTopic } from '../../lib/kafka/read-topic.ts'
 import { simulatePayments } from '../../workloads/simulation/simulate-payments.ts'
 import { eventually } from '../harness/eventually.ts'
 

@@ -2,16 +2,12 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
-import {
-  connectProducer,
-  type KafkaRecord,
-  type KafkaSettings,
-  type OutgoingRecord,
-  openAdmin,
-  readTopic,
-  type TopicPartition,
-  transactionalProducers,
-} from '../../lib/kafka/client.ts'
+import { openAdmin } from '../../lib/kafka/admin.ts'
+import type { KafkaSettings } from '../../lib/kafka/client.ts'
+import { connectProducer } from '../../lib/kafka/producer.ts'
+import { readTopic } from '../../lib/kafka/read-topic.ts'
+import type { KafkaRecord, OutgoingRecord, TopicPartition } from '../../lib/kafka/records.ts'
+import { transactionalProducers } from '../../lib/kafka/transactional-producer.ts'
 import type { Logger } from '../../lib/log.ts'
 import { type Kafka, kafkaUser, startKafka } from '../../tools/servers/kafka/kafka.ts'
 import { kafkaApi } from '../../tools/servers/proxy.ts'

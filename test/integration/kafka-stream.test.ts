@@ -1,4 +1,7 @@
-import { connectProducer, type KafkaSettings, openAdmin, readTopic } from '../../lib/kafka/client.ts'
+import { openAdmin } from '../../lib/kafka/admin.ts'
+import type { KafkaSettings } from '../../lib/kafka/client.ts'
+import { connectProducer } from '../../lib/kafka/producer.ts'
+import { readTopic } from '../../lib/kafka/read-topic.ts'
 import { createLogger } from '../../lib/log.ts'
 import { type Kafka, startKafka } from '../../tools/servers/kafka/kafka.ts'
 import { KafkaStream } from '../../workloads/streams/kafka.ts'

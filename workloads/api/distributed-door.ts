@@ -1,7 +1,8 @@
 import { type KeyObject, randomUUID } from 'node:crypto'
 import { AppError, messageOf } from '../../lib/errors.ts'
-import { isTooLarge, type OutgoingRecord } from '../../lib/kafka/client.ts'
+import { failureOf } from '../../lib/kafka/errors.ts'
 import { partitionOf } from '../../lib/kafka/partitioner.ts'
+import type { OutgoingRecord } from '../../lib/kafka/records.ts'
 import type { Metrics } from '../../lib/metrics.ts'
 import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
@@ -286,7 +287,7 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     try {
       await together('publish events', 'producer', jobs, () => publishing.publisher.send(records, timeoutMs))
     } catch (error) {
-      if (!isTooLarge(error)) {
+      if (failureOf(error) !== 'TooLarge') {
         topic.suspect(messageOf(error))
         return giveUp(jobs, error)
       }

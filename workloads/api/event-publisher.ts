@@ -1,5 +1,6 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
-import type { KafkaProducer, OutgoingRecord } from '../../lib/kafka/client.ts'
+import type { KafkaProducer } from '../../lib/kafka/producer.ts'
+import type { OutgoingRecord } from '../../lib/kafka/records.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import { within } from '../../lib/time.ts'
 

@@ -1,5 +1,5 @@
 import { messageOf } from '../../lib/errors.ts'
-import type { KafkaAdmin } from '../../lib/kafka/client.ts'
+import type { KafkaAdmin } from '../../lib/kafka/admin.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
 

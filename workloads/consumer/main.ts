@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { Counter, Gauge, Registry } from 'prom-client'
-import { type KafkaSettings, openAdmin } from '../../lib/kafka/client.ts'
+import { openAdmin } from '../../lib/kafka/admin.ts'
+import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'

@@ -207,7 +207,8 @@ function brokersOf(list: string): readonly string[] {
 /** Records with the event's key, so that a key's events stay in order. */
 async function topicDestination(args: BrokerArguments, topic: string, keyPath: string): Promise<Destination> {
   const readKey = fieldReader(keyPath)
-  const { connectProducer, openAdmin } = await import('../../lib/kafka/client.ts')
+  const { openAdmin } = await import('../../lib/kafka/admin.ts')
+  const { connectProducer } = await import('../../lib/kafka/producer.ts')
   const settings = brokerSettingsOf(args, 'anomaly-replay', await createLogger({ level: 'warn' }))
   const admin = openAdmin(settings)
   try {

@@ -1,22 +1,10 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
-import {
-  type BatchControl,
-  type GroupMember,
-  hasLostMembership,
-  isFenced,
-  isRebalancing,
-  isTooLarge,
-  joinGroup,
-  type KafkaSettings,
-  type OutgoingRecord,
-  openAdmin,
-  type RecordBatch,
-  rejoin,
-  sizeOf,
-  type TopicPartition,
-  type TransactionalProducer,
-  transactionalProducers,
-} from '../../lib/kafka/client.ts'
+import { openAdmin } from '../../lib/kafka/admin.ts'
+import type { KafkaSettings } from '../../lib/kafka/client.ts'
+import { failureOf, KafkaError } from '../../lib/kafka/errors.ts'
+import { type BatchControl, type GroupMember, joinGroup } from '../../lib/kafka/group.ts'
+import { type OutgoingRecord, type RecordBatch, sizeOf, type TopicPartition } from '../../lib/kafka/records.ts'
+import { type TransactionalProducer, transactionalProducers } from '../../lib/kafka/transactional-producer.ts'
 import { extract, type TraceHeaders, traced } from '../../lib/telemetry.ts'
 
 /** What is done with the records of the partitions that this process owns. Nothing of a partition runs at the same time. */
@@ -341,10 +329,14 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
       try {
         await control.heartbeat()
       } catch (error) {
-        if (!isRebalancing(error)) silence = messageOf(error)
-        if (lost !== undefined || !isRebalancing(error)) return
+        const failure = failureOf(error)
+        if (failure !== 'Rejoin' && failure !== 'Expelled') {
+          silence = messageOf(error)
+          return
+        }
+        if (lost !== undefined) return
         lost = error
-        if (hasLostMembership(error)) stop.abort()
+        if (failure === 'Expelled') stop.abort()
         else setTimeout(() => stop.abort(), graceMs).unref()
       }
     }, 1000)
@@ -438,14 +430,15 @@ export function runExactlyOnce(settings: KafkaSettings, options: ExactlyOnceOpti
   ): Promise<void> {
     lane.producer?.discard()
     lane.producer = undefined
-    if (committing && !isFenced(error)) lane.unsettled = end
+    const failure = failureOf(error)
+    if (committing && failure !== 'Fenced') lane.unsettled = end
     else handler.dropped(lane.of)
-    if (isFenced(error)) {
+    if (failure === 'Fenced') {
       lane.ready = Promise.resolve(false)
       log.warn({ ...lane.of, error: messageOf(error) }, 'fenced: another process owns the partition; joining anew')
-      throw rejoin(`fenced on ${lane.of.topic}-${lane.of.partition}`)
+      throw new KafkaError('Rejoin', `fenced on ${lane.of.topic}-${lane.of.partition}`)
     }
-    if (isTooLarge(error)) tighten(lane, outgoing)
+    if (failure === 'TooLarge') tighten(lane, outgoing)
     await failed(lane, error, 'a transaction failed; its outcome is being looked up')
     lane.ready = openUntilDone(lane, lane.stop.signal)
     await lane.ready

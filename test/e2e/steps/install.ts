@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { promisify } from 'node:util'
-import { readTopic } from '../../../lib/kafka/client.ts'
+import { readTopic } from '../../../lib/kafka/read-topic.ts'
 import { previousRelease } from '../../../tools/release/chart.ts'
 import type { Step } from '../run-steps.ts'
 import { openTraffic } from '../traffic.ts'

@@ -3,16 +3,11 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
 import { AppError } from '../../../lib/errors.ts'
-import {
-  connectProducer,
-  type KafkaProducer,
-  type KafkaRecord,
-  type KafkaSettings,
-  type OutgoingRecord,
-  openAdmin,
-  readTopic,
-  type TopicPartition,
-} from '../../../lib/kafka/client.ts'
+import { openAdmin } from '../../../lib/kafka/admin.ts'
+import type { KafkaSettings } from '../../../lib/kafka/client.ts'
+import { connectProducer, type KafkaProducer } from '../../../lib/kafka/producer.ts'
+import { readTopic } from '../../../lib/kafka/read-topic.ts'
+import type { KafkaRecord, OutgoingRecord, TopicPartition } from '../../../lib/kafka/records.ts'
 import { createLogger } from '../../../lib/log.ts'
 import { parsePipeline } from '../../../lib/pipeline/parse-pipeline.ts'
 import { resolveGroupId } from '../../../lib/pipeline/resolve-pipeline.ts'

@@ -76,7 +76,7 @@ describe('Operator: lag', function () {
   })
 
   it('is not held up by brokers that do not answer, and says that they do not', async () => {
-    const { openAdmin: real } = await import('../../../lib/kafka/client.ts')
+    const { openAdmin: real } = await import('../../../lib/kafka/admin.ts')
     await bench.start({ sampling: { openAdmin: real, intervalMs: 200, tellMs: 200 } })
     const from = performance.now()
     await bench.apply(namespace, { ...minimalSpec, consumer: { autoscaling } })

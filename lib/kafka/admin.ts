@@ -1,0 +1,101 @@
+import type * as Kafkajs from 'kafkajs'
+import { within } from '../time.ts'
+import { clientOf, connecting, type KafkaSettings } from './client.ts'
+import { kafkaErrorOf } from './errors.ts'
+import { retryPassing } from './retry-passing.ts'
+
+export interface Offsets {
+  readonly low: number
+  readonly high: number
+}
+
+export interface KafkaAdmin {
+  /** Creates those of the topics that are missing, with the broker's replication factor. Gives their names. */
+  createMissingTopics(topics: readonly { readonly topic: string; readonly partitions: number }[]): Promise<string[]>
+  /** First and next offset of each partition. */
+  topicOffsets(topic: string): Promise<ReadonlyMap<number, Offsets>>
+  /** Next offset that the group will read; partitions without one are left out. */
+  committedOffsets(groupId: string, topic: string): Promise<ReadonlyMap<number, number>>
+  /** Records that the group has not read, by partition. Without a committed offset all of them. */
+  lag(groupId: string, topic: string): Promise<ReadonlyMap<number, number>>
+  close(): void
+}
+
+/** Connects at the first call and again after a failure. Each call fails with `DeadlineExceeded` after `timeoutMs`. */
+export function openAdmin(
+  settings: KafkaSettings,
+  options: { readonly timeoutMs?: number | undefined } = {},
+): KafkaAdmin {
+  const { timeoutMs = 15_000 } = options
+  const kafka = clientOf(settings, connecting)
+  let connected: Promise<Kafkajs.Admin> | undefined
+  const discard = (): void => {
+    const former = connected
+    connected = undefined
+    former?.then((admin) => admin.disconnect()).catch(() => {})
+  }
+  const connect = async (): Promise<Kafkajs.Admin> => {
+    const admin = kafka.admin({ retry: connecting })
+    try {
+      await admin.connect()
+    } catch (error) {
+      admin.disconnect().catch(() => {})
+      throw error
+    }
+    return admin
+  }
+  const attempt = async <T>(call: (admin: Kafkajs.Admin) => Promise<T>): Promise<T> => {
+    connected ??= connect()
+    try {
+      return await call(await connected)
+    } catch (error) {
+      discard()
+      throw error
+    }
+  }
+  const use = async <T>(what: string, call: (admin: Kafkajs.Admin) => Promise<T>): Promise<T> => {
+    const signal = AbortSignal.timeout(timeoutMs)
+    try {
+      const work = retryPassing(() => attempt(call), { signal })
+      return await within(timeoutMs, work, `Cannot ${what}: no answer from ${settings.brokers.join(',')}`)
+    } catch (error) {
+      throw kafkaErrorOf(error, what)
+    }
+  }
+  const admin: KafkaAdmin = {
+    createMissingTopics: (topics) =>
+      use('create topics', async (client) => {
+        const existing = new Set(await client.listTopics())
+        const missing = topics.filter(({ topic }) => !existing.has(topic))
+        if (missing.length > 0) {
+          await client.createTopics({
+            topics: missing.map(({ topic, partitions }) => ({ topic, numPartitions: partitions })),
+            waitForLeaders: true,
+          })
+        }
+        return missing.map(({ topic }) => topic)
+      }),
+    topicOffsets: (topic) =>
+      use(`read the offsets of ${topic}`, async (client) => {
+        const offsets = await client.fetchTopicOffsets(topic)
+        return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
+      }),
+    committedOffsets: (groupId, topic) =>
+      use(`read the offsets of group ${groupId}`, async (client) => {
+        const topics = await client.fetchOffsets({ groupId, topics: [topic] })
+        const committed = topics.flatMap(({ partitions }) => partitions.filter(({ offset }) => Number(offset) >= 0))
+        return new Map(committed.map(({ partition, offset }) => [partition, Number(offset)]))
+      }),
+    lag: async (groupId, topic) => {
+      const [ends, committed] = await Promise.all([admin.topicOffsets(topic), admin.committedOffsets(groupId, topic)])
+      return new Map(
+        Array.from(ends, ([partition, { low, high }]) => [
+          partition,
+          Math.max(0, high - Math.max(low, committed.get(partition) ?? low)),
+        ]),
+      )
+    },
+    close: discard,
+  }
+  return admin
+}

@@ -1,0 +1,24 @@
+import type * as Kafkajs from 'kafkajs'
+import { partitionOf } from './partitioner.ts'
+import type { OutgoingRecord } from './records.ts'
+
+export function placing(): Kafkajs.ICustomPartitioner {
+  return () =>
+    ({ partitionMetadata, message }) => {
+      // remembered: a repeated send must not place the record anew
+      message.partition ??= message.key == null ? 0 : partitionOf(message.key, partitionMetadata.length, 'Murmur2')
+      return message.partition
+    }
+}
+
+/** As kafkajs wants it: one list a topic, objects of its own. */
+export function byTopic(records: readonly OutgoingRecord[]): Kafkajs.TopicMessages[] {
+  const topics = new Map<string, Kafkajs.Message[]>()
+  for (const { topic, partition, key, value, headers } of records) {
+    const message = { key, value, ...(partition === undefined ? {} : { partition }), ...(headers ? { headers } : {}) }
+    const messages = topics.get(topic)
+    if (messages === undefined) topics.set(topic, [message as Kafkajs.Message])
+    else messages.push(message as Kafkajs.Message)
+  }
+  return Array.from(topics, ([topic, messages]) => ({ topic, messages }))
+}

@@ -1,0 +1,127 @@
+import { type ConsumerGroup, hookConsumerGroup } from './consumer-group-hooks.ts'
+import { withOnePass, withPlainOffsets } from './decoder.ts'
+import { type EncoderClass, type Message, type ProduceProtocol, withOneBuffer } from './encoder.ts'
+
+/** The only version of kafkajs whose inside this file knows; any other runs as it is. */
+const knownVersion = '2.2.4'
+
+interface RequestQueue {
+  readonly pending: readonly unknown[]
+  readonly inflight: Map<number, { readonly sentAt: number; readonly requestTimeout: number; timeoutRequest(): void }>
+  readonly enforceRequestTimeout: boolean
+  requestTimeoutIntervalId?: NodeJS.Timeout
+  isConnected(): boolean
+  destroy(): void
+  scheduleCheckPendingRequests(): void
+  scheduleRequestTimeoutCheck(): void
+}
+
+interface Broker {
+  isConnected(): boolean
+}
+interface Coordinator {
+  readonly groupId: string
+  readonly coordinatorType?: number
+}
+interface Cluster {
+  findGroupCoordinator(of: Coordinator): Promise<Broker>
+}
+
+const coordinatorTtlMs = 1000
+const requestTimeoutCheckMs = 1000
+
+/**
+ * Makes kafkajs cheap and exact from outside: groups records in O(n), writes a produce request into one buffer, reads
+ * fetched records in one pass, keeps no timer while nothing waits, remembers a coordinator for a second and asks before
+ * each join. To be called before kafkajs is loaded for the first time. False, and nothing changed, if kafkajs is of
+ * another version or loaded already.
+ */
+export function patchKafkajs(require: NodeJS.Require): boolean {
+  const { version } = require('kafkajs/package.json') as { version: string }
+  if (version !== knownVersion || require.cache[require.resolve('kafkajs')] !== undefined) return false
+
+  const inside = (path: string): string => require.resolve(`kafkajs/src/${path}`)
+  const replace = (path: string, exports: unknown): void => {
+    require(inside(path))
+    require.cache[inside(path)]!.exports = exports
+  }
+  const produce = 'protocol/requests/produce/v3/request'
+  replace('producer/groupMessagesPerPartition', groupMessagesPerPartition)
+  replace(
+    produce,
+    withOneBuffer(require(inside(produce)) as ProduceProtocol, require(inside('protocol/encoder')) as EncoderClass),
+  )
+  const decode = 'protocol/requests/fetch/v4/decodeMessages'
+  const { lookupCodecByAttributes } = require(inside('protocol/message/compression')) as {
+    lookupCodecByAttributes: Parameters<typeof withOnePass>[1]
+  }
+  replace(decode, withOnePass(require(inside(decode)) as Parameters<typeof withOnePass>[0], lookupCodecByAttributes))
+  const batch = 'consumer/batch'
+  replace(batch, withPlainOffsets(require(inside(batch)) as Parameters<typeof withPlainOffsets>[0]))
+  const queue = (require(inside('network/requestQueue')) as { prototype: RequestQueue }).prototype
+  queue.scheduleCheckPendingRequests = onlyWhilePending(queue.scheduleCheckPendingRequests)
+  queue.scheduleRequestTimeoutCheck = checkRequestTimeouts
+  const cluster = (require(inside('cluster')) as { prototype: Cluster }).prototype
+  cluster.findGroupCoordinator = rememberingCoordinators(cluster.findGroupCoordinator)
+  hookConsumerGroup((require(inside('consumer/consumerGroup')) as { prototype: ConsumerGroup }).prototype)
+  return true
+}
+
+function groupMessagesPerPartition({
+  topic,
+  partitionMetadata,
+  messages,
+  partitioner,
+}: {
+  topic: string
+  partitionMetadata: readonly unknown[]
+  messages: readonly Message[]
+  partitioner: (of: { topic: string; partitionMetadata: readonly unknown[]; message: Message }) => number
+}): Record<number, Message[]> {
+  const groups: Record<number, Message[]> = {}
+  if (partitionMetadata.length === 0) return groups
+  for (const message of messages) {
+    const partition = partitioner({ topic, partitionMetadata, message })
+    const group = groups[partition]
+    if (group === undefined) groups[partition] = [message]
+    else group.push(message)
+  }
+  return groups
+}
+
+/** The stock timer re-arms itself with a negative delay for as long as the connection lives. */
+function onlyWhilePending(stock: RequestQueue['scheduleCheckPendingRequests']) {
+  return function (this: RequestQueue): void {
+    if (this.pending.length > 0) stock.call(this)
+  }
+}
+
+/** As the stock check, which looks ten times a second on each connection. */
+function checkRequestTimeouts(this: RequestQueue): void {
+  if (!this.enforceRequestTimeout) return
+  this.destroy()
+  this.requestTimeoutIntervalId = setInterval(() => {
+    for (const request of [...this.inflight.values()]) {
+      if (Date.now() - request.sentAt > request.requestTimeout) request.timeoutRequest()
+    }
+    if (!this.isConnected()) this.destroy()
+  }, requestTimeoutCheckMs)
+}
+
+/** The stock client asks for the coordinator before each step of a transaction. */
+function rememberingCoordinators(stock: Cluster['findGroupCoordinator']) {
+  const caches = new WeakMap<Cluster, Map<string, { readonly broker: Broker; readonly until: number }>>()
+  return async function (this: Cluster, of: Coordinator): Promise<Broker> {
+    let known = caches.get(this)
+    if (known === undefined) {
+      known = new Map()
+      caches.set(this, known)
+    }
+    const id = `${of.coordinatorType ?? 0} ${of.groupId}`
+    const hit = known.get(id)
+    if (hit !== undefined && performance.now() < hit.until && hit.broker.isConnected()) return hit.broker
+    const broker = await stock.call(this, of)
+    known.set(id, { broker, until: performance.now() + coordinatorTtlMs })
+    return broker
+  }
+}

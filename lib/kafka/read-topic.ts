@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto'
+import type * as Kafkajs from 'kafkajs'
+import { clientOf, connecting, type KafkaSettings } from './client.ts'
+import { recordBatch } from './group.ts'
+import type { RecordBatch } from './records.ts'
+
+/**
+ * The committed records of a topic from its start to where it ended when this began, in the order of each partition. It
+ * waits for transactions that are open there: the broker marks one as committed some time after it has answered.
+ * For commands and tests: it joins a group of its own and commits nothing.
+ */
+export async function readTopic(
+  settings: KafkaSettings,
+  topic: string,
+  onBatch: (batch: RecordBatch) => void,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const { signal } = options
+  const left = await logEnds(settings, topic)
+  if (left.size === 0) return
+
+  const groupId = `anomaly-reader-${randomUUID()}`
+  const consumer = clientOf(settings, connecting).consumer({
+    groupId,
+    maxWaitTimeInMs: 100,
+    allowAutoTopicCreation: false,
+  })
+  const end = Promise.withResolvers<void>()
+  const aborted = (): void => end.reject(signal?.reason)
+  consumer.on(consumer.events.CRASH, ({ payload }) => end.reject(payload.error))
+  // Comes for marks of transactions too, which no batch shows; a fetch that brought nothing ends in no event.
+  consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload: { partition, lastOffset } }) => {
+    if (Number(lastOffset) + 1 >= (left.get(partition) ?? 0)) left.delete(partition)
+    if (left.size === 0) end.resolve()
+  })
+  try {
+    signal?.addEventListener('abort', aborted)
+    signal?.throwIfAborted()
+    await consumer.connect()
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await consumer.run({
+      autoCommit: false,
+      partitionsConsumedConcurrently: 64,
+      eachBatch: async ({ batch, heartbeat }) => {
+        const end = left.get(batch.partition)
+        if (end === undefined) return
+        const { records, ...rest } = recordBatch(batch)
+        onBatch({ ...rest, records: records.filter(({ offset }) => offset < end) })
+        await heartbeat()
+      },
+    })
+    await end.promise
+  } finally {
+    signal?.removeEventListener('abort', aborted)
+    await consumer.disconnect().catch(() => {})
+  }
+}
+
+/**
+ * Where each partition that holds something ends. kafkajs' admin answers for a reader of committed records: an open
+ * transaction hides all that is behind its start. It has no option for the isolation level, only the cluster that it makes.
+ */
+async function logEnds(settings: KafkaSettings, topic: string): Promise<Map<number, number>> {
+  const kafka = clientOf(settings, connecting) as Kafkajs.Kafka & Record<symbol, (options: object) => unknown>
+  for (const name of Object.getOwnPropertySymbols(kafka)) {
+    if (name.description !== 'private:Kafka:createCluster') continue
+    const createCluster = kafka[name]!
+    kafka[name] = (options) => createCluster({ ...options, isolationLevel: readUncommitted })
+  }
+  const admin = kafka.admin({ retry: connecting })
+  try {
+    await admin.connect()
+    const offsets = await admin.fetchTopicOffsets(topic)
+    return new Map(offsets.flatMap(({ partition, low, high }) => (low === high ? [] : [[partition, Number(high)]])))
+  } finally {
+    admin.disconnect().catch(() => {})
+  }
+}
+
+const readUncommitted = 0
