@@ -49,7 +49,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     for (const path of Object.values(folders)) mkdirSync(path)
     for (const name of ['server.properties', 'log4j2.yaml', 'tools-log4j2.yaml'])
       writeFileSync(join(folders.default, name), '')
-    const classPath = join(jars(), '*')
+    const classPath = join(await jars(), '*')
     const flags = Object.entries(folders).flatMap(([name, path]) => [`--${name}-configs-dir`, path])
     await promisify(execFile)('java', ['-cp', classPath, 'kafka.docker.KafkaDockerWrapper', 'setup', ...flags], {
       env: { PATH: process.env.PATH, CLUSTER_ID: 'cluster-of-the-image-1', ...env },

@@ -23,7 +23,7 @@ export async function locked<T>(path: string, work: () => Promise<T>): Promise<T
   }
 }
 
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true

@@ -25,7 +25,7 @@ export async function startRedis(
     readonly signal?: AbortSignal | undefined
   } = {},
 ): Promise<Redis> {
-  requireCommands({ 'redis-server': 'redis-server', ...(options.tls ? { openssl: 'openssl' } : {}) })
+  await requireCommands({ 'redis-server': 'redis-server', ...(options.tls ? { openssl: 'openssl' } : {}) })
   const folder = temporaryFolder('redis')
   const [port, tlsPort] = (await freePorts(2)) as [number, number]
   const certificates = options.tls ? makeCertificates(folder) : undefined

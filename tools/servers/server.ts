@@ -1,11 +1,27 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { accessSync, closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, isAbsolute, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { isAlive, locked } from './locked.ts'
+import type { SetUpStep } from './set-up.ts'
+
+const run = promisify(execFile)
 
 /** A server process that a test started. Whatever ends the test process, except SIGKILL, ends the server too. */
 export interface ServerProcess {
@@ -21,10 +37,12 @@ export interface ServerProcess {
 
 const running = new Set<ChildProcess>()
 const folders = new Set<string>()
+const claimed = new Set<string>()
 let guarded = false
 
 function cleanUp(): void {
   for (const child of running) child.kill('SIGKILL')
+  for (const file of claimed) rmSync(file, { force: true })
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
 }
 
@@ -110,18 +128,32 @@ export async function startServer(
  * by a connection between its choice and its use, or while its server is down for a while.
  */
 const portRange = [20_000, 30_000] as const
-const chosen = new Set<number>()
+const portFolder = join(tmpdir(), 'anomaly-ports')
 
-/** TCP ports that nothing listens on at this moment, each given to this process once. */
+/** TCP ports that nothing listens on at this moment, and that no other process gets here as long as this one lives. */
 export async function freePorts(count: number): Promise<number[]> {
+  guard()
   const ports: number[] = []
   while (ports.length < count) {
     const port = randomInt(...portRange)
-    if (chosen.has(port)) continue
-    chosen.add(port)
-    if (await isFree(port)) ports.push(port)
+    if (claim(port) && (await isFree(port))) ports.push(port)
   }
   return ports
+}
+
+/** Writes down that the port is of this process; answers whether it was free or of a process that is gone. */
+function claim(port: number): boolean {
+  mkdirSync(portFolder, { recursive: true })
+  const file = join(portFolder, String(port))
+  try {
+    writeFileSync(file, String(process.pid), { flag: 'wx' })
+  } catch {
+    // Whoever removes what a dead process left has the port no more than others have: all of them choose again.
+    if (existsSync(file) && !isAlive(Number(readFileSync(file, 'utf8')))) rmSync(file, { force: true })
+    return false
+  }
+  claimed.add(file)
+  return true
 }
 
 export function isFree(port: number): Promise<boolean> {
@@ -170,22 +202,36 @@ function isOnPath(command: string): boolean {
  * Makes sure that the commands are there. `packages` maps a command to the Debian package that brings it; as root on
  * Debian or Ubuntu the missing ones are installed, elsewhere one line says what is missing.
  */
-export function requireCommands(packages: Readonly<Record<string, string>>): void {
-  const missing = Object.keys(packages).filter((command) => !isOnPath(command))
+export async function requireCommands(packages: Readonly<Record<string, string>>): Promise<void> {
+  const missing = missingCommands(packages)
   if (missing.length === 0) return
   const install = missing.map((command) => packages[command]!)
-  if (process.getuid?.() === 0 && isOnPath('apt-get')) {
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  if (process.getuid?.() !== 0 || !isOnPath('apt-get'))
+    throw new Error(
+      `Missing ${missing.join(', ')}: install ${install.join(' ')} (Debian, Ubuntu: apt-get install ${install.join(' ')}), or set SKIP_INTEGRATION=1`,
+    )
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  await locked(join(tmpdir(), 'anomaly-apt.lock'), async () => {
     for (const args of [
       ['update', '-qq'],
       ['install', '-y', '-qq', '--no-install-recommends', ...install],
     ]) {
-      const { status, stderr } = spawnSync('apt-get', args, { env, encoding: 'utf8' })
-      if (status !== 0) throw new Error(`Cannot install ${install.join(' ')}: apt-get ${args[0]}: ${stderr.trim()}`)
+      await run('apt-get', args, { env, maxBuffer: 64 << 20 }).catch((error: { readonly stderr: string }) => {
+        throw new Error(`Cannot install ${install.join(' ')}: apt-get ${args[0]}: ${error.stderr.trim()}`)
+      })
     }
-    return
+  })
+}
+
+/** The step that installs the packages. */
+export function commandsStep(name: string, packages: Readonly<Record<string, string>>): SetUpStep {
+  return {
+    name,
+    isDone: async () => missingCommands(packages).length === 0,
+    make: () => requireCommands(packages),
   }
-  throw new Error(
-    `Missing ${missing.join(', ')}: install ${install.join(' ')} (Debian, Ubuntu: apt-get install ${install.join(' ')}), or say SKIP_INTEGRATION=1`,
-  )
+}
+
+function missingCommands(packages: Readonly<Record<string, string>>): string[] {
+  return Object.keys(packages).filter((command) => !isOnPath(command))
 }

@@ -38,7 +38,7 @@ const settings = [
 export async function startArgoCd(
   cluster: Pick<Cluster, 'kubectl' | 'kubeconfig' | 'programs' | 'nodeIp'>,
 ): Promise<ArgoCd> {
-  requireCommands({ git: 'git' })
+  await requireCommands({ git: 'git' })
   const { kubectl } = cluster
   const binary = await ownBinary('argocd')
   const source = await moduleSource('argocd', 'github.com/argoproj/argo-cd/v3')

@@ -72,7 +72,7 @@ export interface Cluster {
 /** Starts a cluster in about 20 s once its programs are built, with CoreDNS, metrics-server and a default StorageClass. */
 export async function startCluster(): Promise<Cluster> {
   if (process.getuid?.() !== 0) throw new Error('Cannot start a cluster: namespaces and cgroups take root')
-  requireCommands(debianPackages)
+  await requireCommands(debianPackages)
   const paths: (readonly [string, string])[] = []
   for (const name of clusterPrograms) paths.push([name, await ownBinary(name)])
   const pause = await pauseArchive()

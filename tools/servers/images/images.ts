@@ -68,7 +68,7 @@ interface Storage {
 
 /** Runs the work alone with a storage of images that is kept as long as nothing of it would be built differently. */
 async function inStorage<T>(work: (storage: Storage) => Promise<T>): Promise<T> {
-  requireCommands({ buildah: 'buildah', mmdebstrap: 'mmdebstrap' })
+  await requireCommands({ buildah: 'buildah', mmdebstrap: 'mmdebstrap' })
   const digest = createHash('sha256').update(process.version)
   for (const file of await sources()) digest.update(file).update(await readFile(join(here, file)))
   const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'anomaly')

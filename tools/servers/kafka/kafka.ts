@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -15,7 +15,9 @@ import {
   startServer,
   temporaryFolder,
 } from '../server.ts'
+import type { SetUpStep } from '../set-up.ts'
 
+const run = promisify(execFile)
 const version = '4.3.1'
 
 /** The one user of a secured broker, for PLAIN and SCRAM. */
@@ -57,26 +59,15 @@ export interface KafkaOptions {
 }
 
 /** The folder with the broker's jars: fetched once a user, whole or not at all. */
-export function jars(): string {
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'anomaly')
-  const folder = join(cache, `kafka-${version}`)
+export async function jars(): Promise<string> {
+  const folder = jarFolder()
   if (existsSync(folder)) return folder
-  requireCommands({ mvn: 'maven' })
+  await requireCommands({ mvn: 'maven' })
   const partial = `${folder}.${process.pid}`
   mkdirSync(partial, { recursive: true })
+  const pom = join(import.meta.dirname, 'pom.xml')
   try {
-    execFileSync(
-      'mvn',
-      [
-        '-q',
-        '-B',
-        '-f',
-        join(import.meta.dirname, 'pom.xml'),
-        'dependency:copy-dependencies',
-        `-DoutputDirectory=${partial}`,
-      ],
-      { stdio: 'pipe' },
-    )
+    await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${partial}`])
     renameSync(partial, folder)
   } catch (error) {
     rmSync(partial, { recursive: true, force: true })
@@ -86,6 +77,17 @@ export function jars(): string {
     })
   }
   return folder
+}
+
+/** The step that fetches the broker. */
+export const jarsStep: SetUpStep = {
+  name: `Kafka ${version}`,
+  isDone: async () => existsSync(jarFolder()),
+  make: jars,
+}
+
+function jarFolder(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'anomaly', `kafka-${version}`)
 }
 
 /** A Metadata request (v1, every topic): answered with a broker only when that broker takes clients. */
@@ -98,8 +100,8 @@ export async function answers(port: number, host = '127.0.0.1'): Promise<boolean
 
 /** A real broker (KRaft, one node) on free ports of the loopback interface, ready for clients. */
 export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
-  requireCommands({ java: 'openjdk-17-jre-headless', ...(options.secured ? { openssl: 'openssl' } : {}) })
-  const classPath = join(jars(), '*')
+  await requireCommands({ java: 'openjdk-17-jre-headless', ...(options.secured ? { openssl: 'openssl' } : {}) })
+  const classPath = join(await jars(), '*')
   const folder = temporaryFolder('kafka')
   const { node } = options
   const [freePort, freeController, proxied, saslPlaintext, saslTls, mutualTls] = (await freePorts(6)) as [
@@ -184,7 +186,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   ])
   const clusterId = randomBytes(16).toString('base64url').replace(/^-/, 'A')
   const format = ['format', '--standalone', '-t', clusterId, '-c', configuration, ...(certificates ? users : [])]
-  execFileSync('java', ['-cp', classPath, 'kafka.tools.StorageTool', ...format], { stdio: 'pipe' })
+  await run('java', ['-cp', classPath, 'kafka.tools.StorageTool', ...format])
 
   const broker = ['java', '-Xmx512m', '-cp', classPath, 'kafka.Kafka', configuration]
   const [command, ...args] = node ? ['nsenter', `--net=${node.networkNamespace}`, ...broker] : broker
@@ -225,11 +227,11 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     pause: () => server.pause(),
     resume: () => server.resume(),
     tool: async (className, args, { input } = {}) => {
-      const run = promisify(execFile)('java', ['-Xmx256m', '-cp', classPath, className, ...args], {
+      const call = run('java', ['-Xmx256m', '-cp', classPath, className, ...args], {
         maxBuffer: 1 << 26,
       })
-      if (input !== undefined) run.child.stdin!.end(input)
-      return (await run).stdout
+      if (input !== undefined) call.child.stdin!.end(input)
+      return (await call).stdout
     },
   }
 }

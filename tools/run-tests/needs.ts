@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { binaryStep, isDownloaded, moduleStep } from '../servers/binaries/binaries.ts'
+import { jarsStep } from '../servers/kafka/kafka.ts'
+import { commandsStep } from '../servers/server.ts'
+import type { SetUpStep } from '../servers/set-up.ts'
+
+const kindTests = join(import.meta.dirname, '../../test/kind')
+
+/** All that the integration tests start or run and that is neither here nor in node_modules. */
+export const needs: readonly SetUpStep[] = [
+  commandsStep('Java, Redis and OpenSSL', {
+    java: 'openjdk-17-jre-headless',
+    'redis-server': 'redis-server',
+    openssl: 'openssl',
+  }),
+  jarsStep,
+  binaryStep('etcd'),
+  binaryStep('kube-apiserver'),
+  binaryStep('kube-controller-manager'),
+  binaryStep('kubectl', { own: true }),
+  binaryStep('helm', { own: true }),
+  binaryStep('argocd', { own: true }),
+  moduleStep("Argo CD's manifests", 'argocd', 'github.com/argoproj/argo-cd/v3'),
+  {
+    name: "kind's validation",
+    isDone: () => isDownloaded(kindTests, 'sigs.k8s.io/kind'),
+    make: () => promisify(execFile)('go', ['test', '-run', '^$', './...'], { cwd: kindTests }),
+  },
+]
