@@ -112,6 +112,7 @@ describe('Inference server', () => {
   })
 
   it('answers a stream of maps in order, from what it learnt of them', async () => {
+    const began = Date.now()
     served = await serve()
     const client = clientOf(AnomalyDetectionServiceClient)
     async function stream(requests: readonly AnomalyRequest[]): Promise<AnomalyResponse[]> {
@@ -129,7 +130,7 @@ describe('Inference server', () => {
     const responses = await stream(requests)
     expect(responses.map(({ eventId }) => eventId)).to.deep.equal(requests.map(({ eventId }) => eventId))
     await eventually(async () => expect((await served.status()).modelRows).to.be.above(1500))
-    expect(Date.now() - Date.parse((await served.status()).modelFitTime!)).to.be.within(0, 60_000)
+    expect(Date.parse((await served.status()).modelFitTime!)).to.be.within(began, Date.now())
     const [normal, odd] = await stream([ordinary(3), request({ amount: 500, distance: -40 }, 'odd')])
     expect(odd!.anomalyScore).to.be.above(normal!.anomalyScore)
     expect(odd!.anomalyScore).to.be.above(0.9)

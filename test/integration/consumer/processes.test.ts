@@ -90,9 +90,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     for (let round = 0; round < 2; round++) {
       const consumer = await scene.consumer({ inference })
       await judged(consumer, 1000)
-      const asked = performance.now()
-      expect(await consumer.stop(30_000), 'exit code').to.equal(0)
-      expect(performance.now() - asked, 'ms until it ended').to.be.lessThan(20_000)
+      expect(await consumer.stop(patience), 'exit code').to.equal(0)
       expect(consumer.log()).not.to.match(/did not stop in time|cannot stop cleanly/)
     }
     await scene.consumer({ inference })

