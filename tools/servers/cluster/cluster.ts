@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type BinaryName, ownBinary } from '../binaries/binaries.ts'
+import { type BinaryName, binaryStep, ownBinary } from '../binaries/binaries.ts'
 import { imageNames, pauseArchive } from '../images/images.ts'
 import { requireCommands } from '../server.ts'
+import { missingSteps, setUp } from '../set-up.ts'
 
 const run = promisify(execFile)
 const script = join(import.meta.dirname, 'cluster')
@@ -73,6 +74,8 @@ export interface Cluster {
 export async function startCluster(): Promise<Cluster> {
   if (process.getuid?.() !== 0) throw new Error('Cannot start a cluster: namespaces and cgroups take root')
   await requireCommands(debianPackages)
+  const steps = clusterPrograms.map((name) => binaryStep(name, { own: true }))
+  await setUp(await missingSteps(steps), { print: (line) => process.stdout.write(`${line}\n`) })
   const paths: (readonly [string, string])[] = []
   for (const name of clusterPrograms) paths.push([name, await ownBinary(name)])
   const pause = await pauseArchive()
