@@ -1,10 +1,10 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { parsePipeline } from '../lib/pipeline/parse-pipeline.ts'
-import { Detection } from '../workloads/detection/detection.ts'
 import type { Event } from '../workloads/detection/event.ts'
 import { FeatureSchema } from '../workloads/detection/feature-schema.ts'
 import { random } from '../workloads/detection/random.ts'
+import { Partition } from '../workloads/judging/partition.ts'
 import { createDecode, isEvent, latestPlausibleTime } from '../workloads/wire/decode.ts'
 
 /**
@@ -84,13 +84,13 @@ function measure(): Bytes {
     if (!isEvent(event)) throw new Error('Cannot use this run: an event was not understood')
     return event
   }
-  const detection = new Detection(pipeline, { schema })
+  const partition = new Partition(pipeline, { schema })
   const observe = (from: number, to: number) => {
     for (let user = from; user < to; user += batchSize) {
-      const batch = detection.observe(
+      const batch = partition.observe(
         Array.from({ length: Math.min(batchSize, to - user) }, (_, i) => eventOf(user + i)),
       )
-      detection.decide(batch, undefined)
+      partition.decide(batch, undefined)
     }
   }
   // Code and shared calibrations are no part of a key's state.
@@ -99,7 +99,7 @@ function measure(): Bytes {
   const before = memory()
   for (let round = 0; round < eventsPerKey; round++) observe(round === 0 ? warm : 0, keys)
   const after = memory()
-  if (detection.keys !== keys) throw new Error(`Cannot use this run: ${detection.keys} of ${keys} keys were kept`)
+  if (partition.keys !== keys) throw new Error(`Cannot use this run: ${partition.keys} of ${keys} keys were kept`)
   return perKey(before, after, keys - warm)
 }
 

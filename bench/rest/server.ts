@@ -3,8 +3,8 @@ import express from 'express'
 import { httpPart } from '../../lib/http-part.ts'
 import { createLogger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
-import { verdictJson } from '../../workloads/detection/verdict.ts'
 import { run } from '../../workloads/local/run.ts'
+import { verdictJson } from '../../workloads/wire/verdict-bytes.ts'
 
 /**
  * Child process with one of the two servers that are compared, by its argument. Sends its port when it listens, and

@@ -13,8 +13,8 @@ import { kafkaApi } from '../../tools/servers/proxy.ts'
 import { type Redis, startRedis } from '../../tools/servers/redis.ts'
 import { freePorts, removeFolder, startServer, temporaryFolder } from '../../tools/servers/server.ts'
 import { runConsumer } from '../../workloads/consumer/main.ts'
-import { Detection } from '../../workloads/detection/detection.ts'
 import { FeatureSchema } from '../../workloads/detection/feature-schema.ts'
+import { Partition } from '../../workloads/judging/partition.ts'
 import { createGrpcScorer } from '../../workloads/scoring/grpc.ts'
 import { verifyVerdict } from '../../workloads/wire/signed-verdict.ts'
 import { eventually } from '../harness/eventually.ts'
@@ -92,12 +92,12 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   /** Two hours of alice's, one event a minute, as a consumer would have learnt and stored them. */
   async function learn(pipeline: Pipeline): Promise<void> {
     const schema = new FeatureSchema(['amount', 'items'])
-    const detection = new Detection(pipeline, { schema })
+    const memory = new Partition(pipeline, { schema })
     for (let i = 0; i < 600; i++) {
       const time = 1_700_000_000_000 - (600 - i) * 60_000
       const wave = (i * 7) % 10
       const event = { id: `past-${i}`, time, key: 'alice', value: 20 + wave, features: [10 + wave, 2] }
-      detection.decide(detection.observe([event]), undefined)
+      memory.decide(memory.observe([event]), undefined)
     }
     const state = stateOf(pipeline, redis.url)
     await state.start!(new AbortController().signal)
@@ -105,8 +105,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await state.features.extend(schema.names)
     const { epoch } = await state.partitions.take(partition)
     await state.partitions.flush(partition, epoch, {
-      keys: new Map([['alice', detection.saveKey('alice')!]]),
-      partition: detection.savePartition(),
+      keys: new Map([['alice', memory.saveKey('alice')!]]),
+      partition: memory.savePartition(),
       features: new Map([['alice', '{"amount":12,"items":2}']]),
     })
     await state.stop!()

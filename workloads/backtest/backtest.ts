@@ -51,7 +51,7 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
   let failed = false
 
   const observer = ({ batch, outcomes, events: decoded, published }: ProcessedBatch) => {
-    keys = local.processor.keys
+    keys = local.partitions.keys
     for (let i = 0; i < outcomes.length; i++) {
       const outcome = outcomes[i]!
       const record = batch.records[i] as InputRecord

@@ -124,9 +124,11 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const conditions = { offsetsLost: 0, keysMisplaced: false }
   const schema = new FeatureSchema()
   const kept = new KeptState({
+    pipeline,
     store,
     schema,
     log,
+    stateBytes,
     wall: Date.now,
     // a key that goes on sending events must not lose its features meanwhile
     featuresEveryMs: Math.min(featuresEveryMs, 500 * state.featureTtlSeconds),
@@ -163,8 +165,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     pipeline,
     schema,
     scorer,
-    kept,
-    stateBytes,
+    partitions: kept,
     clock: () => performance.now(),
     extendSchema,
     originOf: (record, batch) => new RecordOrigin(record, batch),
@@ -330,7 +331,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     },
     status: () => ({
       ...counts,
-      keys: processor.keys,
+      keys: kept.keys,
       modelVersion: scorer.modelVersion,
       lag: Object.fromEntries(stream.lag()),
       conditions,

@@ -7,24 +7,12 @@ import type { Evidence } from './evidence.ts'
  */
 export type Surprisal = number
 
-/**
- * A detector that keeps a memory of each key, held in slots: slot s belongs to one key at a time. It grows its
- * arrays when a slot beyond them is reset. Not re-entrant; one owner (a partition) calls it.
- */
-export interface KeyedDetector {
-  /** Name in the pipeline document. */
-  readonly name: string
+/** A memory of each key, held in slots: slot s belongs to one key at a time. It grows when a slot beyond it is reset. */
+export interface SlotMemory {
   /** Length of what `save` writes for a key, in bytes; also what a key costs in memory. */
   readonly bytesPerKey: number
-  /** After an alert, the number of the key's own events that belong to the same episode; 0 where only time counts. */
-  readonly refractoryEvents: number
   /** The key's slot starts without history. */
   reset(slot: number): void
-  /**
-   * Scores the event against what the slot's key showed before it, then learns it. `evidence` receives the fields that
-   * contributed, as far as the detector can name them.
-   */
-  observe(slot: number, event: Event, evidence: Evidence): Surprisal
   /** Writes the key's memory at `offset`: `bytesPerKey` bytes, little-endian. */
   save(slot: number, into: DataView, offset: number): void
   /**
@@ -34,11 +22,24 @@ export interface KeyedDetector {
   load(slot: number, from: DataView, offset: number, length: number): void
   /** Gives up the memory of slots from `slots` on. */
   trim(slots: number): void
+}
+
+/** A detector that keeps a memory of each key. Not re-entrant; one owner (a partition) calls it. */
+export interface KeyedDetector extends SlotMemory {
+  /** Name in the pipeline document. */
+  readonly name: string
+  /** After an alert, the number of the key's own events that belong to the same episode; 0 where only time counts. */
+  readonly refractoryEvents: number
+  /**
+   * Scores the event against what the slot's key showed before it, then learns it. `evidence` receives the fields that
+   * contributed, as far as the detector can name them.
+   */
+  observe(slot: number, event: Event, evidence: Evidence): Surprisal
   /** What all keys share, if anything. */
   readonly shared?: SharedMemory
 }
 
-/** What a detector has learnt from all keys. */
+/** What was learnt from all keys. */
 export interface SharedMemory {
   save(): Uint8Array
   /** Reads what `save` wrote. @throws RangeError where that cannot be it */

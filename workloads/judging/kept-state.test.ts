@@ -2,7 +2,6 @@ import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
-import { Detection } from '../detection/detection.ts'
 import type { Event } from '../detection/event.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
 import { createMemoryState } from '../state/memory.ts'
@@ -63,6 +62,8 @@ let clock = 1_000_000
 function owner(of: StateStore, { stateBytes }: { readonly stateBytes?: number } = {}) {
   let emptied = 0
   const kept = new KeptState({
+    pipeline,
+    stateBytes,
     store: of,
     schema,
     log,
@@ -72,30 +73,28 @@ function owner(of: StateStore, { stateBytes }: { readonly stateBytes?: number } 
       emptied++
     },
   })
-  const make = () =>
-    new Detection(pipeline, { schema, stateBytes, staged: true, onEvict: (key) => kept.onEvict(0, key) })
   return {
     kept,
-    assigned: () => kept.assigned(0, make),
+    assigned: () => kept.assigned(0),
     /** Learns from one event of each key; false where their state could not be read. */
     async learn(...keys: readonly string[]): Promise<boolean> {
       const events = keys.map((key): Event => ({ id: key, key, time: 1, value: 1, features: [] }))
       const hasState = await kept.begin(0, events)
-      const detection = kept.detectionOf(0)!
-      detection.decide(detection.observe(events), undefined)
-      kept.committed(0, detection.commit(), new Map())
+      const memory = kept.of(0)!
+      memory.decide(memory.observe(events), undefined)
+      kept.committed(0, new Map())
       return hasState
     },
     release: () => kept.releasing([0]),
     /** Events that the key has learnt from, in memory. */
-    events: (key: string): number | undefined => eventsIn(kept.detectionOf(0)!.saveKey(key)),
+    events: (key: string): number | undefined => eventsIn(kept.of(0)!.saveKey(key)),
     emptied: () => emptied,
   }
 }
 
-/** The first number after the four bytes that name the detectors. */
+/** The first number of the first part, after the id of the layout and the part's length. */
 const eventsIn = (payload: Uint8Array | undefined): number | undefined =>
-  payload === undefined ? undefined : Buffer.from(payload).readFloatLE(4)
+  payload === undefined ? undefined : Buffer.from(payload).readFloatLE(8)
 
 describe('KeptState', () => {
   const stored = async (of: StateStore, key: string) => eventsIn((await of.partitions.loadKeys(0, [key]))[0])
@@ -228,10 +227,9 @@ describe('KeptState', () => {
     const events: Event[] = [{ id: 'x', key: 'a', time: 1, value: 1, features: [] }]
     for (let batch = 0; batch < 2; batch++) {
       await one.kept.begin(0, events)
-      const detection = one.kept.detectionOf(0)!
-      detection.decide(detection.observe(events), undefined)
+      const memory = one.kept.of(0)!
+      memory.decide(memory.observe(events), undefined)
     }
-    one.kept.detectionOf(0)!.rollback()
     one.kept.dropped(0)
     expect(one.events('a')).to.equal(1)
   })

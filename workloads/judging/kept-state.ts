@@ -1,17 +1,22 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import { oldestOf } from '../../lib/oldest-of.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { traced } from '../../lib/telemetry.ts'
-import type { Detection } from '../detection/detection.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { StateStore, TakenPartition } from '../state/state.ts'
 import { WriteBehind } from '../state/write-behind.ts'
+import { defaultStateBytes, Partition } from './partition.ts'
+import type { Partitions } from './partitions.ts'
 
 export interface KeptStateOptions {
+  readonly pipeline: Pipeline
   readonly store: StateStore
   readonly schema: FeatureSchema
   readonly log: Logger
+  /** Memory for the state of all keys, in bytes; partitions share it evenly. 1 GiB if absent. */
+  readonly stateBytes?: number | undefined
   /** Milliseconds since 1970. */
   readonly wall: () => number
   /** The last features of a key are written at most this often, in ms. */
@@ -38,8 +43,7 @@ const clockSkewMs = 5000
 
 /** What this process knows of a partition's place in the store. */
 interface Kept {
-  readonly make: () => Detection
-  detection: Detection
+  memory: Partition
   /** undefined before the store has answered for the first time: nothing is written, and nothing has been read. */
   writeBehind: WriteBehind<Event> | undefined
   /** Epochs that the stored one may be: with any other, somebody else has written since memory was read. */
@@ -63,7 +67,7 @@ interface Kept {
  * written behind. Without the store detection goes on from memory alone; when it is back, partitions are taken again:
  * memory stays and is written unless somebody else has written meanwhile.
  */
-export class KeptState {
+export class KeptState implements Partitions {
   readonly #options: KeptStateOptions
   readonly #partitions = new Map<number, Kept>()
   #watch: NodeJS.Timeout | undefined
@@ -72,22 +76,21 @@ export class KeptState {
     this.#options = options
   }
 
-  /** To be given to every Detection, so that what it forgets is written first. */
-  readonly onEvict = (partition: number, key: string): void => {
-    const kept = this.#partitions.get(partition)
-    kept?.writeBehind?.evicting(key)
-    kept?.blind.delete(key)
+  get keys(): number {
+    let keys = 0
+    for (const { memory } of this.#partitions.values()) keys += memory.keys
+    return keys
   }
 
-  /**
-   * Takes the partition and answers with its detection: the one in memory where nobody else has written since, else a
-   * fresh one with what is stored.
-   */
-  async assigned(partition: number, make: () => Detection): Promise<Detection> {
+  of(partition: number): Partition | undefined {
+    return this.#partitions.get(partition)?.memory
+  }
+
+  /** Takes the partition: memory stays where nobody else has written since, else it is what is stored. */
+  async assigned(partition: number): Promise<void> {
     const blind = new Set<string>()
     const kept: Kept = this.#partitions.get(partition) ?? {
-      make,
-      detection: make(),
+      memory: this.#memory(partition),
       writeBehind: undefined,
       epochs: new Set(),
       assignedAt: 0,
@@ -110,12 +113,7 @@ export class KeptState {
       kept.retakeAt = this.#options.wall() + retakeMs
       this.#options.log.warn({ partition, error: error.message }, 'state cannot be read: detection goes on from memory')
     }
-    return kept.detection
-  }
-
-  /** The partition's detection: another one than before where the store has come back. */
-  detectionOf(partition: number): Detection | undefined {
-    return this.#partitions.get(partition)?.detection
+    for (const { memory } of this.#partitions.values()) memory.limitState(this.#stateBytesEach)
   }
 
   /**
@@ -127,17 +125,18 @@ export class KeptState {
     const { store, onLookups } = this.#options
     const isFirst = !kept.isHeld
     if (isFirst) await this.#retake(partition, kept)
-    const { detection, writeBehind, blind } = kept
+    const { memory, writeBehind, blind } = kept
+    memory.limitState(this.#stateBytesEach)
     kept.isHeld = true
     writeBehind?.hold()
-    const missing = detection.missingKeys(events)
+    const missing = memory.missingKeys(events)
     const keys = new Set<string>()
     for (const { key } of events) keys.add(key)
     const wanted: string[] = []
     for (const key of missing) {
       const parked = writeBehind?.recall(key)
       if (parked === undefined) wanted.push(key)
-      else detection.adopt(key, parked)
+      else memory.adopt(key, parked)
     }
     onLookups?.('hit', keys.size - wanted.length)
     onLookups?.('miss', wanted.length)
@@ -151,14 +150,14 @@ export class KeptState {
         )
         for (const [i, key] of wanted.entries()) {
           blind.delete(key)
-          this.#adopt(detection, key, payloads[i])
+          this.#adopt(memory, key, payloads[i])
         }
         for (const [i, key] of again.entries()) {
           blind.delete(key)
           const payload = payloads[wanted.length + i]
           if (payload === undefined) continue
-          detection.forget(key)
-          this.#adopt(detection, key, payload)
+          memory.forget(key)
+          this.#adopt(memory, key, payload)
         }
         writeBehind.rewrite(again)
       } catch (error) {
@@ -170,18 +169,18 @@ export class KeptState {
     return true
   }
 
-  /** The batches since the last end are for good. `last` is each key's last event with features. */
-  committed(partition: number, changed: Iterable<string>, last: ReadonlyMap<string, Event>): void {
+  committed(partition: number, last: ReadonlyMap<string, Event>): void {
     const kept = this.#partitions.get(partition)
     if (kept === undefined) return
     kept.isHeld = false
-    kept.writeBehind?.release(changed, last)
+    kept.writeBehind?.release(kept.memory.commit(), last)
   }
 
   dropped(partition: number): void {
     const kept = this.#partitions.get(partition)
     if (kept === undefined) return
     kept.isHeld = false
+    kept.memory.rollback()
     kept.writeBehind?.release()
   }
 
@@ -266,11 +265,11 @@ export class KeptState {
     if (!isEmpty && !kept.epochs.has(formerEpoch)) {
       kept.writeBehind?.close().catch(() => {})
       kept.writeBehind = undefined
-      kept.detection = kept.make()
+      kept.memory = this.#memory(partition)
       kept.blind.clear()
       kept.epochs.clear()
       kept.epochs.add(formerEpoch)
-      if (state !== undefined && !kept.detection.loadPartition(state)) {
+      if (state !== undefined && !kept.memory.loadPartition(state)) {
         onForeign?.('partition')
         log.warn({ partition }, 'the stored state of the partition is of other detectors: it is left aside')
       }
@@ -293,9 +292,9 @@ export class KeptState {
       epoch,
       store: store.partitions,
       memory: {
-        keys: () => kept.detection.keysInMemory(),
-        saveKey: (key) => (kept.blind.has(key) ? undefined : kept.detection.saveKey(key)),
-        savePartition: () => kept.detection.savePartition(),
+        keys: () => kept.memory.keysInMemory(),
+        saveKey: (key) => (kept.blind.has(key) ? undefined : kept.memory.saveKey(key)),
+        savePartition: () => kept.memory.savePartition(),
       },
       featuresJson: (event) => featuresJson(event, schema),
       featuresWidth: () => schema.size,
@@ -308,17 +307,32 @@ export class KeptState {
     return writeBehind
   }
 
-  #adopt(detection: Detection, key: string, payload: Uint8Array | undefined): void {
-    if (payload !== undefined && !detection.adopt(key, payload)) this.#options.onForeign?.('profile')
+  get #stateBytesEach(): number {
+    return (this.#options.stateBytes ?? defaultStateBytes) / this.#partitions.size
+  }
+
+  /** A fresh memory, which writes what it forgets. */
+  #memory(partition: number): Partition {
+    const { pipeline, schema } = this.#options
+    const onEvict = (key: string) => {
+      const kept = this.#partitions.get(partition)
+      kept?.writeBehind?.evicting(key)
+      kept?.blind.delete(key)
+    }
+    return new Partition(pipeline, { schema, staged: true, onEvict })
+  }
+
+  #adopt(memory: Partition, key: string, payload: Uint8Array | undefined): void {
+    if (payload !== undefined && !memory.adopt(key, payload)) this.#options.onForeign?.('profile')
   }
 
   /** The first that became blind is forgotten where there are too many. */
-  #addBlind({ blind, oldestBlind, detection }: Kept, key: string): void {
+  #addBlind({ blind, oldestBlind, memory }: Kept, key: string): void {
     blind.add(key)
     if (blind.size <= maxBlindKeys) return
     const first = oldestBlind()!
     blind.delete(first)
-    detection.forget(first)
+    memory.forget(first)
   }
 }
 

@@ -6,6 +6,7 @@ import { type Fitting, InProcessScorer } from '../scoring/in-process.ts'
 import { MemoryStream } from '../streams/memory.ts'
 import type { StreamRecord } from '../streams/stream.ts'
 import { futureTolerance, latestPlausibleTime, type Origin } from '../wire/decode.ts'
+import { MemoryPartitions, type Partitions } from './partitions.ts'
 import { type ProcessedBatch, Processor } from './processor.ts'
 
 /** Source of the events that came in by REST. */
@@ -29,7 +30,7 @@ export interface LocalPipelineOptions {
 
 export interface LocalPipeline {
   readonly stream: MemoryStream<InputRecord>
-  readonly processor: Processor
+  readonly partitions: Partitions
   readonly scorer: InProcessScorer
   /** Handles what is appended to the stream until it ends or the signal aborts; the batch in hand is finished. */
   run(signal?: AbortSignal): Promise<void>
@@ -46,8 +47,10 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     batchSize: options.batchSize ?? 500,
   })
   const several = options.severalFiles === true || pipeline.spec.event.key === '$source'
+  const partitions = new MemoryPartitions({ pipeline, schema })
   const processor = new Processor({
     pipeline,
+    partitions,
     schema,
     scorer,
     extendSchema: (names) => {
@@ -62,7 +65,7 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
   })
   return {
     stream,
-    processor,
+    partitions,
     scorer,
     run: (signal) => stream.consume(processor, { signal }),
   }

@@ -1,11 +1,11 @@
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
-import { Detection } from '../detection/detection.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { RowBatch } from '../scoring/scorer.ts'
 import type { PartitionStore } from '../state/state.ts'
+import { Partition } from './partition.ts'
 
 export interface PartitionViewOptions {
   readonly pipeline: Pipeline
@@ -26,15 +26,12 @@ export type KeyStates = ReadonlyMap<string, Uint8Array | undefined>
  */
 export class PartitionView {
   readonly #options: PartitionViewOptions
-  readonly #detection: Detection
-  /** What the partition's keys share: to be restored after every batch. */
-  #shared: Uint8Array
+  readonly #memory: Partition
   #readAt = Number.NEGATIVE_INFINITY
 
   constructor(options: PartitionViewOptions) {
     this.#options = options
-    this.#detection = new Detection(options.pipeline, { schema: options.schema, stateBytes: 1 })
-    this.#shared = this.#detection.savePartition()
+    this.#memory = new Partition(options.pipeline, { schema: options.schema, stateBytes: 1, staged: true })
   }
 
   /** Reads what the keys share where it is too old; not while a batch is judged. */
@@ -44,7 +41,8 @@ export class PartitionView {
     if (now - this.#readAt < maxAgeMs) return
     const shared = await store.loadPartition(partition)
     this.#readAt = now
-    if (shared !== undefined) this.#adopt(shared)
+    // What is of other detectors, or torn, is left aside.
+    if (shared !== undefined) this.#memory.loadPartition(shared)
   }
 
   /**
@@ -56,31 +54,21 @@ export class PartitionView {
     states: KeyStates | undefined,
     score: (batch: RowBatch) => Promise<ScoredRows | undefined>,
   ): Promise<readonly Verdict[]> {
-    const detection = this.#detection
+    const memory = this.#memory
     const keys = new Set(events.map(({ key }) => key))
     try {
       for (const key of keys) {
         const payload = states?.get(key)
-        if (payload !== undefined) detection.adopt(key, payload)
+        if (payload !== undefined) memory.adopt(key, payload)
       }
-      const observed = detection.observe(events)
+      const observed = memory.observe(events)
       const { rows, columns } = observed
-      const batch = { rows, columns, count: events.length, explainFrom: detection.explainFrom }
-      const scored = detection.modelNames.length === 0 ? undefined : await score(batch)
-      return detection.decide(observed, scored, states === undefined ? 'StateUnavailable' : undefined)
+      const batch = { rows, columns, count: events.length, explainFrom: memory.explainFrom }
+      const scored = memory.modelNames.length === 0 ? undefined : await score(batch)
+      return memory.decide(observed, scored, states === undefined ? 'StateUnavailable' : undefined)
     } finally {
-      for (const key of keys) detection.forget(key)
-      detection.loadPartition(this.#shared)
-    }
-  }
-
-  /** Payloads of other detectors, or torn ones, are left aside. */
-  #adopt(shared: Uint8Array): void {
-    try {
-      if (this.#detection.loadPartition(shared)) this.#shared = shared
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error
-      this.#detection.loadPartition(this.#shared)
+      memory.rollback()
+      for (const key of keys) memory.forget(key)
     }
   }
 }

@@ -9,6 +9,7 @@ import { InProcessScorer } from '../scoring/in-process.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { OutgoingRecord, RecordBatch } from '../streams/stream.ts'
 import { futureTolerance, type Rejection } from '../wire/decode.ts'
+import { MemoryPartitions, type Partitions } from './partitions.ts'
 import { isVerdict, type Outcome, type ProcessedBatch, Processor, type ProcessorOptions } from './processor.ts'
 
 const now = Date.UTC(2024, 5, 1)
@@ -25,19 +26,26 @@ function pipelineWith({ detection = {}, event = {}, results = {} }: Record<strin
 
 interface Opened {
   readonly processor: Processor
+  readonly partitions: Partitions
   readonly schema: FeatureSchema
   readonly processed: ProcessedBatch[]
   /** Judges bodies as one batch, or cut into batches of a size; what came of each. */
   judge(bodies: readonly unknown[], size?: number): Promise<readonly Outcome[]>
 }
 
-async function open(pipeline = pipelineWith(), options: Partial<ProcessorOptions> = {}): Promise<Opened> {
+interface OpenOptions extends Partial<ProcessorOptions> {
+  readonly stateBytes?: number
+}
+
+async function open(pipeline = pipelineWith(), { stateBytes, ...options }: OpenOptions = {}): Promise<Opened> {
   const schema = options.schema ?? new FeatureSchema()
+  const partitions = new MemoryPartitions({ pipeline, schema, stateBytes })
   const processed: ProcessedBatch[] = []
   const detectors = resolveDetectors(pipeline.spec.detection)
   const processor = new Processor({
     pipeline,
     schema,
+    partitions,
     scorer: new InProcessScorer({ detectors, seed: 1, fitting: 'Inline' }),
     extendSchema: (names) => {
       for (const name of names) schema.append(name)
@@ -56,6 +64,7 @@ async function open(pipeline = pipelineWith(), options: Partial<ProcessorOptions
   let offset = 0
   return {
     processor,
+    partitions,
     schema,
     processed,
     async judge(bodies, size = Math.max(1, bodies.length)) {
@@ -278,10 +287,10 @@ describe('Processor', () => {
     })
 
     it('one key only', async () => {
-      const { judge, processor } = await open(pipelineWith({ event: { key: '' } }))
+      const { judge, partitions } = await open(pipelineWith({ event: { key: '' } }))
       const outcomes = await judge(events(500), 100)
       finite(outcomes)
-      expect(processor.keys).to.equal(1)
+      expect(partitions.keys).to.equal(1)
       expect((outcomes as Verdict[]).every(({ userId }) => userId === '')).to.equal(true)
     })
 
@@ -318,7 +327,7 @@ describe('Processor', () => {
     it('more keys than memory has room for: the ones unused for longest are forgotten', async () => {
       const stateBytes = 2_000_000
       const keysAfter = async (features: number, count: number) => {
-        const { judge, processor } = await open(pipelineWith({ detection: profileOnly }), { stateBytes })
+        const { judge, partitions } = await open(pipelineWith({ detection: profileOnly }), { stateBytes })
         const bodies = Array.from({ length: count }, (_, i) => ({
           userId: `user-${i}`,
           value: 1,
@@ -326,7 +335,7 @@ describe('Processor', () => {
         }))
         const outcomes = await judge(bodies, 500)
         expect(outcomes.every(isVerdict)).to.equal(true)
-        return processor.keys
+        return partitions.keys
       }
       const narrow = await keysAfter(1, 12_000)
       expect(narrow).to.be.within(8000, 11_000)
@@ -335,46 +344,55 @@ describe('Processor', () => {
     })
 
     it('another partition: what memory there is for keys is shared', async () => {
-      const { judge, processor } = await open(pipelineWith({ detection: profileOnly }), { stateBytes: 4_000_000 })
+      const { judge, processor, partitions } = await open(pipelineWith({ detection: profileOnly }), {
+        stateBytes: 4_000_000,
+      })
       const bodies = Array.from({ length: 25_000 }, (_, i) => ({ userId: `user-${i}`, value: 1 }))
       await judge(bodies, 500)
-      const alone = processor.keys
+      const alone = partitions.keys
       expect(alone).to.be.within(17_000, 22_000)
       await processor.assigned(1)
       await judge(bodies.slice(0, 500), 500)
-      expect(processor.keys).to.equal(Math.floor(alone / 2))
+      expect(partitions.keys).to.equal(Math.floor(alone / 2))
       processor.revoked(1)
       await judge(bodies, 500)
-      expect(processor.keys).to.equal(alone)
+      expect(partitions.keys).to.equal(alone)
     })
 
     it('takes memory from partitions without events too when others join them', async () => {
-      const { judge, processor } = await open(pipelineWith({ detection: profileOnly }), { stateBytes: 4_000_000 })
+      const { judge, processor, partitions } = await open(pipelineWith({ detection: profileOnly }), {
+        stateBytes: 4_000_000,
+      })
       const bodies = Array.from({ length: 25_000 }, (_, i) => ({ userId: `user-${i}`, value: 1 }))
       await judge(bodies, 500)
-      const alone = processor.keys
+      const alone = partitions.keys
       await processor.assigned(1)
-      expect(processor.keys).to.equal(Math.floor(alone / 2))
+      expect(partitions.keys).to.equal(Math.floor(alone / 2))
     })
 
     it('takes none from a partition while its batch is being scored', async () => {
-      let fail = () => {}
+      const asked = Promise.withResolvers<void>()
+      const answer = Promise.withResolvers<never>()
       const scorer: Scorer = {
         modelVersion: 'none',
-        score: () =>
-          new Promise((_, reject) => {
-            fail = () => reject(new AppError('Unavailable', 'away'))
-          }),
+        score: () => {
+          asked.resolve()
+          return answer.promise
+        },
       }
       const detection = { onModelUnavailable: 'Degrade' }
-      const { judge, processor } = await open(pipelineWith({ detection }), { stateBytes: 2_000_000, scorer })
+      const { judge, processor, partitions } = await open(pipelineWith({ detection }), {
+        stateBytes: 2_000_000,
+        scorer,
+      })
       const judged = judge(Array.from({ length: 6000 }, (_, i) => ({ userId: `user-${i}`, value: 1 })))
+      await asked.promise
       await processor.assigned(1)
-      expect(processor.keys).to.equal(6000)
-      fail()
+      expect(partitions.keys).to.equal(6000)
+      answer.reject(new AppError('Unavailable', 'away'))
       await judged
       await processor.assigned(2)
-      expect(processor.keys).to.equal(4096)
+      expect(partitions.keys).to.equal(4096)
     })
   })
 
@@ -456,13 +474,13 @@ describe('Processor', () => {
   })
 
   it('keeps partitions apart, and forgets one that was revoked', async () => {
-    const { processor } = await open()
+    const { processor, partitions } = await open()
     await processor.batch(batchOf([good]))
     await processor.assigned(1)
     await processor.batch({ ...batchOf([good]), partition: 1 })
-    expect(processor.keys).to.equal(2)
+    expect(partitions.keys).to.equal(2)
     processor.revoked(0)
-    expect(processor.keys).to.equal(1)
+    expect(partitions.keys).to.equal(1)
     const error = await processor.batch(batchOf([good])).catch((error: AppError) => error)
     expect(error).to.include({ code: 'Internal', message: 'partition 0 was not assigned' })
   })

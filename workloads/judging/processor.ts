@@ -1,10 +1,10 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
-import { Detection, defaultStateBytes, type ObservedBatch } from '../detection/detection.ts'
+import type { ObservedBatch } from '../detection/detection.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
-import { type Verdict, verdictBytes, verdictJson } from '../detection/verdict.ts'
+import type { Verdict } from '../detection/verdict.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
 import {
@@ -18,7 +18,9 @@ import {
   type Rejection,
 } from '../wire/decode.ts'
 import { EventTemplate } from '../wire/event-template.ts'
-import type { KeptState } from './kept-state.ts'
+import { verdictBytes, verdictJson } from '../wire/verdict-bytes.ts'
+import type { Partition } from './partition.ts'
+import type { Partitions } from './partitions.ts'
 
 /** What became of a record. */
 export type Outcome = Verdict | Rejection
@@ -51,10 +53,7 @@ export interface ProcessorOptions {
   /** A record that is known to be unreadable. */
   readonly rejectionOf?: (record: StreamRecord) => Rejection | undefined
   readonly decode?: DecodeOptions
-  /** Memory for the state of all keys, in bytes; partitions share it evenly. 1 GiB if absent. */
-  readonly stateBytes?: number | undefined
-  /** Where state outlives the process; absent: memory is all there is. Batches can then be undone. */
-  readonly kept?: KeptState | undefined
+  readonly partitions: Partitions
   /** The verdict that an event was given already, as JSON: it is published in place of a second one. */
   readonly givenVerdict?: ((record: StreamRecord, event: Event, batch: RecordBatch) => string | undefined) | undefined
   /** Monotonic time in ms; without it verdicts say nothing of the time that they took. */
@@ -67,11 +66,9 @@ export interface ProcessorOptions {
   readonly observer?: (processed: ProcessedBatch) => () => void
 }
 
-interface PartitionWork {
-  detection: Detection
-  /** Between being observed and being decided, a batch needs its keys where they are. */
-  isObserved: boolean
-  /** What is to be done when the batches in hand are committed. */
+/** The batches of a partition that are in hand. */
+interface InHand {
+  /** What is to be done when they are committed. */
   readonly pending: (() => void)[]
   /** Each key's last event in them that carried features. */
   last: Map<string, Event>
@@ -84,7 +81,7 @@ export class Processor implements StreamHandler {
   readonly #parse: (record: StreamRecord) => unknown
   /** Where records come as bytes. */
   readonly #template: EventTemplate | undefined
-  readonly #partitions = new Map<number, PartitionWork>()
+  readonly #inHand = new Map<number, InHand>()
 
   constructor(options: ProcessorOptions) {
     this.#options = options
@@ -94,32 +91,15 @@ export class Processor implements StreamHandler {
       this.#template = new EventTemplate(options.pipeline.spec.event, options.schema, options.decode)
   }
 
-  /** Keys whose state is in memory, over all partitions. */
-  get keys(): number {
-    let keys = 0
-    for (const { detection } of this.#partitions.values()) keys += detection.keys
-    return keys
-  }
-
   async assigned(partition: number): Promise<void> {
-    const { pipeline, schema, kept } = this.#options
-    const make = () =>
-      new Detection(pipeline, {
-        schema,
-        staged: kept !== undefined,
-        onEvict: kept === undefined ? undefined : (key) => kept.onEvict(partition, key),
-      })
-    const detection = kept === undefined ? make() : await kept.assigned(partition, make)
+    await this.#options.partitions.assigned(partition)
     // What is staged stays staged: whether it was committed may still be unknown.
-    const { pending = [], last = new Map() } = this.#partitions.get(partition) ?? {}
-    this.#partitions.set(partition, { detection, isObserved: false, pending, last })
-    for (const [other, work] of this.#partitions)
-      if (!work.isObserved) (kept?.detectionOf(other) ?? work.detection).limitState(this.#stateBytesEach)
+    if (!this.#inHand.has(partition)) this.#inHand.set(partition, { pending: [], last: new Map() })
   }
 
   async batch(batch: RecordBatch, signal?: AbortSignal): Promise<readonly OutgoingRecord[]> {
-    const work = this.#partitions.get(batch.partition)
-    if (work === undefined) throw new AppError('Internal', `partition ${batch.partition} was not assigned`)
+    const inHand = this.#inHand.get(batch.partition)
+    if (inHand === undefined) throw new AppError('Internal', `partition ${batch.partition} was not assigned`)
     const { clock } = this.#options
     const began = clock?.()
     const { records } = batch
@@ -128,7 +108,7 @@ export class Processor implements StreamHandler {
     let events: Event[] = []
     let places: number[] = []
     const judge = async () => {
-      const verdicts = await this.#judge(work, batch.partition, events, signal)
+      const verdicts = await this.#judge(batch.partition, events, signal)
       for (const [v, verdict] of verdicts.entries()) outcomes[places[v]!] = verdict
       events = []
       places = []
@@ -150,7 +130,7 @@ export class Processor implements StreamHandler {
     }
     await judge()
 
-    const { givenVerdict, asBytes, kept, observer } = this.#options
+    const { givenVerdict, asBytes, observer } = this.#options
     const { results } = this.#options.pipeline.spec
     const took = began === undefined ? undefined : clock!() - began
     const produced: OutgoingRecord[] = []
@@ -182,37 +162,35 @@ export class Processor implements StreamHandler {
         if (!isVerdict(outcome)) produced.push(this.#deadLetter(records[i]!, batch, outcome))
       }
     }
-    if (kept !== undefined)
-      for (const event of eventOf) if (event !== undefined && hasFeatures(event)) work.last.set(event.key, event)
-    if (observer !== undefined) work.pending.push(observer({ batch, outcomes, events: eventOf, published, took }))
+    for (const event of eventOf) if (event !== undefined && hasFeatures(event)) inHand.last.set(event.key, event)
+    if (observer !== undefined) inHand.pending.push(observer({ batch, outcomes, events: eventOf, published, took }))
     return produced
   }
 
   committed(partition: number): void {
-    const work = this.#partitions.get(partition)
-    if (work === undefined) return
-    const { last } = work
-    work.last = new Map()
-    this.#options.kept?.committed(partition, work.detection.commit(), last)
-    for (const done of work.pending.splice(0)) done()
+    const inHand = this.#inHand.get(partition)
+    if (inHand === undefined) return
+    const { last } = inHand
+    inHand.last = new Map()
+    this.#options.partitions.committed(partition, last)
+    for (const done of inHand.pending.splice(0)) done()
   }
 
   dropped(partition: number): void {
-    const work = this.#partitions.get(partition)
-    if (work === undefined) return
-    work.pending.length = 0
-    work.last = new Map()
-    work.detection.rollback()
-    this.#options.kept?.dropped(partition)
+    const inHand = this.#inHand.get(partition)
+    if (inHand === undefined) return
+    inHand.pending.length = 0
+    inHand.last = new Map()
+    this.#options.partitions.dropped(partition)
   }
 
   async releasing(partitions: readonly number[]): Promise<void> {
-    await this.#options.kept?.releasing(partitions)
+    await this.#options.partitions.releasing(partitions)
   }
 
   revoked(partition: number): void {
-    this.#partitions.delete(partition)
-    this.#options.kept?.revoked(partition)
+    this.#inHand.delete(partition)
+    this.#options.partitions.revoked(partition)
   }
 
   #read(record: StreamRecord, batch: RecordBatch): Decoded {
@@ -252,42 +230,28 @@ export class Processor implements StreamHandler {
   }
 
   async #judge(
-    work: PartitionWork,
     partition: number,
     events: readonly Event[],
     signal: AbortSignal | undefined,
   ): Promise<readonly Verdict[]> {
-    const { kept } = this.#options
-    const hasState = kept === undefined || (await kept.begin(partition, events))
-    if (kept !== undefined) work.detection = kept.detectionOf(partition)!
-    work.detection.limitState(this.#stateBytesEach)
-    const observed = work.detection.observe(events)
-    work.isObserved = true
-    try {
-      const scored = events.length === 0 ? undefined : await this.#score(work.detection, observed, signal)
-      return work.detection.decide(observed, scored, hasState ? undefined : 'StateUnavailable')
-    } finally {
-      work.isObserved = false
-    }
-  }
-
-  get #stateBytesEach(): number {
-    return (this.#options.stateBytes ?? defaultStateBytes) / this.#partitions.size
+    const { partitions } = this.#options
+    const hasState = await partitions.begin(partition, events)
+    const memory = partitions.of(partition)!
+    const observed = memory.observe(events)
+    const scored = events.length === 0 ? undefined : await this.#score(memory, observed, signal)
+    return memory.decide(observed, scored, hasState ? undefined : 'StateUnavailable')
   }
 
   async #score(
-    detection: Detection,
+    memory: Partition,
     { rows, columns, events }: ObservedBatch,
     signal: AbortSignal | undefined,
   ): Promise<ScoredRows | undefined> {
-    if (detection.modelNames.length === 0) return undefined
+    if (memory.modelNames.length === 0) return undefined
     const { pipeline, scorer, pause } = this.#options
     for (let attempt = 0; ; attempt++) {
       try {
-        return await scorer.score(
-          { rows, columns, count: events.length, explainFrom: detection.explainFrom },
-          { signal },
-        )
+        return await scorer.score({ rows, columns, count: events.length, explainFrom: memory.explainFrom }, { signal })
       } catch (error) {
         if (signal?.aborted === true || !(error instanceof AppError && error.retriable)) throw error
         if (pipeline.spec.detection.onModelUnavailable === 'Degrade' || pause === undefined) return undefined

@@ -1,12 +1,12 @@
 import { AppError } from '../../lib/errors.ts'
 import { oldestOf } from '../../lib/oldest-of.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
-import { verdictJson } from '../detection/verdict.ts'
 import type { InputRecord } from '../files/read-events.ts'
 import { apiSource, type LocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type Outcome, type ProcessedBatch } from '../judging/processor.ts'
 import type { DetectionDoor, DetectOutcome, Health } from '../rest/door.ts'
 import { type FieldReader, fieldReader } from '../wire/decode.ts'
+import { verdictJson } from '../wire/verdict-bytes.ts'
 
 export interface LocalDoorOptions {
   /** Verdicts kept for GET /api/v1/results and for calls that come a second time. */

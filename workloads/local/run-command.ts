@@ -108,7 +108,7 @@ export async function runCommand(args: RunArguments): Promise<void> {
     const status: LiveStatus = {
       eventsPerSecond: recent.rate,
       alerts: counts.alerts,
-      keys: local?.processor.keys ?? 0,
+      keys: local?.partitions.keys ?? 0,
       modelVersion: local?.scorer.modelVersion ?? '',
       ...(truth === undefined ? undefined : { truth: truth.summary() }),
     }

@@ -159,7 +159,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
           registry,
           stopping: stop.signal,
           live,
-          status: () => ({ ...summary, keys: local.processor.keys, modelVersion: local.scorer.modelVersion }),
+          status: () => ({ ...summary, keys: local.partitions.keys, modelVersion: local.scorer.modelVersion }),
         })
   const api =
     options.port === undefined

@@ -1,8 +1,8 @@
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
-import { verdictJson } from '../detection/verdict.ts'
 import { createDecode, type Decoded, futureTolerance, isEvent, isRejection } from '../wire/decode.ts'
+import { verdictJson } from '../wire/verdict-bytes.ts'
 import type { DetectionDoor, DetectOptions, DetectOutcome, Health } from './door.ts'
 
 /** A door for tests of what is before a door: reads events as every door does, then calls each above 100 an anomaly. */

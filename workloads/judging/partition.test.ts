@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
-import { Detection } from './detection.ts'
-import type { Event } from './event.ts'
-import { FeatureSchema } from './feature-schema.ts'
-import { random } from './random.ts'
-import type { ScoredRows } from './scored-rows.ts'
-import type { Verdict } from './verdict.ts'
+import type { Event } from '../detection/event.ts'
+import { FeatureSchema } from '../detection/feature-schema.ts'
+import { random } from '../detection/random.ts'
+import type { ScoredRows } from '../detection/scored-rows.ts'
+import type { Verdict } from '../detection/verdict.ts'
+import { Partition } from './partition.ts'
 
 function pipelineWith(detection: object, event: object = {}): Pipeline {
   return parsePipeline({
@@ -41,19 +41,19 @@ function stream(count: number, keys = 20, seed = 1): Event[] {
   })
 }
 
-function detectionOf(
+function partitionOf(
   pipeline: Pipeline,
   options: { staged?: boolean; stateBytes?: number; onEvict?: (key: string) => void } = {},
-): Detection {
-  return new Detection(pipeline, { schema: new FeatureSchema(['a', 'b']), ...options })
+): Partition {
+  return new Partition(pipeline, { schema: new FeatureSchema(['a', 'b']), ...options })
 }
 
 /** Verdicts of all events, cut into batches of `size`. */
-function judge(detection: Detection, events: readonly Event[], size = 100, scored?: ScoredRows): Verdict[] {
+function judge(partition: Partition, events: readonly Event[], size = 100, scored?: ScoredRows): Verdict[] {
   const verdicts: Verdict[] = []
   for (let at = 0; at < events.length; at += size) {
-    const batch = detection.observe(events.slice(at, at + size))
-    verdicts.push(...detection.decide(batch, scored))
+    const batch = partition.observe(events.slice(at, at + size))
+    verdicts.push(...partition.decide(batch, scored))
   }
   return verdicts
 }
@@ -65,10 +65,10 @@ const spike = (after: Event, factor: number, seconds = 60): Event => ({
   value: after.value * factor,
 })
 
-describe('Detection', () => {
+describe('Partition', () => {
   it('keeps to its alert budget on a stream without anomalies', () => {
     const verdicts = judge(
-      detectionOf(pipelineWith({ ...profileOnly, alertBudgetPerMillion: 5000, refractorySeconds: 0 })),
+      partitionOf(pipelineWith({ ...profileOnly, alertBudgetPerMillion: 5000, refractorySeconds: 0 })),
       stream(60_000),
     )
     const alerts = verdicts.slice(10_000).filter((verdict) => verdict.isAnomaly).length
@@ -76,10 +76,10 @@ describe('Detection', () => {
   })
 
   it('alerts on a spike, with the value as its first reason', () => {
-    const detection = detectionOf(pipelineWith(profileOnly))
+    const partition = partitionOf(pipelineWith(profileOnly))
     const events = stream(5000)
-    judge(detection, events)
-    const [verdict] = judge(detection, [spike(events.at(-1)!, 20)])
+    judge(partition, events)
+    const [verdict] = judge(partition, [spike(events.at(-1)!, 20)])
     expect(verdict).to.include({ isAnomaly: true, modelVersion: 'NONE', eventId: 'spike' })
     expect(verdict!.anomalyScore).to.be.greaterThan(verdict!.threshold)
     expect(verdict!.reasons[0]).to.include({
@@ -93,17 +93,17 @@ describe('Detection', () => {
 
   it('does not depend on where the stream is cut into batches', () => {
     const events = stream(3000)
-    const inOne = judge(detectionOf(pipelineWith(profileOnly)), events, 3000)
-    expect(judge(detectionOf(pipelineWith(profileOnly)), events, 1)).to.deep.equal(inOne)
-    expect(judge(detectionOf(pipelineWith(profileOnly)), events, 77)).to.deep.equal(inOne)
+    const inOne = judge(partitionOf(pipelineWith(profileOnly)), events, 3000)
+    expect(judge(partitionOf(pipelineWith(profileOnly)), events, 1)).to.deep.equal(inOne)
+    expect(judge(partitionOf(pipelineWith(profileOnly)), events, 77)).to.deep.equal(inOne)
   })
 
   it('alerts an episode once, again when it gets much worse, and again after the refractory period', () => {
-    const detection = detectionOf(pipelineWith({ ...profileOnly, refractorySeconds: 300 }))
+    const partition = partitionOf(pipelineWith({ ...profileOnly, refractorySeconds: 300 }))
     const events = stream(5000)
-    judge(detection, events)
+    judge(partition, events)
     const last = events.at(-1)!
-    const said = (factor: number, seconds: number) => judge(detection, [spike(last, factor, seconds)])[0]!
+    const said = (factor: number, seconds: number) => judge(partition, [spike(last, factor, seconds)])[0]!
     expect(said(3, 60)).to.include({ isAnomaly: true })
     expect(said(3.1, 120)).to.include({ isAnomaly: false, suppressedBy: 'Refractory' })
     expect(said(1e6, 130)).to.include({ isAnomaly: true })
@@ -111,7 +111,7 @@ describe('Detection', () => {
   })
 
   it('lets rules alert every time, from the first event on, outside everything else', () => {
-    const detection = detectionOf(
+    const partition = partitionOf(
       pipelineWith({
         ...profileOnly,
         rules: [
@@ -122,7 +122,7 @@ describe('Detection', () => {
     )
     const [event] = stream(1)
     for (const _ of [1, 2, 3]) {
-      const [verdict] = judge(detection, [{ ...event!, value: 6000 }])
+      const [verdict] = judge(partition, [{ ...event!, value: 6000 }])
       expect(verdict).to.include({ isAnomaly: true, confidence: 1 })
       expect(verdict).to.not.have.property('suppressedBy')
       expect(verdict!.reasons[0]).to.deep.equal({
@@ -134,25 +134,25 @@ describe('Detection', () => {
         contribution: 1,
       })
     }
-    expect(judge(detection, [{ ...event!, features: [-3, -1] }])[0]!.reasons[0]).to.include({
+    expect(judge(partition, [{ ...event!, features: [-3, -1] }])[0]!.reasons[0]).to.include({
       rule: 'mean',
       observed: -2,
       expected: -1,
     })
     expect(
-      judge(detection, [{ ...event!, value: Number.NaN, features: [Number.NaN, Number.NaN] }])[0]!.isAnomaly,
+      judge(partition, [{ ...event!, value: Number.NaN, features: [Number.NaN, Number.NaN] }])[0]!.isAnomaly,
     ).to.equal(false)
   })
 
   it('alerts nothing but rules while it learns', () => {
-    const verdicts = judge(detectionOf(pipelineWith({ ...profileOnly, threshold: '0.5' })), stream(200))
+    const verdicts = judge(partitionOf(pipelineWith({ ...profileOnly, threshold: '0.5' })), stream(200))
     expect(verdicts.some((verdict) => verdict.isAnomaly)).to.equal(false)
     expect(verdicts.some((verdict) => verdict.suppressedBy === 'Learning')).to.equal(true)
   })
 
   it('goes by a fixed threshold where one is given', () => {
     const verdicts = judge(
-      detectionOf(pipelineWith({ ...profileOnly, threshold: '0.99', refractorySeconds: 0 })),
+      partitionOf(pipelineWith({ ...profileOnly, threshold: '0.99', refractorySeconds: 0 })),
       stream(40_000),
     ).slice(20_000)
     for (const { isAnomaly, anomalyScore, threshold } of verdicts) {
@@ -163,8 +163,8 @@ describe('Detection', () => {
   })
 
   it('says what it had to do without', () => {
-    const detection = detectionOf(pipelineWith(both))
-    const [unavailable] = judge(detection, stream(1))
+    const partition = partitionOf(pipelineWith(both))
+    const [unavailable] = judge(partition, stream(1))
     expect(unavailable).to.include({ modelVersion: 'UNAVAILABLE', degraded: 'ModelUnavailable' })
     const surprisals = [Float64Array.of(Number.NaN, 3)]
     const scored: ScoredRows = {
@@ -172,7 +172,7 @@ describe('Detection', () => {
       surprisals,
       explanations: new Map(),
     }
-    const [learning, answered] = judge(detection, stream(2), 2, scored)
+    const [learning, answered] = judge(partition, stream(2), 2, scored)
     expect(learning).to.include({ modelVersion: 'LEARNING' }).and.to.not.have.property('degraded')
     expect(Object.keys(learning!.scores)).to.deep.equal(['profile'])
     expect(answered).to.include({ modelVersion: 'forest-256' })
@@ -180,49 +180,49 @@ describe('Detection', () => {
   })
 
   it('is more confident with history, with all fields and with a model', () => {
-    const detection = detectionOf(pipelineWith(profileOnly))
+    const partition = partitionOf(pipelineWith(profileOnly))
     const events = stream(2000)
-    const verdicts = judge(detection, events)
+    const verdicts = judge(partition, events)
     expect(verdicts[0]!.confidence).to.equal(0)
     expect(verdicts.at(-1)!.confidence).to.be.within(0.85, 1)
-    const [without] = judge(detection, [{ ...events.at(-1)!, value: Number.NaN, features: [] }])
+    const [without] = judge(partition, [{ ...events.at(-1)!, value: Number.NaN, features: [] }])
     expect(without!.confidence).to.equal(0)
-    const [half] = judge(detection, [{ ...events.at(-1)!, features: [Number.NaN, 0.5] }])
+    const [half] = judge(partition, [{ ...events.at(-1)!, features: [Number.NaN, 0.5] }])
     expect(half!.confidence).to.be.within(0.55, 0.7)
   })
 
   it('lays out rows: value, the view of the profile, then the features of the schema', () => {
-    const detection = detectionOf(pipelineWith(both))
-    judge(detection, stream(100))
-    const { rows, columns } = detection.observe([{ id: 'e', key: 'k1', time: Number.NaN, value: 200, features: [7] }])
+    const partition = partitionOf(pipelineWith(both))
+    judge(partition, stream(100))
+    const { rows, columns } = partition.observe([{ id: 'e', key: 'k1', time: Number.NaN, value: 200, features: [7] }])
     expect(columns).to.deep.equal(['value', 'value.deviation', 'interval.deviation', 'a', 'b'])
     expect([rows[0], rows[2], rows[3], rows[4]]).to.deep.equal([200, Number.NaN, 7, Number.NaN])
     expect(rows[1]).to.be.within(-2, 2)
-    const keyless = detectionOf(
+    const keyless = partitionOf(
       pipelineWith({ detectors: [{ name: 'forest', isolationForest: {} }] }, { key: '', value: '' }),
     )
     expect(keyless.observe(stream(1)).columns).to.deep.equal(['a', 'b'])
   })
 
   describe('staged', () => {
-    const staged = () => detectionOf(pipelineWith(profileOnly), { staged: true })
+    const staged = () => partitionOf(pipelineWith(profileOnly), { staged: true })
 
     it('undoes what was not committed, to the last bit, over several batches', () => {
-      const detection = staged()
+      const partition = staged()
       const events = stream(4000)
-      judge(detection, events.slice(0, 2000))
-      detection.commit()
-      const before = { partition: detection.savePartition(), key: detection.saveKey('k3'), keys: detection.keys }
-      judge(detection, [...events.slice(2000, 2500), { ...events[0]!, key: 'new' }])
-      judge(detection, events.slice(2500, 3000))
-      detection.rollback()
+      judge(partition, events.slice(0, 2000))
+      partition.commit()
+      const before = { partition: partition.savePartition(), key: partition.saveKey('k3'), keys: partition.keys }
+      judge(partition, [...events.slice(2000, 2500), { ...events[0]!, key: 'new' }])
+      judge(partition, events.slice(2500, 3000))
+      partition.rollback()
       expect({
-        partition: detection.savePartition(),
-        key: detection.saveKey('k3'),
-        keys: detection.keys,
+        partition: partition.savePartition(),
+        key: partition.saveKey('k3'),
+        keys: partition.keys,
       }).to.deep.equal(before)
-      expect(detection.saveKey('new')).to.equal(undefined)
-      const again = judge(detection, events.slice(2000, 3000))
+      expect(partition.saveKey('new')).to.equal(undefined)
+      const again = judge(partition, events.slice(2000, 3000))
       const undisturbed = staged()
       expect(judge(undisturbed, events.slice(0, 3000)).slice(2000)).to.deep.equal(again)
     })
@@ -233,32 +233,32 @@ describe('Detection', () => {
       const schema = new FeatureSchema(['a', 'b'])
       const events = stream(2000)
       const judgeAll = (isDisturbed: boolean) => {
-        const detection = new Detection(pipelineWith(profileOnly), { schema, staged: true })
-        judge(detection, events.slice(0, 1000))
-        detection.commit()
+        const partition = new Partition(pipelineWith(profileOnly), { schema, staged: true })
+        judge(partition, events.slice(0, 1000))
+        partition.commit()
         if (isDisturbed) {
-          judge(detection, wide(events.slice(1000, 1500)))
-          detection.rollback()
+          judge(partition, wide(events.slice(1000, 1500)))
+          partition.rollback()
         }
-        return judge(detection, wide(stream(500, 20, 9)))
+        return judge(partition, wide(stream(500, 20, 9)))
       }
       for (const name of ['c', 'd', 'e', 'f', 'g']) schema.append(name)
       expect(judgeAll(true)).to.deep.equal(judgeAll(false))
     })
 
     it('tells which keys a commit made dirty', () => {
-      const detection = staged()
-      judge(detection, stream(3))
-      expect(detection.commit()).to.have.members(['k0', 'k1', 'k2'])
-      expect(detection.commit()).to.deep.equal([])
+      const partition = staged()
+      judge(partition, stream(3))
+      expect(partition.commit()).to.have.members(['k0', 'k1', 'k2'])
+      expect(partition.commit()).to.deep.equal([])
     })
   })
 
   it('goes on elsewhere from what was saved', () => {
     const events = stream(4000)
-    const former = detectionOf(pipelineWith(profileOnly))
+    const former = partitionOf(pipelineWith(profileOnly))
     judge(former, events.slice(0, 3000))
-    const next = detectionOf(pipelineWith(profileOnly))
+    const next = partitionOf(pipelineWith(profileOnly))
     expect(next.loadPartition(former.savePartition())).to.equal(true)
     expect(next.missingKeys(events.slice(3000, 3020))).to.have.length(20)
     for (const key of next.missingKeys(events.slice(3000))) expect(next.adopt(key, former.saveKey(key)!)).to.equal(true)
@@ -267,20 +267,20 @@ describe('Detection', () => {
   })
 
   it('leaves memories of other detectors aside', () => {
-    const other = detectionOf(pipelineWith({ detectors: [{ name: 'discord', discord: {} }] }))
+    const other = partitionOf(pipelineWith({ detectors: [{ name: 'discord', discord: {} }] }))
     judge(other, stream(40))
-    const detection = detectionOf(pipelineWith(profileOnly))
-    expect(detection.loadPartition(other.savePartition())).to.equal(false)
-    expect(detection.adopt('k1', other.saveKey('k1')!)).to.equal(false)
-    expect(detection.adopt('k2', Uint8Array.of(1, 2, 3))).to.equal(false)
-    expect(judge(detection, stream(40))).to.have.length(40)
+    const partition = partitionOf(pipelineWith(profileOnly))
+    expect(partition.loadPartition(other.savePartition())).to.equal(false)
+    expect(partition.adopt('k1', other.saveKey('k1')!)).to.equal(false)
+    expect(partition.adopt('k2', Uint8Array.of(1, 2, 3))).to.equal(false)
+    expect(judge(partition, stream(40))).to.have.length(40)
   })
 
   it('forgets the keys unused for longest when its memory is full, and says so before', () => {
     const evicted: string[] = []
-    const detection = detectionOf(pipelineWith(profileOnly), { stateBytes: 1, onEvict: (key) => evicted.push(key) })
-    judge(detection, stream(10_000, 10_000))
-    expect(detection.keys).to.equal(4096)
+    const partition = partitionOf(pipelineWith(profileOnly), { stateBytes: 1, onEvict: (key) => evicted.push(key) })
+    judge(partition, stream(10_000, 10_000))
+    expect(partition.keys).to.equal(4096)
     expect(evicted).to.deep.equal(Array.from({ length: 10_000 - 4096 }, (_, i) => `k${i}`))
   })
 
@@ -288,43 +288,43 @@ describe('Detection', () => {
     for (const detectors of [profileOnly, { detectors: [{ name: 'discord', discord: {} }] }]) {
       const events = stream(20_000, 5000)
       const evicted: string[] = []
-      const detection = detectionOf(pipelineWith(detectors), { onEvict: (key) => evicted.push(key) })
-      const other = detectionOf(pipelineWith(detectors))
-      judge(detection, events)
+      const partition = partitionOf(pipelineWith(detectors), { onEvict: (key) => evicted.push(key) })
+      const other = partitionOf(pipelineWith(detectors))
+      judge(partition, events)
       judge(other, events)
-      detection.limitState(1)
-      expect(detection.keys).to.equal(4096)
+      partition.limitState(1)
+      expect(partition.keys).to.equal(4096)
       expect(evicted).to.deep.equal(Array.from({ length: 5000 - 4096 }, (_, i) => `k${i}`))
       const later = stream(25_000, 5000)
         .slice(20_000)
         .filter(({ key }) => !evicted.includes(key))
-      expect(judge(detection, later)).to.deep.equal(judge(other, later))
-      expect(detection.keys).to.equal(4096)
+      expect(judge(partition, later)).to.deep.equal(judge(other, later))
+      expect(partition.keys).to.equal(4096)
     }
   })
 
   it('forgets no key whose change may still be undone, however many a transaction has', () => {
     const evicted: string[] = []
-    const detection = detectionOf(pipelineWith(profileOnly), {
+    const partition = partitionOf(pipelineWith(profileOnly), {
       staged: true,
       stateBytes: 1,
       onEvict: (key) => evicted.push(key),
     })
     const transaction = () => {
       for (const slice of [0, 2000, 4000, 6000]) {
-        detection.limitState(1)
-        judge(detection, stream(8000, 8000).slice(slice, slice + 2000), 2000)
+        partition.limitState(1)
+        judge(partition, stream(8000, 8000).slice(slice, slice + 2000), 2000)
       }
     }
     transaction()
-    detection.rollback()
-    expect(detection.keys).to.equal(0)
+    partition.rollback()
+    expect(partition.keys).to.equal(0)
     transaction()
     expect(evicted).to.deep.equal([])
-    expect(detection.commit()).to.have.length(8000)
-    expect(detection.keys).to.equal(8000)
-    detection.limitState(1)
-    expect(detection.keys).to.equal(4096)
+    expect(partition.commit()).to.have.length(8000)
+    expect(partition.keys).to.equal(8000)
+    partition.limitState(1)
+    expect(partition.keys).to.equal(4096)
     expect(evicted).to.have.length(8000 - 4096)
   })
 
@@ -332,20 +332,20 @@ describe('Detection', () => {
     this.timeout(120_000)
     const stateBytes = 32 * 2 ** 20
     const before = process.memoryUsage().arrayBuffers
-    const detection = detectionOf(pipelineWith(profileOnly), { stateBytes })
+    const partition = partitionOf(pipelineWith(profileOnly), { stateBytes })
     const event = (i: number): Event => ({ id: 'e', time: i, key: `user-${i}`, value: i % 97, features: [] })
     const million = (from: number) => {
       for (let i = from; i < from + 500_000; i += 500)
         judge(
-          detection,
+          partition,
           Array.from({ length: 500 }, (_, j) => event(i + j)),
         )
     }
     million(0)
-    const keys = detection.keys
+    const keys = partition.keys
     million(500_000)
     expect(keys).to.be.within(100_000, 250_000)
-    expect(detection.keys).to.equal(keys)
+    expect(partition.keys).to.equal(keys)
     // Not the memory of the process, in which other tests left what they left.
     expect(process.memoryUsage().arrayBuffers - before).to.be.below(stateBytes)
   })

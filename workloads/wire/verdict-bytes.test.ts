@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import { type Verdict, verdictBytes, verdictJson } from './verdict.ts'
+import type { Verdict } from '../detection/verdict.ts'
+import { verdictBytes, verdictJson } from './verdict-bytes.ts'
 
 const verdict: Verdict = {
   eventId: 'e-1',

@@ -1,0 +1,99 @@
+import type { Event } from './event.ts'
+import { type Evidence, firstFeature, intervalField, missingField, valueField } from './evidence.ts'
+import type { FeatureSchema } from './feature-schema.ts'
+import { isHit, type Limit } from './rules.ts'
+import type { RowExplanation } from './scored-rows.ts'
+import type { Reason } from './verdict.ts'
+
+/**
+ * The reasons of one verdict at a time: the limits that the event broke, then the strongest of the detectors' reasons.
+ */
+export class Reasons {
+  readonly #schema: FeatureSchema
+  #list: Reason[] = []
+  /** How many of the list are limits. */
+  #limits = 0
+  #most = 0
+
+  constructor(schema: FeatureSchema) {
+    this.#schema = schema
+  }
+
+  /** The reasons since `begin`. */
+  get list(): readonly Reason[] {
+    return this.#list
+  }
+
+  /** Begins with the limits that the event breaks; answers whether there are any. */
+  begin(limits: readonly Limit[], event: Event): boolean {
+    this.#list = []
+    for (const limit of limits) {
+      const observed = limit.read(event)
+      if (!isHit(limit, observed)) continue
+      const expected = observed > limit.above ? limit.above : limit.below
+      this.#list.push({
+        detector: 'rule',
+        rule: limit.name,
+        feature: limit.field,
+        observed,
+        expected,
+        contribution: 1,
+      })
+    }
+    this.#limits = this.#list.length
+    return this.#limits > 0
+  }
+
+  /** At most so many reasons of detectors are kept. */
+  keep(most: number): void {
+    this.#most = this.#limits + most
+  }
+
+  /** Adds what a keyed detector saw. @param share of the verdict that the detector speaks for, 0 to 1 */
+  addEvidence(detector: string, evidence: Evidence, share: number): void {
+    let total = 0
+    for (let e = 0; e < evidence.count; e++) total += evidence.contribution[e]!
+    if (total <= 0) return
+    const part = share / total
+    const count = Math.min(evidence.count, this.#most - this.#limits)
+    for (let e = 0; e < count; e++) {
+      const contribution = evidence.contribution[e]! * part
+      if (contribution < 0.01) break
+      this.#place({
+        detector,
+        feature: this.#nameOf(evidence.field[e]!),
+        observed: numberOrNull(evidence.observed[e]!),
+        expected: numberOrNull(evidence.expected[e]!),
+        contribution,
+        ...(evidence.shape === '' ? undefined : { shape: evidence.shape }),
+      })
+    }
+  }
+
+  /** Adds what a model said of a column. @param share of the verdict that the model speaks for, 0 to 1 */
+  addExplanation(detector: string, explanation: RowExplanation, share: number): void {
+    const { column, observed, expected, contribution } = explanation
+    this.#place({ detector, feature: column, observed, expected, contribution: contribution * share })
+  }
+
+  #nameOf(field: number): string {
+    if (field === valueField) return 'value'
+    if (field === intervalField) return 'interval'
+    if (field === missingField) return 'missing features'
+    return this.#schema.names[field - firstFeature]!
+  }
+
+  /** Inserts by contribution, after the limits. */
+  #place(reason: Reason): void {
+    const list = this.#list
+    let at = list.length
+    while (at > this.#limits && list[at - 1]!.contribution < reason.contribution) at--
+    if (at >= this.#most) return
+    list.splice(at, 0, reason)
+    if (list.length > this.#most) list.pop()
+  }
+}
+
+function numberOrNull(x: number): number | null {
+  return Number.isNaN(x) ? null : x
+}

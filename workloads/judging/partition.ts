@@ -1,0 +1,204 @@
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { Detection, type ObservedBatch } from '../detection/detection.ts'
+import type { Surprisal } from '../detection/detector.ts'
+import type { Event } from '../detection/event.ts'
+import type { FeatureSchema } from '../detection/feature-schema.ts'
+import type { ScoredRows } from '../detection/scored-rows.ts'
+import type { Degradation, Verdict } from '../detection/verdict.ts'
+import { KeyTable } from './key-table.ts'
+import { StateBytes } from './state-bytes.ts'
+import { Undo } from './undo.ts'
+
+/** Memory for the state of keys where nobody says how much, in bytes. */
+export const defaultStateBytes = 2 ** 30
+/** More keys than two batches have. */
+const leastKeys = 4096
+/** Of a key in the table, beside what detectors remember. */
+const tableBytesPerKey = 130
+
+export interface PartitionOptions {
+  readonly schema: FeatureSchema
+  /** Memory for the state of keys, in bytes; the keys unused for longest are forgotten beyond it. 1 GiB if absent. */
+  readonly stateBytes?: number | undefined
+  /** Whether batches can be undone until they are committed. */
+  readonly staged?: boolean | undefined
+  /** Called before a key is forgotten for want of memory. */
+  readonly onEvict?: ((key: string) => void) | undefined
+}
+
+/**
+ * What a partition has learnt: the memory of its keys, which of them it keeps, and how to undo what is not committed.
+ * Its batches are observed and decided in turn.
+ */
+export class Partition {
+  readonly #detection: Detection
+  readonly #keys: KeyTable
+  readonly #state: StateBytes
+  readonly #undo: Undo | undefined
+  readonly #onEvict: ((key: string) => void) | undefined
+  #stateBytes: number
+  #bytesPerKey = 0
+  #slots = new Int32Array(0)
+  /** Between being observed and being decided, a batch needs its keys where they are. */
+  #isObserved = false
+
+  constructor(pipeline: Pipeline, options: PartitionOptions) {
+    this.#detection = new Detection(pipeline, options.schema)
+    this.#state = new StateBytes(this.#detection)
+    this.#undo = options.staged === true ? new Undo(this.#state) : undefined
+    this.#stateBytes = options.stateBytes ?? defaultStateBytes
+    this.#onEvict = options.onEvict
+    this.#keys = new KeyTable(this.#roomForKeys())
+  }
+
+  /** Keys whose state is in memory. */
+  get keys(): number {
+    return this.#keys.size
+  }
+
+  /** Names of the detectors that need a model, in the order in which scored rows hold their surprisals. */
+  get modelNames(): readonly string[] {
+    return this.#detection.modelNames
+  }
+
+  /** Row surprisals from here on are worth an explanation by the model. */
+  get explainFrom(): Surprisal {
+    return this.#detection.explainFrom
+  }
+
+  /** Scores events against their keys' histories, learns them, and lays out their rows for the model. */
+  observe(events: readonly Event[]): ObservedBatch {
+    if (this.#slots.length < events.length) this.#slots = new Int32Array(events.length)
+    this.#undo?.begin()
+    for (let i = 0; i < events.length; i++) {
+      const { key } = events[i]!
+      const slot = this.#keys.find(key)
+      this.#undo?.stage(key, slot)
+      this.#slots[i] = slot < 0 ? this.#insert(key) : slot
+    }
+    const observed = this.#detection.observe(events, this.#slots)
+    if (this.#detection.bytesPerKey > this.#bytesPerKey) this.#limitKeys()
+    this.#isObserved = true
+    return observed
+  }
+
+  /** The verdicts of the batch last observed, in order; without `scored` where the model did not answer. */
+  decide(batch: ObservedBatch, scored: ScoredRows | undefined, degraded?: Degradation): Verdict[] {
+    this.#isObserved = false
+    return this.#detection.decide(batch, scored, degraded)
+  }
+
+  /** Keys of the events whose state is not in memory, each once. The others are not forgotten before they are used. */
+  missingKeys(events: readonly Event[]): readonly string[] {
+    const missing = new Set<string>()
+    for (const { key } of events) if (this.#keys.find(key) < 0) missing.add(key)
+    return [...missing]
+  }
+
+  forget(key: string): void {
+    this.#keys.delete(key)
+  }
+
+  /** Another bound of the memory for keys, in bytes. Where a batch is observed and not decided, it holds from the next call on. */
+  limitState(bytes: number): void {
+    this.#stateBytes = bytes
+    if (this.#isObserved) return
+    this.#limitKeys()
+    if (this.#keys.slots <= this.#keys.capacity) return
+    const memory = new DataView(new ArrayBuffer(this.#state.slotBytes))
+    this.#keys.compact((from, to) => {
+      this.#state.writeSlot(from, memory, 0)
+      this.#state.readSlot(to, memory)
+    })
+    for (const one of this.#detection.memories) one.trim(this.#keys.slots)
+  }
+
+  /** Takes in the stored memory of a key that is not in memory. False: it is of other detectors, and was left aside. */
+  adopt(key: string, payload: Uint8Array): boolean {
+    const slot = this.#insert(key)
+    try {
+      this.#state.readSlot(slot, new DataView(payload.buffer, payload.byteOffset, payload.byteLength))
+      return true
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      this.#reset(slot)
+      return false
+    }
+  }
+
+  /** What was observed since the last commit is for good. Answers with the keys that it changed. */
+  commit(): readonly string[] {
+    const changed = [...(this.#undo?.keys.keys() ?? [])]
+    this.#undo?.clear()
+    return changed
+  }
+
+  /** Undoes all that was observed and decided since the last commit. */
+  rollback(): void {
+    this.#isObserved = false
+    this.#undo?.restore(
+      (key) => this.#keys.peek(key),
+      (key) => this.#keys.delete(key),
+    )
+  }
+
+  /** Every key in memory, from the most to the least recently used. */
+  keysInMemory(): Iterable<string> {
+    return this.#keys.keys()
+  }
+
+  /** A key's memory; undefined for a key that is not in memory. */
+  saveKey(key: string): Uint8Array<ArrayBuffer> | undefined {
+    const slot = this.#keys.peek(key)
+    if (slot < 0) return undefined
+    const bytes = new Uint8Array(this.#state.slotBytes)
+    this.#state.writeSlot(slot, new DataView(bytes.buffer), 0)
+    return bytes
+  }
+
+  /** What the keys of the partition share: threshold, calibration, and what detectors learnt from all keys. */
+  savePartition(): Uint8Array<ArrayBuffer> {
+    return this.#state.writeShared()
+  }
+
+  /** Reads what `savePartition` wrote. False: it is of other detectors or damaged, and was left aside. */
+  loadPartition(bytes: Uint8Array): boolean {
+    const before = this.#state.writeShared()
+    try {
+      this.#state.readShared(bytes)
+      return true
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      this.#state.readShared(before)
+      return false
+    }
+  }
+
+  #insert(key: string): number {
+    const evicted = this.#onEvict === undefined ? undefined : this.#keys.nextEvicted
+    if (evicted !== undefined) this.#onEvict!(evicted)
+    const slot = this.#keys.insert(key)
+    this.#reset(slot)
+    return slot
+  }
+
+  #reset(slot: number): void {
+    for (const memory of this.#detection.memories) memory.reset(slot)
+  }
+
+  /** Keys that memory has room for, as wide as they are by now; what may still be undone is not forgotten. */
+  #roomForKeys(): number {
+    this.#bytesPerKey = this.#detection.bytesPerKey
+    const room = Math.floor(this.#stateBytes / (tableBytesPerKey + this.#bytesPerKey))
+    return Math.max(leastKeys + (this.#undo?.keys.size ?? 0), room)
+  }
+
+  #limitKeys(): void {
+    this.#keys.capacity = this.#roomForKeys()
+    while (this.#keys.size > this.#keys.capacity) {
+      const evicted = this.#keys.nextEvicted!
+      this.#onEvict?.(evicted)
+      this.#keys.delete(evicted)
+    }
+  }
+}
