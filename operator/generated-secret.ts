@@ -3,8 +3,9 @@ import { childName, type Parent } from './desired/child.ts'
 import { secrets } from './kinds.ts'
 import type { Applier } from './runtime/apply.ts'
 import type { Cache } from './runtime/cache.ts'
-import { type KubeClient, statusOf } from './runtime/kube-client.ts'
+import type { KubeClient } from './runtime/kube-client.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
+import { statusOf } from './runtime/kube-status.ts'
 
 /** A value that nobody chose, and the Secret that keeps it. */
 export interface GeneratedSecret {

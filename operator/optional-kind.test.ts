@@ -3,8 +3,10 @@ import { createManualClock } from '../lib/manual-clock.ts'
 import { definitions, serviceMonitors } from './kinds.ts'
 import { followOptionalKind } from './optional-kind.ts'
 import { createCache } from './runtime/cache.ts'
-import { errorOfStatus, type KubeClient, type WatchOptions } from './runtime/kube-client.ts'
+import type { KubeClient, WatchOptions } from './runtime/kube-client.ts'
 import type { KubeObject, Resource } from './runtime/kube-object.ts'
+import { errorOfStatus } from './runtime/kube-status.ts'
+import { createManualClock } from './runtime/manual-clock.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 const monitor: KubeObject = {

@@ -1,8 +1,8 @@
 import { definitions } from './kinds.ts'
 import { createCache } from './runtime/cache.ts'
 import { type InformerOptions, startInformer } from './runtime/informer.ts'
-import { statusOf } from './runtime/kube-client.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
+import { statusOf } from './runtime/kube-status.ts'
 import { type Reflector, startReflector } from './runtime/reflector.ts'
 
 export interface OptionalKindOptions extends Omit<InformerOptions, 'fieldSelector'> {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { AppError } from '../lib/errors.ts'
 import { problemOf } from './problem.ts'
-import { errorOfStatus } from './runtime/kube-client.ts'
+import { errorOfStatus } from './runtime/kube-status.ts'
 
 const refusal = (code: number, message: string) => errorOfStatus('apply Deployment shop/api', { message }, code)
 

@@ -1,5 +1,5 @@
 import { AppError, messageOf } from '../lib/errors.ts'
-import { statusOf } from './runtime/kube-client.ts'
+import { statusOf } from './runtime/kube-status.ts'
 import type { Problem } from './status.ts'
 
 /** What a failed write, or whatever else was thrown on the way to it, means for the pipeline. */

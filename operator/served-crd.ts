@@ -1,7 +1,8 @@
 import { crd, type StructuralSchema } from '../lib/pipeline/crd.ts'
 import { definitions } from './kinds.ts'
-import { type KubeClient, statusOf } from './runtime/kube-client.ts'
+import type { KubeClient } from './runtime/kube-client.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
+import { statusOf } from './runtime/kube-status.ts'
 
 type Definition = ReturnType<typeof crd>
 

@@ -3,8 +3,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { canonicalJson } from '../../lib/canonical-json.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { Cache } from './cache.ts'
-import { type CallOptions, isNamespaceTerminating, type KubeClient, statusOf } from './kube-client.ts'
+import type { CallOptions, KubeClient } from './kube-client.ts'
 import { controllerOf, describeObject, type FieldSet, type KubeObject, keyOf, type Resource } from './kube-object.ts'
+import { isNamespaceTerminating, statusOf } from './kube-status.ts'
 import { coversIntent, keepOwnedFields } from './owned-fields.ts'
 
 /** A kind of child, and where its objects are seen. */

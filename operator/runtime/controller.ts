@@ -2,8 +2,9 @@ import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import { type Clock, sleep, systemClock } from '../../lib/time.ts'
 import type { Cache, Change } from './cache.ts'
-import { statusOf } from './kube-client.ts'
+import { type Clock, sleep, systemClock } from './clock.ts'
 import { controllerOf, type KubeObject, keyOf } from './kube-object.ts'
+import { statusOf } from './kube-status.ts'
 import { createQueue, type Outcome, type Queue, type QueueObserver, type QueueOptions } from './queue.ts'
 
 /** Where changes come from, and which keys they concern. */

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
-import { type Clock, systemClock } from '../../lib/time.ts'
-import { type KubeClient, statusOf } from './kube-client.ts'
+import { type Clock, systemClock } from './clock.ts'
+import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
+import { statusOf } from './kube-status.ts'
 import { createLimiter } from './queue.ts'
 
 export const events: Resource = { apiVersion: 'v1', kind: 'Event', plural: 'events', namespaced: true }

@@ -3,8 +3,12 @@ import type { AddressInfo } from 'node:net'
 import { KubeConfig } from '@kubernetes/client-node'
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
-import { createKubeClient, type KubeClient, type KubeClientOptions, statusOf, type WatchEvent } from './kube-client.ts'
+import { isTooLong } from './bounded-body.ts'
+import { createKubeClient, type KubeClient } from './kube-client.ts'
 import type { Resource } from './kube-object.ts'
+import { statusOf } from './kube-status.ts'
+import type { KubeClientOptions } from './kube-transport.ts'
+import type { WatchEvent } from './watch-stream.ts'
 
 const deployments: Resource = { apiVersion: 'apps/v1', kind: 'Deployment', plural: 'deployments', namespaced: true }
 const key = { namespace: 'a', name: 'x' }
@@ -164,6 +168,31 @@ describe('KubeClient', () => {
     expect(sent).to.deep.equal(['application/apply-patch+yaml', object])
   })
 
+  /** Answers without end, as fast as it is read; tells how much was taken. */
+  function flood(piece: string, written: { bytes: number }) {
+    return (_: IncomingMessage, response: ServerResponse): void => {
+      const more = () => {
+        while (!response.destroyed) {
+          written.bytes += piece.length
+          if (!response.write(piece)) return
+        }
+      }
+      response.writeHead(200)
+      response.on('drain', more)
+      more()
+    }
+  }
+
+  it('stops to listen to an answer that has no end', async () => {
+    const written = { bytes: 0 }
+    answer = flood(' '.repeat(1 << 20), written)
+    const error = await failure(client.get(deployments, key))
+    expect(error.message).to.equal('Cannot get Deployment a/x: the answer is longer than 64 MiB')
+    expect(isTooLong(error)).to.equal(true)
+    expect(requests).to.have.length(1)
+    expect(written.bytes).to.be.below(100 << 20)
+  })
+
   describe('watch', () => {
     const options = { resourceVersion: '5', timeoutSeconds: 60, idleTimeoutMs: 10_000 }
     async function watch(overrides: Partial<Parameters<KubeClient['watch']>[1]> = {}): Promise<string[]> {
@@ -201,6 +230,13 @@ describe('KubeClient', () => {
       expect((await failure(watch())).message).to.equal('Cannot watch deployments: it ended in the middle of an event')
       answer = (_, response) => response.end('{}\n')
       expect((await failure(watch())).message).to.equal('Cannot watch deployments: an event has no type or no object')
+    })
+
+    it('stops to listen to an event that has no end', async () => {
+      const written = { bytes: 0 }
+      answer = flood('x'.repeat(1 << 20), written)
+      expect((await failure(watch())).message).to.equal('Cannot watch deployments: the answer is longer than 8 MiB')
+      expect(written.bytes).to.be.below(40 << 20)
     })
 
     it('gives up a watch that fell silent', async () => {

@@ -9,6 +9,11 @@ export interface Resource {
   readonly namespaced: boolean
 }
 
+export interface ObjectKey {
+  readonly namespace?: string | undefined
+  readonly name: string
+}
+
 export interface OwnerReference {
   readonly apiVersion: string
   readonly kind: string

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
-import { createManualClock, type ManualClock } from '../../lib/manual-clock.ts'
-import { errorOfStatus, type KubeClient } from './kube-client.ts'
+import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
+import { errorOfStatus } from './kube-status.ts'
 import { type Election, type ElectionOptions, startElection } from './leader-election.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }

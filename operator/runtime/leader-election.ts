@@ -1,8 +1,9 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
-import { type Clock, sleep, systemClock } from '../../lib/time.ts'
-import { type KubeClient, statusOf } from './kube-client.ts'
+import { type Clock, sleep, systemClock } from './clock.ts'
+import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, OwnerReference, Resource } from './kube-object.ts'
+import { statusOf } from './kube-status.ts'
 
 const leases: Resource = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases', namespaced: true }
 

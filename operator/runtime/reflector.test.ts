@@ -1,9 +1,11 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
-import { createManualClock } from '../../lib/manual-clock.ts'
+import { tooLong } from './bounded-body.ts'
 import { createCache } from './cache.ts'
-import { errorOfStatus, type KubeClient, type ListOptions, type Page, type WatchOptions } from './kube-client.ts'
+import type { KubeClient, ListOptions, Page, WatchOptions } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
+import { errorOfStatus } from './kube-status.ts'
+import { createManualClock } from './manual-clock.ts'
 import { startReflector } from './reflector.ts'
 
 const things: Resource = { apiVersion: 'v1', kind: 'Thing', plural: 'things', namespaced: true }
@@ -151,6 +153,31 @@ describe('Reflector', () => {
     expect([log, names()]).to.deep.equal([
       ['0 list', '0 list two', '0 list', '0 watch 12'],
       ['x@3', 'y@4'],
+    ])
+    await reflector.stop()
+  })
+
+  it('asks for fewer objects a page where a page is too long to be read', async () => {
+    const { clock, log, lists, start, names } = harness()
+    const limits: (number | undefined)[] = []
+    lists.push(({ limit }) => {
+      limits.push(limit)
+      throw tooLong(64 << 20, 'list things')
+    })
+    lists.push(({ limit }) => {
+      limits.push(limit)
+      return { items: [thing('x', 3)], resourceVersion: '9', continue: 'two' }
+    })
+    lists.push(({ limit }) => {
+      limits.push(limit)
+      return { items: [thing('y', 4)], resourceVersion: '9' }
+    })
+    const reflector = start()
+    await clock.advance(0)
+    expect([log, names(), limits]).to.deep.equal([
+      ['0 list', '0 list', '0 list two', '0 watch 9'],
+      ['x@3', 'y@4'],
+      [500, 50, 50],
     ])
     await reflector.stop()
   })

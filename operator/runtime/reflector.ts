@@ -1,9 +1,14 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
-import { backoff, type Clock, sleep, systemClock } from '../../lib/time.ts'
+import { backoff } from './backoff.ts'
+import { isTooLong } from './bounded-body.ts'
 import type { Cache } from './cache.ts'
-import { errorOfStatus, type KubeClient, type Selection, statusOf, type WatchEvent } from './kube-client.ts'
+import { type Clock, sleep, systemClock } from './clock.ts'
+import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
+import type { Selection } from './kube-path.ts'
+import { errorOfStatus, statusOf } from './kube-status.ts'
+import type { WatchEvent } from './watch-stream.ts'
 
 export interface ReflectorOptions extends Selection {
   readonly client: KubeClient
@@ -66,13 +71,14 @@ export function startReflector(options: ReflectorOptions): Reflector {
   const synced = Promise.withResolvers<void>()
   synced.promise.catch(() => {})
   let hasSynced = false
+  let pageLimit = pageSize
   let failures = 0
   let failedAt: number | undefined
   let failure: unknown
 
   async function list(): Promise<string> {
     const objects: KubeObject[] = []
-    let limit: number | undefined = pageSize
+    let limit: number | undefined = pageLimit
     let token: string | undefined
     for (;;) {
       try {
@@ -87,11 +93,16 @@ export function startReflector(options: ReflectorOptions): Reflector {
           return page.resourceVersion
         }
       } catch (error) {
-        // The list got too old while it was read page by page: once more, at one go.
-        if (!isExpired(error) || token === undefined) throw error
+        if (isTooLong(error) && pageLimit > 1) {
+          // From now on fewer objects a page.
+          pageLimit = Math.ceil(pageLimit / 10)
+          limit = pageLimit
+        } else if (isExpired(error) && token !== undefined) {
+          // The list got too old while it was read page by page: once more, at one go.
+          limit = undefined
+        } else throw error
         objects.length = 0
         token = undefined
-        limit = undefined
       }
     }
   }
