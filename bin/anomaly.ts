@@ -1,6 +1,7 @@
 import yargs, { type Argv } from 'yargs'
 import { AppError, messageOf } from '../lib/errors.ts'
 import { didYouMean } from '../lib/pipeline/did-you-mean.ts'
+import { exitOnUnhandled } from '../lib/unhandled.ts'
 import { version } from '../lib/version.ts'
 
 // Commands are imported where they run: `anomaly --help` must not wait for servers and mathematics that it does not need.
@@ -489,6 +490,8 @@ for (const [name, value] of Object.entries(process.env))
     (/^ANOMALY_(.*_)?PORT$/.test(name) && /^\w+:/.test(value!))
   )
     delete process.env[name]
+
+exitOnUnhandled(process)
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // The reader of a pipe that had enough, such as `head`, needs no words.

@@ -62,11 +62,12 @@ export async function runOperator(options: OperatorRun): Promise<void> {
   const stop = options.stop ?? new AbortController()
   const registry = new Registry()
   const metrics = createOperatorMetrics(registry)
-  const operator = createOperator({ ...options, metrics })
+  const operator = createOperator({ ...options, metrics, onDeath: (error) => stop.abort(error) })
   const probes = createProbes({
     port: probesPort,
     registry,
     stopping: stop.signal,
+    live: { operator: operator.deathProblem },
     ready: { caches: operator.cacheProblem, crd: operator.crdProblem },
     status: operator.status,
   })

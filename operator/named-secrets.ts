@@ -1,8 +1,8 @@
 import { resolveRedis } from '../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline, Role } from '../lib/pipeline/spec.ts'
 import { hashOf } from './desired/child.ts'
+import type { Problem } from './problem.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
-import type { Problem } from './status.ts'
 
 /** A Secret that a pipeline names, for one of its workloads. */
 export interface SecretUse {

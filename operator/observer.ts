@@ -1,40 +1,47 @@
 import { resolveRedis } from '../lib/pipeline/resolve-pipeline.ts'
 import { type Pipeline, type Role, roles } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
-import {
-  type Component,
-  childName,
-  components,
-  hashOf,
-  type Parent,
-  restartAnnotation,
-  secretsAnnotation,
-} from './desired/child.ts'
-import type { Observed } from './desired/desired.ts'
-import { planReplicas } from './desired/replicas.ts'
-import { redisSecret, signingSecret } from './desired/secrets.ts'
-import { type GeneratedSecret, generatedSecret } from './generated-secret.ts'
-import { consumerBounds, type LagDemand } from './lag/consumer-bounds.ts'
+import { components } from './desired/child.ts'
+import { readGeneratedSecret, redisPassword, signingKey } from './generated-secret.ts'
+import type { LagDemand } from './lag/consumer-bounds.ts'
+import type { LagView, SourceSample } from './lag/lag-sampler.ts'
 import { findSecrets, type SecretsFound, secretsOf } from './named-secrets.ts'
-import { refusalOf } from './refused-pod.ts'
-import type { Applier } from './runtime/apply.ts'
+import type { PodReports } from './pods/pod-reports.ts'
+import { refusalOf } from './pods/refused-pod.ts'
+import type { Reason } from './problem.ts'
 import type { Cache } from './runtime/cache.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
-import type { KubeObject } from './runtime/kube-object.ts'
-import type { NamedObjects } from './runtime/named-objects.ts'
-import type { Outcome } from './runtime/queue.ts'
-import { lacksPods, type PodReports, type SourceSample, type StatusInput } from './status.ts'
-import { templateOf, type Workloads } from './tell.ts'
+import { type KubeObject, keyOf } from './runtime/kube-object.ts'
+import { lacksPods, type Pods, type Workloads } from './status/component-state.ts'
 
-/** What is seen of a pipeline beside the API server, each in its own time; see lag/ and pod-reports.ts. */
-export interface Sampled extends LagDemand {
+/** All that a reconcile knows of the world: read once, at its begin. */
+export interface Scope {
+  /** `namespace/name` of the pipeline. */
+  readonly key: string
+  /** The pipeline as the API server has it. */
+  readonly document: KubeObject
+  /** The same, valid; absent if it is not. */
+  readonly pipeline?: Pipeline | undefined
+  /** What the Secrets that it names hold; undefined while one that was named just now has not been looked at. */
+  readonly secrets?: Readonly<Record<Role, SecretsFound>> | undefined
+  /** Values that nobody chose, as their Secrets keep them; undefined where there is none yet. */
+  readonly generated: { readonly signingKey?: string | undefined; readonly redisPassword?: string | undefined }
+  readonly workloads: Workloads
+  readonly pods: Pods
+  readonly autoscalers: readonly KubeObject[]
+  /** Why the StatefulSet can make no pod, as far as its events say. */
+  readonly refusal?: Reason | undefined
+  /** What the lag asks for; after a restart what it asked for before, until it has been looked at again. */
+  readonly demand: LagDemand
   readonly source?: SourceSample | undefined
   readonly reports?: PodReports | undefined
+  readonly servesMonitors: boolean
+  /** Some of it is in no cache: nothing tells when it changes. */
+  readonly isVolatile: boolean
 }
 
 export interface ObserverOptions {
   readonly client: KubeClient
-  readonly applier: Applier
   readonly caches: {
     readonly deployments: Cache
     readonly statefulSets: Cache
@@ -43,42 +50,20 @@ export interface ObserverOptions {
     /** With an index `component`: `namespace/pipeline/component`. */
     readonly pods: Cache
   }
-  readonly namedSecrets: NamedObjects
+  /** A Secret that a pipeline names: null if there is none, undefined while that is not known. */
+  readonly namedSecret: (key: string) => KubeObject | null | undefined
+  /** Whether it cannot be known, since the API server refuses it or does not answer. */
+  readonly isUnreadable: (key: string) => boolean
   readonly servesMonitors: () => boolean
-  /** Never waits. */
-  readonly sampled: (key: string) => Sampled
+  /** What was seen last of the topic and of what pods say, each in its own time. */
+  readonly sampled: (key: string) => LagView & { readonly reports?: PodReports | undefined }
 }
 
-type Found = Readonly<Record<Role, SecretsFound>>
+export type Observe = (document: KubeObject, pipeline: Pipeline | undefined, signal: AbortSignal) => Promise<Scope>
 
-/** What of the world the children and the status of a pipeline depend on. */
-export interface Observer {
-  /** What the Secrets that the pipeline names hold; undefined while one that was named just now has not been looked at. */
-  secrets(key: string, pipeline: Pipeline): Found | undefined
-  /** What `desired` depends on. Values that nobody chose are made here, and stored before anything is made with them. */
-  ofChildren(key: string, parent: Parent, document: KubeObject, found: Found, signal: AbortSignal): Promise<Observed>
-  workloads(document: KubeObject): Workloads
-  /** What the status depends on, but for how the pass went. Where its cause is in no cache, it is to be looked at again. */
-  ofStatus(
-    key: string,
-    document: KubeObject,
-    pipeline: Pipeline | undefined,
-    signal: AbortSignal,
-  ): Promise<
-    Pick<StatusInput, 'workloads' | 'pods' | 'refusal' | 'autoscalers' | 'source' | 'recommended' | 'reports'> & Outcome
-  >
-  forget(key: string): void
-}
-
-const signingKeyOf: GeneratedSecret = { suffix: 'signing', entry: 'key', manifest: signingSecret }
-const redisPasswordOf: GeneratedSecret = { suffix: 'redis', entry: 'password', manifest: redisSecret }
-
-/** When to look again at what refuses a pod: nothing else tells that it changed. */
-const refusedMs = 30_000
-
-/** Looks into caches and samples; asks the API server only for what no cache holds. */
-export function createObserver({ client, applier, caches, namedSecrets, ...options }: ObserverOptions): Observer {
-  function workloads({ metadata: { name, namespace } }: KubeObject): Workloads {
+/** Reads caches and samples; asks the API server only for what no cache holds. Writes nothing. */
+export function createObserver({ client, caches, namedSecret, isUnreadable, ...options }: ObserverOptions): Observe {
+  function workloadsOf({ metadata: { name, namespace } }: KubeObject): Workloads {
     const found = components.flatMap((component) => {
       const cache = component === 'redis' ? caches.statefulSets : caches.deployments
       const workload = cache.get(`${namespace}/${name}-${component}`)
@@ -87,82 +72,63 @@ export function createObserver({ client, applier, caches, namedSecrets, ...optio
     return Object.fromEntries(found)
   }
 
-  /** What the lag asks for; after a restart what it asked for before, until it has been looked at again. */
-  function demandOf(key: string, { status }: KubeObject): LagDemand {
-    const { source, scaling } = (status ?? {}) as PipelineStatus
-    const { partitions = source?.partitions, floor = scaling?.minReplicas } = options.sampled(key)
-    return { partitions, floor }
+  function podsOf({ metadata: { name, namespace } }: KubeObject): Pods {
+    const of = (component: string) => caches.pods.indexed('component', `${namespace}/${name}/${component}`)
+    return Object.fromEntries(components.map((component) => [component, of(component)]))
   }
 
-  return {
-    secrets(key, pipeline) {
-      const keyOf = (name: string) => `${pipeline.metadata.namespace}/${name}`
-      const uses = byRole((role) => secretsOf(pipeline, role))
-      const named = roles.flatMap((role) => uses[role].map(({ name }) => keyOf(name)))
-      namedSecrets.use(key, named)
-      const isUnread = (name: string) =>
-        namedSecrets.get(name) === undefined && namedSecrets.failure(name) === undefined
-      if (named.some(isUnread)) return undefined
-      return byRole((role) => findSecrets(uses[role], (name) => namedSecrets.get(keyOf(name))))
-    },
+  function secretsFound(pipeline: Pipeline): Scope['secrets'] {
+    const keyOfName = (name: string) => `${pipeline.metadata.namespace}/${name}`
+    const uses = byRole((role) => secretsOf(pipeline, role))
+    const named = roles.flatMap((role) => uses[role].map(({ name }) => keyOfName(name)))
+    if (named.some((key) => namedSecret(key) === undefined && !isUnreadable(key))) return undefined
+    return byRole((role) => findSecrets(uses[role], (name) => namedSecret(keyOfName(name))))
+  }
 
-    async ofChildren(key, parent, document, found, signal) {
-      const { spec, metadata } = parent.pipeline
-      const generated = { client, applier, secrets: caches.secrets, signal }
-      const hasRedis = resolveRedis(parent.pipeline).type === 'managed'
-      const signingKey = await generatedSecret(parent, signingKeyOf, generated)
-      const redisPassword = hasRedis ? await generatedSecret(parent, redisPasswordOf, generated) : ''
-      const live = workloads(document)
-      const bounds = consumerBounds(parent.pipeline, demandOf(key, document))?.applied
-      return {
-        signingKey,
-        redisPassword,
-        secretHashes: byRole((role) =>
-          found[role].problem === undefined
-            ? hashOf([found[role].hash, redisPassword, signingKey])
-            : // What runs goes on with what it was started with.
-              templateOf(live[role]).metadata?.annotations?.[secretsAnnotation],
-        ),
-        replicas: byRole((role) => {
-          const autoscaler = caches.autoscalers.get(`${metadata.namespace}/${childName(parent, role)}`)
-          const autoscalerExists = autoscaler !== undefined
-          const plan = { spec, role, live: live[role], autoscalerExists }
-          return planReplicas({ ...plan, bounds: role === 'consumer' ? bounds : undefined })
-        }),
-        consumerBounds: bounds,
-        servesMonitors: options.servesMonitors(),
-        restartAt: document.metadata.annotations?.[restartAnnotation],
-      }
-    },
+  async function generatedOf(pipeline: Pipeline, signal: AbortSignal): Promise<Scope['generated']> {
+    const read = { client, secrets: caches.secrets, signal }
+    const hasRedis = resolveRedis(pipeline).type === 'managed'
+    return {
+      signingKey: await readGeneratedSecret(pipeline, signingKey, read),
+      redisPassword: hasRedis ? await readGeneratedSecret(pipeline, redisPassword, read) : undefined,
+    }
+  }
 
-    workloads,
-
-    async ofStatus(key, document, pipeline, signal) {
-      const { name, namespace, uid = '' } = document.metadata
-      const { source, reports } = options.sampled(key)
-      const demand = demandOf(key, document)
-      const podsOf = (component: Component) => caches.pods.indexed('component', `${namespace}/${name}/${component}`)
-      const live = workloads(document)
-      const isRefused = live.redis !== undefined && lacksPods(live.redis, podsOf('redis'))
-      const isAsked = pipeline !== undefined && demand.floor !== undefined
-      return {
-        workloads: live,
-        // Without an answer the status says where to look.
-        refusal: isRefused ? await refusalOf(client, live.redis, signal).catch(() => undefined) : undefined,
-        againAfterMs: isRefused ? refusedMs : undefined,
-        pods: Object.fromEntries(components.map((component) => [component, podsOf(component)])),
-        autoscalers: caches.autoscalers.ownedBy(uid),
-        source,
-        recommended: isAsked ? consumerBounds(pipeline, demand)?.recommended : undefined,
-        reports,
-      }
-    },
-
-    forget: (key) => namedSecrets.use(key, []),
+  return async (document, pipeline, signal) => {
+    const key = keyOf(document)
+    const { partitions, floor, source, reports } = options.sampled(key)
+    const former = (document.status ?? {}) as PipelineStatus
+    const workloads = workloadsOf(document)
+    const pods = podsOf(document)
+    const isRefused = workloads.redis !== undefined && lacksPods(workloads.redis, pods.redis ?? [])
+    return {
+      key,
+      document,
+      pipeline,
+      secrets: pipeline && secretsFound(pipeline),
+      generated: pipeline === undefined ? {} : await generatedOf(pipeline, signal),
+      workloads,
+      pods,
+      autoscalers: caches.autoscalers.ownedBy(document.metadata.uid ?? ''),
+      // Without an answer the status says where to look.
+      refusal: isRefused ? await refusalOf(client, workloads.redis!, signal).catch(() => undefined) : undefined,
+      demand: {
+        partitions: partitions ?? former.source?.partitions,
+        floor: floor ?? former.scaling?.minReplicas,
+      },
+      source,
+      reports,
+      servesMonitors: options.servesMonitors(),
+      isVolatile: isRefused,
+    }
   }
 }
 
-const byRole = <T>(of: (role: Role) => T): Readonly<Record<Role, T>> => ({
+/** Names of the Secrets that the pipeline names, as `namespace/name`. */
+export const namedSecretsOf = (pipeline: Pipeline): readonly string[] =>
+  roles.flatMap((role) => secretsOf(pipeline, role).map(({ name }) => `${pipeline.metadata.namespace}/${name}`))
+
+export const byRole = <T>(of: (role: Role) => T): Readonly<Record<Role, T>> => ({
   consumer: of('consumer'),
   inference: of('inference'),
   api: of('api'),

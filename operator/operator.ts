@@ -4,27 +4,25 @@ import type { Part } from '../lib/lifecycle.ts'
 import type { Logger } from '../lib/log.ts'
 import { sleep, systemClock } from '../lib/time.ts'
 import { version } from '../lib/version.ts'
-import { managedSelector, manager } from './desired/child.ts'
+import { createCrdCheck } from './crd-check.ts'
+import { manager } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
-import { childKinds, pipelines, pods, secrets, serviceMonitors } from './kinds.ts'
-import { createLagSampler, type LagSampler, type LagSamplerOptions } from './lag/lag-sampler.ts'
-import { createObserver } from './observer.ts'
+import { autoscalers, deployments, pipelines, secrets, statefulSets } from './kinds.ts'
+import type { LagSamplerOptions } from './lag/lag-sampler.ts'
+import { createObserver, namedSecretsOf } from './observer.ts'
 import type { OperatorMetrics } from './operator-metrics.ts'
-import { followOptionalKind } from './optional-kind.ts'
-import { createReportReader, type ReportReader } from './pod-reports.ts'
 import { createReconciler } from './reconcile.ts'
 import { createApplier } from './runtime/apply.ts'
-import { type Cache, type Change, createCache } from './runtime/cache.ts'
-import { createController, ownerKey, ownKey } from './runtime/controller.ts'
-import { createEventRecorder } from './runtime/events.ts'
-import { startInformer } from './runtime/informer.ts'
-import { createKubeClient } from './runtime/kube-client.ts'
-import type { KubeObject, OwnerReference, Resource } from './runtime/kube-object.ts'
+import type { Change } from './runtime/cache.ts'
+import { systemClock } from './runtime/clock.ts'
+import { type Controller, createController, ownerKey, ownKey } from './runtime/controller.ts'
+import { createEventRecorder, type EventRecorder } from './runtime/events.ts'
+import { createKubeClient, type KubeClient } from './runtime/kube-client.ts'
+import { type KubeObject, keyOf, type OwnerReference } from './runtime/kube-object.ts'
 import { type Election, type ElectionOptions, startElection } from './runtime/leader-election.ts'
 import { createNamedObjects, type NamedObjects } from './runtime/named-objects.ts'
-import { keepOwnedFields } from './runtime/owned-fields.ts'
-import type { Reflector } from './runtime/reflector.ts'
-import { crdProblem } from './served-crd.ts'
+import { createSamplers, type Samplers } from './samplers.ts'
+import { labelOf, startWatches, type Watches } from './watches.ts'
 
 export interface OperatorOptions {
   readonly kubeConfig: KubeConfig
@@ -37,6 +35,8 @@ export interface OperatorOptions {
   readonly concurrency: number
   readonly log: Logger
   readonly metrics: OperatorMetrics
+  /** Called when it cannot go on: nothing but a new process would help. */
+  readonly onDeath: (error: unknown) => void
   /** Shorter ones for tests. */
   readonly election?: Pick<ElectionOptions, 'leaseMs' | 'renewDeadlineMs' | 'retryMs'> | undefined
   readonly watch?: { readonly idleTimeoutMs: number; readonly backoff: { baseMs: number; maxMs: number } } | undefined
@@ -44,184 +44,75 @@ export interface OperatorOptions {
 }
 
 export interface Operator extends Part {
+  /** What a restart would heal, for liveness. */
+  deathProblem(): string | undefined
   /** What the caches lack, for readiness. */
   cacheProblem(): string | undefined
   crdProblem(): string | undefined
   status(): unknown
 }
 
-const crdRetryMs = 10_000
-const watchesReadyMs = 60_000
-
 /** Watches, leads and reconciles: the runtime's parts put together for pipelines. */
 export function createOperator(options: OperatorOptions): Operator {
-  const { kubeConfig, settings, namespaces, leaseNamespace, identity, concurrency, log, metrics, watch } = options
-  const client = createKubeClient(kubeConfig, { userAgent: `${manager}/${version}` })
-  const keep = keepOwnedFields(manager)
+  const { log } = options
+  const client = createKubeClient(options.kubeConfig, { userAgent: `${manager}/${version}` })
   const stopping = new AbortController()
-  const reflectors: Reflector[] = []
-  let namedSecrets: NamedObjects | undefined
-  let sampler: LagSampler | undefined
-  let reader: ReportReader | undefined
+  const crd = createCrdCheck(client, { log, signal: stopping.signal })
+  let watches: Watches | undefined
+  let named: NamedObjects | undefined
+  let samplers: Samplers | undefined
   let election: Election | undefined
-  let lacking: string | undefined = 'the CRD was not looked at yet'
+  let death: string | undefined
   let work: Promise<void> = Promise.resolve()
 
-  function follow(resource: Resource, cache: Cache, selection: { labelSelector?: string; keep?: typeof keep }): Cache {
-    const watched = { client, resource, cache, log, namespaces, ...selection, ...watch }
-    const reflector = startInformer(watched)
-    reflectors.push(reflector)
-    return cache
-  }
-
-  /** Looks at the CRD; asks until the API server says how it is. */
-  async function lookAtCrd(): Promise<void> {
-    const before = lacking
-    while (!stopping.signal.aborted) {
-      try {
-        lacking = await crdProblem(client, stopping.signal)
-        break
-      } catch (error) {
-        log.warn({ error: messageOf(error) }, 'cannot read the CRD; trying again')
-        await sleep(crdRetryMs / 10, { signal: stopping.signal })
-      }
-    }
-    if (lacking !== undefined && lacking !== before) log.error({ problem: lacking }, 'cannot work with this CRD')
-  }
-
-  /** Goes on looking while something lacks. */
-  async function awaitCrd(onChange: () => void): Promise<void> {
-    while (!stopping.signal.aborted && lacking !== undefined) {
-      await sleep(crdRetryMs, { signal: stopping.signal })
-      await lookAtCrd()
-    }
-    onChange()
-  }
-
   async function operate(): Promise<void> {
-    const pipelineCache = follow(pipelines, createCache(), { keep })
-    const ours = { keep, labelSelector: managedSelector }
-    const monitorCache = createCache()
-    const kinds = [
-      ...childKinds.map((resource) => ({ resource, cache: follow(resource, createCache(), ours) })),
-      { resource: serviceMonitors, cache: monitorCache },
-    ]
-    const podCache = follow(pods, createCache({ component: componentOf }), {
-      keep: withoutSpec,
-      labelSelector: managedSelector,
-    })
-    const cacheOf = (plural: string): Cache => kinds.find(({ resource }) => resource.plural === plural)!.cache
-    const mayWrite = (): boolean => election?.isLeader() === true
-    const applier = createApplier({
-      client,
-      fieldManager: manager,
-      hashAnnotation: 'anomaly.com/intent',
-      kinds: [...kinds, { resource: pipelines, cache: pipelineCache }],
-      mayWrite,
-    })
-    const recorder = createEventRecorder({ client, component: manager, instance: identity, log })
+    // Whatever is heard before the controller runs is in the caches when it does.
     const enqueue = (keys: readonly string[]): void => {
-      for (const key of keys) controller.enqueue(key)
+      for (const key of keys) control.controller.enqueue(key)
     }
-    const enqueueAll = (): void => enqueue([...pipelineCache.values()].map(ownKeyOf))
-    const monitors = followOptionalKind({
-      ...{ client, resource: serviceMonitors, cache: monitorCache, log, namespaces, ...ours, ...watch },
-      onServed: enqueueAll,
-    })
-    reflectors.push(monitors)
-    namedSecrets = createNamedObjects({ client, resource: secrets, log, changed: enqueue, ...watch })
-    const cachedDeployments = cacheOf('deployments')
-    sampler = createLagSampler({
-      log,
-      clock: systemClock,
-      random: Math.random,
+    const enqueueAll = (): void => enqueue([...(watches?.pipelines.values() ?? [])].map(keyOf))
+    const common = { client, log, ...options.watch }
+    watches = startWatches({ ...common, namespaces: options.namespaces, onMonitorsServed: enqueueAll })
+    named = createNamedObjects({ ...common, resource: secrets, changed: enqueue })
+    samplers = createSamplers({
+      ...{ log, watches, named, sampling: options.sampling },
       changed: (key) => enqueue([key]),
-      readyConsumers: (key) => readyReplicas(cachedDeployments.get(`${key}-consumer`)),
-      secret: (key) => namedSecrets?.get(key),
-      ...options.sampling,
     })
-    reader = createReportReader({
-      log,
-      clock: systemClock,
-      random: Math.random,
-      changed: (key) => enqueue([key]),
-      podsOf: (key, component) => podCache.indexed('component', `${key}/${component}`),
+    const control = createControl(options, {
+      ...{ client, watches, named, samplers },
+      mayWrite: () => election?.isLeader() === true,
+      crdProblem: crd.problem,
     })
-    const observer = createObserver({
-      client,
-      applier,
-      caches: {
-        deployments: cachedDeployments,
-        statefulSets: cacheOf('statefulsets'),
-        autoscalers: cacheOf('horizontalpodautoscalers'),
-        secrets: cacheOf('secrets'),
-        pods: podCache,
-      },
-      namedSecrets,
-      servesMonitors: monitors.isServed,
-      sampled: (key) => ({ ...sampler?.read(key), reports: reader?.read(key) }),
-    })
-    const reconcile = createReconciler({
-      pipelines: pipelineCache,
-      client,
-      applier,
-      observer,
-      recorder,
-      settings,
-      mayWrite,
-      crdProblem: () => lacking,
-      follow(key, pipeline) {
-        sampler?.follow(key, pipeline)
-        reader?.follow(key, pipeline !== undefined)
-      },
-      wall: () => systemClock.wall(),
-    })
-    const controller = createController({
-      sources: [
-        // Its status is put right as well where another changed it.
-        {
-          cache: pipelineCache,
-          keys: (change) => (applier.wrote(change.object) ? ownKey(change) : [ownKeyOf(change.object)]),
-        },
-        ...kinds.map(({ cache }) => ({ cache, keys: ownerKey(pipelines) })),
-        { cache: podCache, keys: pipelineOfPod },
-      ],
-      reconcile,
-      log,
-      concurrency,
-      observer: metrics.observer,
-      retryLimit: { burst: 100, perSecond: 50 },
-    })
-    metrics.readQueueDepth(() => controller.queue()?.depth ?? 0)
-    await Promise.all([...reflectors.map(({ synced }) => synced), lookAtCrd()])
+    await Promise.all([watches.synced, crd.look()])
     // It may have been installed only while the first lists were waited for.
-    if (lacking !== undefined) await lookAtCrd()
-    log.info({ pipelines: pipelineCache.size }, 'caches are filled')
+    if (crd.problem() !== undefined) await crd.look()
+    log.info({ pipelines: watches.pipelines.size }, 'caches are filled')
     election = startElection({
       client,
-      namespace: leaseNamespace,
+      namespace: options.leaseNamespace,
       name: manager,
-      identity,
+      identity: options.identity,
       owner: options.leaseOwner,
       log,
       signal: stopping.signal,
       ...options.election,
-      async lead(signal) {
-        metrics.setLeader(true)
-        try {
-          await controller.run(signal)
-        } finally {
-          metrics.setLeader(false)
-          // Who does not lead asks nobody.
-          sampler?.stop()
-          reader?.stop()
-        }
-      },
+      lead: (term) => lead(control.controller, term),
     })
-    const checking = lacking === undefined ? undefined : awaitCrd(enqueueAll)
+    const settling = crd.problem() === undefined ? undefined : crd.settled().then(enqueueAll)
     await election.ended
-    await checking
-    await recorder.flush()
+    await settling
+    await control.recorder.flush()
+  }
+
+  async function lead(controller: Controller, term: AbortSignal): Promise<void> {
+    options.metrics.setLeader(true)
+    try {
+      await controller.run(term)
+    } finally {
+      options.metrics.setLeader(false)
+      // Who does not lead asks nobody.
+      samplers?.stop()
+    }
   }
 
   return {
@@ -230,49 +121,93 @@ export function createOperator(options: OperatorOptions): Operator {
       // Nothing of the start waits for the API server: the process is live, and not ready, until it answers.
       work = operate()
       work.catch((error: unknown) => {
-        if (!stopping.signal.aborted) log.error({ error }, 'the operator ended')
+        if (stopping.signal.aborted) return
+        death = `the operator ended: ${messageOf(error)}`
+        options.onDeath(error)
       })
     },
     async stop() {
       stopping.abort()
       // Those whose first list never came reject what waits for it.
-      const ended = Promise.all([...reflectors.map((reflector) => reflector.stop()), work.catch(() => {})])
-      await ended
-      sampler?.stop()
-      reader?.stop()
-      await namedSecrets?.stop()
+      await Promise.all([watches?.stop(), work.catch(() => {})])
+      samplers?.stop()
+      await named?.stop()
       client.close()
     },
-    cacheProblem() {
-      if (reflectors.length === 0 || !reflectors.every((reflector) => reflector.hasSynced()))
-        return 'the first lists have not come yet'
-      const staleMs = Math.max(...reflectors.map((reflector) => reflector.staleMs()))
-      return staleMs > watchesReadyMs ? `a watch has been down for ${Math.round(staleMs / 1000)} s` : undefined
-    },
-    crdProblem: () => lacking,
-    status: () => ({ leader: election?.leader(), leads: election?.isLeader() === true, crd: lacking ?? 'ok' }),
+    deathProblem: () => death,
+    cacheProblem: () => (watches === undefined ? 'not started yet' : watches.problem()),
+    crdProblem: crd.problem,
+    status: () => ({ leader: election?.leader(), leads: election?.isLeader() === true, crd: crd.problem() ?? 'ok' }),
   }
 }
 
-const label = ({ metadata }: KubeObject, name: string): string | undefined =>
-  metadata.labels?.[`app.kubernetes.io/${name}`]
-
-const readyReplicas = (deployment: KubeObject | undefined): number =>
-  (deployment?.status as { readyReplicas?: number } | undefined)?.readyReplicas ?? 0
-
-const ownKeyOf = ({ metadata }: KubeObject): string => `${metadata.namespace}/${metadata.name}`
-
-const componentOf = (pod: KubeObject): readonly string[] => [
-  `${pod.metadata.namespace}/${label(pod, 'instance')}/${label(pod, 'component')}`,
-]
-
-const pipelineOfPod = ({ object }: Change): readonly string[] => [
-  `${object.metadata.namespace}/${label(object, 'instance')}`,
-]
-
-/** Of a pod only its name, labels and status are read. */
-function withoutSpec({ apiVersion, kind, metadata, status }: KubeObject): KubeObject {
-  const { name, namespace, uid, resourceVersion, labels, deletionTimestamp } = metadata
-  const kept = { name, namespace, uid, resourceVersion, labels, deletionTimestamp }
-  return { apiVersion, kind, metadata: JSON.parse(JSON.stringify(kept)) as KubeObject['metadata'], status }
+interface World {
+  readonly client: KubeClient
+  readonly watches: Watches
+  readonly named: NamedObjects
+  readonly samplers: Samplers
+  readonly mayWrite: () => boolean
+  readonly crdProblem: () => string | undefined
 }
+
+/** The controller of pipelines, and who records its events. */
+function createControl(
+  { settings, identity, concurrency, log, metrics }: OperatorOptions,
+  { client, watches, named, samplers, mayWrite, crdProblem }: World,
+): { readonly controller: Controller; readonly recorder: EventRecorder } {
+  const recorder = createEventRecorder({ client, component: manager, instance: identity, log })
+  const applier = createApplier({
+    client,
+    fieldManager: manager,
+    hashAnnotation: 'anomaly.com/intent',
+    kinds: [...watches.children, { resource: pipelines, cache: watches.pipelines }],
+    mayWrite,
+  })
+  const observe = createObserver({
+    client,
+    caches: {
+      deployments: watches.cacheOf(deployments),
+      statefulSets: watches.cacheOf(statefulSets),
+      autoscalers: watches.cacheOf(autoscalers),
+      secrets: watches.cacheOf(secrets),
+      pods: watches.pods,
+    },
+    namedSecret: named.get,
+    isUnreadable: (key) => named.failure(key) !== undefined,
+    servesMonitors: watches.servesMonitors,
+    sampled: samplers.read,
+  })
+  const reconcile = createReconciler({
+    ...{ client, applier, observe, recorder, settings, mayWrite, crdProblem },
+    pipelines: watches.pipelines,
+    watch(key, pipeline) {
+      const names = pipeline === undefined ? [] : namedSecretsOf(pipeline)
+      named.use(key, names)
+      const isUnread = names.some((name) => named.get(name) === undefined && named.failure(name) === undefined)
+      if (!isUnread) samplers.follow(key, pipeline)
+    },
+    wall: () => systemClock.now(),
+  })
+  const controller = createController({
+    sources: [
+      // Its status is put right as well where another changed it.
+      {
+        cache: watches.pipelines,
+        keys: (change) => (applier.wrote(change.object) ? ownKey(change) : [keyOf(change.object)]),
+      },
+      ...watches.children.map(({ cache }) => ({ cache, keys: ownerKey(pipelines) })),
+      { cache: watches.pods, keys: pipelineOfPod },
+    ],
+    reconcile,
+    log,
+    concurrency,
+    observer: metrics.observer,
+    retryLimit: { burst: 100, perSecond: 50 },
+  })
+  metrics.readQueueDepth(() => controller.queue()?.depth ?? 0)
+  return { controller, recorder }
+}
+
+const pipelineOfPod = ({ object }: Change): readonly string[] => [pipelineKeyOf(object)]
+
+const pipelineKeyOf = (pod: KubeObject): string => `${pod.metadata.namespace}/${labelOf(pod, 'instance')}`

@@ -1,6 +1,17 @@
 import { AppError, messageOf } from '../lib/errors.ts'
 import { statusOf } from './runtime/kube-status.ts'
-import type { Problem } from './status.ts'
+
+/** Why something is as it is: one word for programs, a sentence for people. */
+export interface Reason {
+  readonly reason: string
+  readonly message: string
+}
+
+/** Something that keeps a pipeline from being as it should. */
+export interface Problem extends Reason {
+  /** Whether only a person can help. */
+  readonly stalled: boolean
+}
 
 /** What a failed write, or whatever else was thrown on the way to it, means for the pipeline. */
 export function problemOf(error: unknown): Problem {

@@ -1,45 +1,50 @@
+import { randomBytes } from 'node:crypto'
 import { checkPipeline, type ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
-import { type Pipeline, roles } from '../lib/pipeline/spec.ts'
+import type { Pipeline } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
 import { traced } from '../lib/telemetry.ts'
-import { type Parent, reconcileAnnotation } from './desired/child.ts'
-import { desired, type Settings } from './desired/desired.ts'
+import { reconcileAnnotation } from './desired/child.ts'
+import type { Settings } from './desired/desired.ts'
 import { deployments, pipelines } from './kinds.ts'
-import type { Observer } from './observer.ts'
-import { problemOf } from './problem.ts'
-import type { Applier } from './runtime/apply.ts'
+import { consumerBounds } from './lag/consumer-bounds.ts'
+import type { Observe, Scope } from './observer.ts'
+import { eventsOfStatus, eventsOfSync, eventsOfWorkloads, type PipelineEvent } from './pipeline-events.ts'
+import { planOf } from './plan.ts'
+import { type Problem, problemOf } from './problem.ts'
+import type { Applier, SyncResult } from './runtime/apply.ts'
 import type { Cache } from './runtime/cache.ts'
 import type { EventRecorder } from './runtime/events.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
-import { type KubeObject, ownedBy } from './runtime/kube-object.ts'
+import type { KubeObject } from './runtime/kube-object.ts'
 import { isNamespaceTerminating, statusOf } from './runtime/kube-status.ts'
-import type { Outcome } from './runtime/queue.ts'
-import { type Problem, pipelineStatus } from './status.ts'
-import { type Told, toldOfChildren, toldOfStatus, toldOfWorkloads } from './tell.ts'
+import type { Result } from './runtime/queue.ts'
+import { autoscalersAfter, workloadsAfter } from './status/after-sync.ts'
+import { pipelineStatus } from './status/pipeline-status.ts'
 
 export interface ReconcilerOptions {
   readonly pipelines: Cache
   readonly client: KubeClient
   readonly applier: Applier
-  readonly observer: Observer
+  readonly observe: Observe
   readonly recorder: EventRecorder
   readonly settings: Settings
   /** Asked before a write that does not go through the applier. */
   readonly mayWrite: () => boolean
   /** What the served CRD lacks, if anything: then nothing but that is told. */
   readonly crdProblem: () => string | undefined
-  /** Called for each pipeline that is to be sampled, and with undefined when one is gone. */
-  readonly follow: (key: string, pipeline: Pipeline | undefined) => void
+  /** Called with each pipeline before it is observed, and with undefined when one is gone: what it names is watched. */
+  readonly watch: (key: string, pipeline: Pipeline | undefined) => void
   readonly wall: () => number
 }
 
 /** How it went to make what a pipeline asks for so. */
-interface Pass {
+interface Outcome {
   readonly problems: readonly Problem[]
+  readonly sync?: SyncResult
   /** What kept it from its end: it is tried again, ever later. */
   readonly failure?: unknown
-  /** Nothing can be said at this moment: what was read is not known yet, or not so any more. */
-  readonly moot?: Outcome
+  /** Nothing can be said at this moment, since what was read is not known yet or not so any more: when to look again. */
+  readonly skip?: Result
 }
 
 /** In whose name replicas are set for the moment between the operator and an HPA. */
@@ -48,92 +53,94 @@ const handOverManager = 'anomaly-operator-handover'
 const unreadMs = 1000
 /** When to look again after somebody else changed what was about to be changed. */
 const conflictMs = 100
+/** When to look again at what is in no cache. */
+const volatileMs = 30_000
 
 /**
- * Brings one pipeline nearer to its document, from whatever state it is in: reads the document, makes what it asks for so,
- * says in the status how it went. Never waits for anything to happen: whatever changes brings the key back. Where all is as
- * it should be, nothing is read from the API server or written to it.
+ * Brings one pipeline nearer to its document, from whatever state it is in: observes the world once, decides, applies,
+ * and tells how it went in status and events. Never waits for anything to happen: whatever changes brings the key back.
+ * Where all is as it should be, nothing is read from the API server or written to it.
  */
 export function createReconciler(options: ReconcilerOptions) {
-  const { client, applier, observer, recorder, settings, mayWrite, crdProblem, follow, wall } = options
+  const { client, applier, observe, recorder, settings, mayWrite, crdProblem, watch, wall } = options
+  const newSecret = () => randomBytes(32).toString('hex')
   const parsed = new Map<string, { readonly version: string; readonly result: ParsedPipeline }>()
 
-  async function reconcile(key: string, signal: AbortSignal): Promise<Outcome | undefined> {
+  async function reconcile(key: string, signal: AbortSignal): Promise<Result | undefined> {
     const document = options.pipelines.get(key)
     // Its children go with it, by their owner references.
     if (document === undefined || document.metadata.deletionTimestamp !== undefined) return forget(key)
 
-    const parse = parseOnce(key, document)
-    const pass = await passOver(key, document, parse, signal)
-    if (pass.moot !== undefined) return pass.moot
-    let outcome: Outcome | undefined
+    const { pipeline, issues = [] } = parseOnce(key, document)
+    if (pipeline !== undefined && !isDisabled(document)) watch(key, pipeline)
+    const scope = await observe(document, pipeline, signal)
+    const outcome = await apply(scope, signal)
+    if (outcome.skip !== undefined) return outcome.skip
     try {
-      outcome = await say(key, document, parse, pass, signal)
+      await tell(
+        scope,
+        outcome,
+        issues.map(({ line }) => line),
+        signal,
+      )
     } catch (error) {
       // What went wrong first is what is told; a pipeline that is gone needs no status.
-      if (pass.failure === undefined && statusOf(error)?.code !== 404) throw error
+      if (outcome.failure === undefined && statusOf(error)?.code !== 404) throw error
     }
-    if (pass.failure !== undefined) throw pass.failure
-    return outcome
+    if (outcome.failure !== undefined) throw outcome.failure
+    return scope.isVolatile ? { requeueAfterMs: volatileMs } : undefined
   }
 
-  async function passOver(
-    key: string,
-    document: KubeObject,
-    { pipeline }: ParsedPipeline,
-    signal: AbortSignal,
-  ): Promise<Pass> {
-    const lacking = crdProblem()
-    if (lacking !== undefined) return { problems: [{ reason: 'CrdOutdated', message: lacking, stalled: true }] }
+  /** Decides and applies. */
+  async function apply(scope: Scope, signal: AbortSignal): Promise<Outcome> {
+    const { document, pipeline, secrets } = scope
+    const outdated = crdProblem()
+    if (outdated !== undefined) return { problems: [{ reason: 'CrdOutdated', message: outdated, stalled: true }] }
     // What the last valid document asked for keeps running.
     if (pipeline === undefined || isDisabled(document)) return { problems: [] }
+    if (secrets === undefined) return { problems: [], skip: { requeueAfterMs: unreadMs } }
 
-    const secrets = observer.secrets(key, pipeline)
-    if (secrets === undefined) return { problems: [], moot: { againAfterMs: unreadMs } }
-    follow(key, pipeline)
-    const problems = unique(roles.flatMap((role) => secrets[role].problem ?? []))
+    const { desired, needs, handOver, problems } = planOf({ ...scope, pipeline, secrets }, { settings, newSecret })
     try {
-      const parent: Parent = { pipeline, owner: ownedBy(document) }
-      const before = observer.workloads(document)
-      const observed = await observer.ofChildren(key, parent, document, secrets, signal)
-      for (const role of roles) if (observed.replicas[role].handOver === true) await handOver(before[role]!, signal)
-      const result = await applier.sync(document, desired(parent, observed, settings), { signal })
-      tell(document, [...toldOfWorkloads(before, observer.workloads(document)), ...toldOfChildren(result)])
-      const failures = result.failures.map(({ error }) => error)
-      if (failures.some(isNamespaceTerminating)) return { problems, moot: {} }
-      return { problems: [...problems, ...failures.map(problemOf)], failure: failures[0] }
+      for (const deployment of handOver) await passReplicas(deployment, signal)
+      const sync = await applier.sync(document, desired, { needs, signal })
+      const failures = sync.failures.map(({ error }) => error)
+      if (failures.some(isNamespaceTerminating)) return { problems, skip: {} }
+      return { problems: [...problems, ...failures.map(problemOf)], sync, failure: failures[0] }
     } catch (error) {
-      if (isNamespaceTerminating(error)) return { problems, moot: {} }
-      if (statusOf(error)?.reason === 'Conflict') return { problems, moot: { againAfterMs: conflictMs } }
+      if (isNamespaceTerminating(error)) return { problems, skip: {} }
+      if (statusOf(error)?.reason === 'Conflict') return { problems, skip: { requeueAfterMs: conflictMs } }
       return { problems: [...problems, problemOf(error)], failure: error }
     }
   }
 
-  /** Writes the status if it differs, and tells what is new in it. */
-  async function say(
-    key: string,
-    document: KubeObject,
-    { pipeline, issues = [] }: ParsedPipeline,
-    { problems }: Pass,
-    signal: AbortSignal,
-  ): Promise<Outcome> {
-    const { againAfterMs, ...seen } = await observer.ofStatus(key, document, pipeline, signal)
+  /** Writes the status if it differs, and an event for what was done and for what is new. */
+  async function tell(scope: Scope, outcome: Outcome, issues: readonly string[], signal: AbortSignal): Promise<void> {
+    const { document, pipeline, demand } = scope
+    const { sync, problems } = outcome
+    const workloads = workloadsAfter(scope.workloads, sync)
+    record(document, [
+      ...eventsOfWorkloads(scope.workloads, workloads),
+      ...(sync === undefined ? [] : eventsOfSync(sync)),
+    ])
+    const isAsked = pipeline !== undefined && demand.floor !== undefined
     const status = pipelineStatus({
-      ...seen,
-      document,
-      pipeline,
-      issues: issues.map(({ line }) => line),
+      ...scope,
+      issues,
       problems,
+      workloads,
+      autoscalers: autoscalersAfter(scope.autoscalers, sync),
+      recommended: isAsked ? consumerBounds(pipeline, demand)?.recommended : undefined,
       disabled: isDisabled(document),
       now: new Date(wall()).toISOString().replace(/\.\d+Z$/, 'Z'),
     })
+    const former = (document.status ?? {}) as PipelineStatus
     if (await applier.applyStatus(pipelines, document, status, { signal }))
-      tell(document, toldOfStatus((document.status ?? {}) as PipelineStatus, status))
-    return { againAfterMs }
+      record(document, eventsOfStatus(former, status))
   }
 
   /** Gives the replicas of a Deployment to another manager at their present value; Conflict if they changed meanwhile. */
-  async function handOver({ metadata, spec }: KubeObject, signal: AbortSignal): Promise<void> {
+  async function passReplicas({ metadata, spec }: KubeObject, signal: AbortSignal): Promise<void> {
     const { name, namespace = '', resourceVersion = '' } = metadata
     const { replicas } = spec as { replicas: number }
     const { apiVersion, kind } = deployments
@@ -142,8 +149,8 @@ export function createReconciler(options: ReconcilerOptions) {
     await client.apply(deployments, body, { fieldManager: handOverManager, force: true, signal })
   }
 
-  function tell(document: KubeObject, told: readonly Told[]): void {
-    for (const { type, reason, message } of told) recorder.record(document, type, reason, message)
+  function record(document: KubeObject, events: readonly PipelineEvent[]): void {
+    for (const { type, reason, message } of events) recorder.record(document, type, reason, message)
   }
 
   function parseOnce(key: string, document: KubeObject): ParsedPipeline {
@@ -157,17 +164,11 @@ export function createReconciler(options: ReconcilerOptions) {
 
   function forget(key: string): undefined {
     parsed.delete(key)
-    observer.forget(key)
-    follow(key, undefined)
+    watch(key, undefined)
   }
 
-  return (key: string, { signal }: { readonly signal: AbortSignal }): Promise<Outcome | undefined> =>
+  return (key: string, { signal }: { readonly signal: AbortSignal }): Promise<Result | undefined> =>
     traced('reconcile', { attributes: { 'anomaly.pipeline': key } }, () => reconcile(key, signal))
 }
 
 const isDisabled = ({ metadata }: KubeObject): boolean => metadata.annotations?.[reconcileAnnotation] === 'Disabled'
-
-/** One for each Secret, though several workloads read it. */
-const unique = (problems: readonly Problem[]): readonly Problem[] => [
-  ...new Map(problems.map((problem) => [problem.message, problem])).values(),
-]

@@ -23,6 +23,9 @@ const operator = createOperator({
   identity: 'bench',
   concurrency: 8,
   log: { debug() {}, info() {}, warn() {}, error() {} },
+  onDeath(error) {
+    throw error
+  },
   metrics: { ...metrics, observer: { ...metrics.observer, finished: (_, tookMs) => durations.push(tookMs) } },
   sampling: {
     openAdmin: () => ({

@@ -6,10 +6,16 @@ import { resolveGroupId, resolveScaling } from '../../lib/pipeline/resolve-pipel
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { type Clock, sleep } from '../../lib/time.ts'
 import { manager } from '../desired/child.ts'
+import type { Reason } from '../problem.ts'
+import { type Clock, sleep } from '../runtime/clock.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
-import type { SourceSample } from '../status.ts'
 import type { LagDemand } from './consumer-bounds.ts'
 import { type LagState, nextLagState } from './lag-policy.ts'
+
+/** What was last heard of a topic. */
+export type SourceSample =
+  | { readonly partitions: number; readonly lag: number; readonly problem?: never }
+  | { readonly problem: Reason }
 
 export interface LagSamplerOptions {
   readonly log: Logger

@@ -29,9 +29,16 @@ export interface ApplierOptions {
 
 export type Applied = 'unchanged' | 'created' | 'updated' | 'healed'
 
+export interface SyncOptions extends CallOptions {
+  /** Without which desired objects (`describeObject`) this one must not be: where one of them failed, it is skipped. */
+  readonly needs?: (object: KubeObject) => readonly string[]
+}
+
 export interface SyncResult {
   /** What was done to each desired object that did not fail. */
   readonly applied: readonly { readonly object: KubeObject; readonly outcome: Applied }[]
+  /** Desired objects that were left as they are, because one that they need failed. */
+  readonly skipped: readonly KubeObject[]
   readonly pruned: readonly KubeObject[]
   readonly failures: readonly { readonly object: KubeObject; readonly error: unknown }[]
 }
@@ -46,9 +53,10 @@ export interface Applier {
   apply(intent: KubeObject, options?: CallOptions): Promise<{ readonly object: KubeObject; readonly outcome: Applied }>
   /**
    * Applies all that is desired, in order, and deletes what else the owner controls. What fails does not keep the rest
-   * from being applied, but nothing is deleted then. Objects that are being deleted are left alone.
+   * from being applied, but for those that need it, and nothing is deleted then. Objects that are being deleted are left
+   * alone.
    */
-  sync(owner: KubeObject, desired: readonly KubeObject[], options?: CallOptions): Promise<SyncResult>
+  sync(owner: KubeObject, desired: readonly KubeObject[], options?: SyncOptions): Promise<SyncResult>
   /** Sets the whole status of an object by server-side apply, unless it is equal already. */
   applyStatus(resource: Resource, object: KubeObject, status: unknown, options?: CallOptions): Promise<boolean>
   /** Whether this version of an object is what a write of this applier came to: nobody else's change. */
@@ -166,19 +174,28 @@ export function createApplier(options: ApplierOptions): Applier {
 
   return {
     apply,
-    async sync(owner, desired, { signal } = {}) {
+    async sync(owner, desired, { signal, needs = () => [] } = {}) {
       const applied: { object: KubeObject; outcome: Applied }[] = []
       const pruned: KubeObject[] = []
+      const skipped: KubeObject[] = []
       const failures: { object: KubeObject; error: unknown }[] = []
+      const result: SyncResult = { applied, skipped, pruned, failures }
+      const missing = new Set<string>()
       for (const object of desired) {
+        if (needs(object).some((needed) => missing.has(needed))) {
+          missing.add(describeObject(object))
+          skipped.push(object)
+          continue
+        }
         try {
           applied.push(await apply(object, { signal }))
         } catch (error) {
+          missing.add(describeObject(object))
           failures.push({ object, error })
           if (concernsAll(error)) break
         }
       }
-      if (failures.length > 0) return { applied, pruned, failures }
+      if (failures.length > 0) return result
       for (const kind of kinds) {
         const wanted = new Set(desired.filter((object) => kindOf(object) === kind).map(keyOf))
         for (const object of kind.cache.ownedBy(owner.metadata.uid ?? '')) {
@@ -189,11 +206,11 @@ export function createApplier(options: ApplierOptions): Applier {
             pruned.push(object)
           } catch (error) {
             failures.push({ object, error })
-            if (concernsAll(error)) return { applied, pruned, failures }
+            if (concernsAll(error)) return result
           }
         }
       }
-      return { applied, pruned, failures }
+      return result
     },
     async applyStatus(resource, object, status, { signal } = {}) {
       if (canonicalJson(object.status ?? null) === canonicalJson(status)) return false

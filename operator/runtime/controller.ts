@@ -5,7 +5,7 @@ import type { Cache, Change } from './cache.ts'
 import { type Clock, sleep, systemClock } from './clock.ts'
 import { controllerOf, type KubeObject, keyOf } from './kube-object.ts'
 import { statusOf } from './kube-status.ts'
-import { createQueue, type Outcome, type Queue, type QueueObserver, type QueueOptions } from './queue.ts'
+import { createQueue, type Queue, type QueueObserver, type QueueOptions, type Result } from './queue.ts'
 
 /** Where changes come from, and which keys they concern. */
 export interface Source {
@@ -20,7 +20,7 @@ export interface ControllerOptions {
    * Brings the world nearer to what is wanted for the key, from whatever state it is in; called again after every change
    * and every failure. Work that honours `signal` ends early when the leadership is lost or the time to stop is over.
    */
-  readonly reconcile: (key: string, options: { readonly signal: AbortSignal }) => Promise<Outcome | undefined>
+  readonly reconcile: (key: string, options: { readonly signal: AbortSignal }) => Promise<Result | undefined>
   readonly log: Logger
   /** Keys reconciled at once. */
   readonly concurrency?: number
@@ -50,7 +50,7 @@ export function createController(options: ControllerOptions): Controller {
   const { sources, reconcile, log, concurrency = 8, graceMs = 10_000, clock = systemClock } = options
   let current: Queue | undefined
 
-  async function work(key: string, signal: AbortSignal): Promise<Outcome | undefined> {
+  async function work(key: string, signal: AbortSignal): Promise<Result | undefined> {
     try {
       return await reconcile(key, { signal })
     } catch (error) {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { createManualClock } from '../../lib/manual-clock.ts'
-import { createLimiter, createQueue, type Outcome, type QueueOptions } from './queue.ts'
+import { createManualClock } from './manual-clock.ts'
+import { createLimiter, createQueue, type QueueOptions, type Result } from './queue.ts'
 
 describe('Queue', () => {
   const clock = () => createManualClock()
@@ -9,7 +9,7 @@ describe('Queue', () => {
   function harness(options: Partial<QueueOptions> = {}) {
     const time = createManualClock()
     const log: string[] = []
-    const open = new Map<string, PromiseWithResolvers<Outcome | undefined>>()
+    const open = new Map<string, PromiseWithResolvers<Result | undefined>>()
     const queue = createQueue({
       clock: time,
       random: () => 0,
@@ -18,7 +18,7 @@ describe('Queue', () => {
       work(key) {
         log.push(`${time.monotonic()} ${key}`)
         if (open.has(key)) throw new Error(`${key} is worked on twice at once`)
-        const work = Promise.withResolvers<Outcome | undefined>()
+        const work = Promise.withResolvers<Result | undefined>()
         open.set(key, work)
         return work.promise.finally(() => open.delete(key))
       },
@@ -28,7 +28,7 @@ describe('Queue', () => {
       queue,
       time,
       log,
-      async end(key: string, outcome?: Outcome) {
+      async end(key: string, outcome?: Result) {
         open.get(key)?.resolve(outcome)
         await time.advance(0)
       },
@@ -110,7 +110,7 @@ describe('Queue', () => {
   it('comes back when the work asks for it, at the earliest moment asked', async () => {
     const { queue, time, log, end } = harness()
     queue.add('a')
-    await end('a', { againAfterMs: 1_000 })
+    await end('a', { requeueAfterMs: 1_000 })
     queue.addAfter('a', 5_000)
     queue.addAfter('a', 300)
     await time.advance(300)

@@ -1,9 +1,9 @@
 import { messageOf } from '../../lib/errors.ts'
 import { backoff, type Clock, systemClock } from '../../lib/time.ts'
 
-export interface Outcome {
+export interface Result {
   /** Work on the key again after so many milliseconds, whatever else happens. */
-  readonly againAfterMs?: number | undefined
+  readonly requeueAfterMs?: number | undefined
 }
 
 /** What a queue reports, for metrics. */
@@ -16,7 +16,7 @@ export interface QueueObserver {
 
 export interface QueueOptions {
   /** Does what there is to do for a key. Called for one key never twice at once. */
-  readonly work: (key: string) => Promise<Outcome | undefined>
+  readonly work: (key: string) => Promise<Result | undefined>
   /** Keys worked on at once. */
   readonly concurrency: number
   readonly clock?: Clock | undefined
@@ -110,7 +110,7 @@ export function createQueue(options: QueueOptions): Queue {
     let again: number | undefined
     let thrown: unknown
     try {
-      again = (await work(key))?.againAfterMs
+      again = (await work(key))?.requeueAfterMs
       failed.delete(key)
     } catch (error) {
       thrown = error ?? new Error(messageOf(error))

@@ -117,6 +117,7 @@ export function useOperator(cluster: Cluster): OperatorBench {
         identity: `operator-${started.size}`,
         concurrency: 8,
         log: silent,
+        onDeath: () => {},
         metrics: { ...metrics, observer },
         election: { leaseMs: 3_000, renewDeadlineMs: 2_000, retryMs: 200 },
         watch: { idleTimeoutMs: 5_000, backoff: { baseMs: 20, maxMs: 500 } },

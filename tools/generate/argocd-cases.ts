@@ -1,7 +1,8 @@
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import type { PipelineStatus } from '../../lib/pipeline/status.ts'
+import type { Problem } from '../../operator/problem.ts'
 import type { KubeObject } from '../../operator/runtime/kube-object.ts'
-import { type Problem, pipelineStatus, type StatusInput } from '../../operator/status.ts'
+import { pipelineStatus, type StatusInput } from '../../operator/status/pipeline-status.ts'
 
 /**
  * AnomalyPipelines in every state that Argo CD tells apart, with the status that the operator gives them: what health.lua and

@@ -1,5 +1,7 @@
 import { expect } from 'chai'
+import { Registry } from 'prom-client'
 import * as kinds from '../../../operator/kinds.ts'
+import { createOperatorMetrics } from '../../../operator/operator-metrics.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { minimalSpec, useOperator } from '../../harness/operator.ts'
@@ -92,6 +94,23 @@ describe('Operator: outages', function () {
     back()
     await eventually(async () => expect(await replicasOf('payments-api')).to.equal(3), 40_000)
     expect(operator.cacheProblem()).to.equal(undefined)
+  })
+
+  it('is dead, and says so, where its work ends by an error', async () => {
+    const deaths: unknown[] = []
+    const metrics = createOperatorMetrics(new Registry())
+    const operator = await bench.start({
+      metrics: {
+        ...metrics,
+        setLeader(leads) {
+          if (leads) throw new Error('no more')
+        },
+      },
+      onDeath: (error) => deaths.push(error),
+    })
+    expect(operator.deathProblem()).to.equal(undefined)
+    await eventually(() => expect(operator.deathProblem()).to.equal('the operator ended: no more'))
+    expect(deaths).to.have.length(1)
   })
 
   it('lets one of two operators act, and the other when the first is gone', async () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { KubeObject } from '../runtime/kube-object.ts'
 import { lastRefusal } from './refused-pod.ts'
-import type { KubeObject } from './runtime/kube-object.ts'
 
 const event = (message: string, times: object): KubeObject => ({
   apiVersion: 'v1',

@@ -1,7 +1,7 @@
-import { events } from './runtime/events.ts'
-import type { KubeClient } from './runtime/kube-client.ts'
-import type { KubeObject } from './runtime/kube-object.ts'
-import type { Reason } from './waiting-pod.ts'
+import type { Reason } from '../problem.ts'
+import { events } from '../runtime/events.ts'
+import type { KubeClient } from '../runtime/kube-client.ts'
+import type { KubeObject } from '../runtime/kube-object.ts'
 
 const reason = 'FailedCreate'
 

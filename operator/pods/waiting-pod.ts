@@ -1,10 +1,5 @@
-import type { KubeObject } from './runtime/kube-object.ts'
-
-/** Why something waits: one word for programs, a sentence for people. */
-export interface Reason {
-  readonly reason: string
-  readonly message: string
-}
+import type { Reason } from '../problem.ts'
+import type { KubeObject } from '../runtime/kube-object.ts'
 
 interface PodStatus {
   readonly phase?: string

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import type { PipelineStatus } from '../lib/pipeline/status.ts'
-import { testParent } from './desired/test-parent.ts'
-import type { KubeObject } from './runtime/kube-object.ts'
-import { pipelineStatus, type StatusInput } from './status.ts'
+import type { PipelineStatus } from '../../lib/pipeline/status.ts'
+import { testParent } from '../desired/test-parent.ts'
+import type { KubeObject } from '../runtime/kube-object.ts'
+import { pipelineStatus, type StatusInput } from './pipeline-status.ts'
 
 const now = '2025-06-01T12:00:00Z'
 const { pipeline } = testParent({ consumer: { replicas: 3 } })

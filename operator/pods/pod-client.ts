@@ -1,21 +1,27 @@
-import { AppError } from '../lib/errors.ts'
-import { readBounded } from './runtime/bounded-body.ts'
+import { AppError } from '../../lib/errors.ts'
+import { readBounded } from '../runtime/bounded-body.ts'
 
 /** What a pod answers to a GET; rejects when that does not come in time, or is too long. */
-export type AskPod = (url: string, signal: AbortSignal) => Promise<string>
+export type AskPod = (url: string) => Promise<string>
+
+export interface PodClientOptions {
+  readonly timeoutMs: number
+  /** Which HTTP statuses are an answer. */
+  readonly accepts?: (status: number) => boolean
+}
 
 /** What pods have to say is shorter by far; whoever says more is not one of ours. */
 const longestAnswer = 1 << 20
 /** However many pods lie at the same time, no more than so many answers are held. */
 const askedAtOnce = 16
 
-/** A client of pods, which trusts none of them. `accepts` says which HTTP statuses are an answer. */
-export function createPodClient(accepts: (status: number) => boolean = (status) => status === 200): AskPod {
+/** A client of pods, which trusts none of them. */
+export function createPodClient({ timeoutMs, accepts = (status) => status === 200 }: PodClientOptions): AskPod {
   const waiting: (() => void)[] = []
   let asked = 0
 
-  async function ask(url: string, signal: AbortSignal): Promise<string> {
-    const response = await fetch(url, { signal, redirect: 'error' })
+  async function ask(url: string): Promise<string> {
+    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' })
     const { body, status } = response
     if (!accepts(status) || body === null) {
       await body?.cancel()
@@ -24,12 +30,11 @@ export function createPodClient(accepts: (status: number) => boolean = (status) 
     return (await readBounded(body, longestAnswer, `ask ${url}`)).toString('utf8')
   }
 
-  return async (url, signal) => {
+  return async (url) => {
     if (asked >= askedAtOnce) await new Promise<void>((resolve) => waiting.push(resolve))
     else asked += 1
     try {
-      signal.throwIfAborted()
-      return await ask(url, signal)
+      return await ask(url)
     } finally {
       // Who waits takes the place over.
       const next = waiting.shift()

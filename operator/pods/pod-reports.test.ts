@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { createManualClock } from '../lib/manual-clock.ts'
+import { createManualClock } from '../runtime/manual-clock.ts'
 import { createReportReader, mergeReports } from './pod-reports.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
@@ -59,10 +59,10 @@ describe('createReportReader', () => {
       random: () => 0.5,
       changed: (key) => changed.push(key),
       podsOf: (_, component) => (component === 'inference' ? [pod('10.0.0.1'), pod('fd00::1')] : []),
-      async fetchStatus(address) {
+      async askPod(address) {
         asked.push(address)
         if (address.includes('10.0.0.1')) throw new Error('refused')
-        return { modelVersion: 'v1', modelRows: 7 }
+        return JSON.stringify({ modelVersion: 'v1', modelRows: 7 })
       },
     })
     reader.follow('shop/payments', true)
@@ -85,10 +85,10 @@ describe('createReportReader', () => {
       random: () => 0.5,
       changed() {},
       podsOf: (_, component) => [pod(component === 'inference' ? '10.0.0.1' : '10.0.0.2')],
-      async fetchStatus(address) {
-        if (address.includes('10.0.0.2')) return { events: 5000, alerts: answers ? 5 : 10 }
+      async askPod(address) {
+        if (address.includes('10.0.0.2')) return JSON.stringify({ events: 5000, alerts: answers ? 5 : 10 })
         if (!answers) throw new Error('refused')
-        return { modelVersion: 'v1' }
+        return JSON.stringify({ modelVersion: 'v1' })
       },
     })
     reader.follow('shop/payments', true)

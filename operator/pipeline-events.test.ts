@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
+import { eventsOfStatus, eventsOfSync, eventsOfWorkloads } from './pipeline-events.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
-import { toldOfChildren, toldOfStatus, toldOfWorkloads } from './tell.ts'
 
 function deployment(mark: string, annotations: Readonly<Record<string, string>> = {}, image = 'anomaly:1'): KubeObject {
   return {
@@ -13,11 +13,11 @@ function deployment(mark: string, annotations: Readonly<Record<string, string>> 
 }
 const fixed = deployment('fixed')
 const words = (before: KubeObject, after: KubeObject) =>
-  toldOfWorkloads({ api: before }, { api: after }).map(({ reason, message }) => `${reason} ${message}`)
+  eventsOfWorkloads({ api: before }, { api: after }).map(({ reason, message }) => `${reason} ${message}`)
 
-describe('toldOfWorkloads', () => {
+describe('eventsOfWorkloads', () => {
   it('has nothing to tell of what is new, or the same', () => {
-    expect(toldOfWorkloads({}, { api: fixed })).to.deep.equal([])
+    expect(eventsOfWorkloads({}, { api: fixed })).to.deep.equal([])
     expect(words(fixed, deployment('fixed'))).to.deep.equal([])
   })
 
@@ -42,25 +42,25 @@ describe('toldOfWorkloads', () => {
   })
 })
 
-describe('toldOfChildren', () => {
+describe('eventsOfSync', () => {
   it('tells what was healed and what was deleted, not what was made', () => {
     const applied = (['created', 'updated', 'healed', 'unchanged'] as const).map((outcome) => ({
       object: fixed,
       outcome,
     }))
-    const told = toldOfChildren({ applied, pruned: [fixed], failures: [] })
+    const told = eventsOfSync({ applied, pruned: [fixed], skipped: [], failures: [] })
     expect(told.map(({ reason }) => reason)).to.deep.equal(['DriftHealed', 'Pruned'])
   })
 })
 
-describe('toldOfStatus', () => {
+describe('eventsOfStatus', () => {
   const ready = (status: 'True' | 'False', reason: string, stalled = false): PipelineStatus => {
     const condition = { status, reason, message: 'why', lastTransitionTime: '2025-06-01T12:00:00Z' }
     const stalling = { ...condition, type: 'Stalled', status: 'True' } as const
     return { conditions: [{ ...condition, type: 'Ready' }, ...(stalled ? [stalling] : [])] }
   }
   const told = (before: PipelineStatus, after: PipelineStatus) =>
-    toldOfStatus(before, after).map(({ type, reason }) => `${type} ${reason}`)
+    eventsOfStatus(before, after).map(({ type, reason }) => `${type} ${reason}`)
 
   it('tells what became well, and what somebody must do', () => {
     expect(told({}, ready('True', 'AllReady'))).to.deep.equal(['Normal AllReady'])

@@ -9,20 +9,19 @@ import {
 import type { SyncResult } from './runtime/apply.ts'
 import type { EventType } from './runtime/events.ts'
 import { describeObject, type KubeObject } from './runtime/kube-object.ts'
+import type { Workloads } from './status/component-state.ts'
 
 /** An event of `kubectl describe`: what a person did or must do, and what it led to. */
-export interface Told {
+export interface PipelineEvent {
   readonly type: EventType
   readonly reason: string
   readonly message: string
 }
 
-export type Workloads = Partial<Readonly<Record<Component, KubeObject>>>
+const normal = (reason: string, message: string): PipelineEvent => ({ type: 'Normal', reason, message })
 
-const normal = (reason: string, message: string): Told => ({ type: 'Normal', reason, message })
-
-/** What there is to tell of a pass over the children: values in, values out. */
-export function toldOfChildren({ applied, pruned }: SyncResult): readonly Told[] {
+/** The events of a pass over the children: values in, values out. */
+export function eventsOfSync({ applied, pruned }: SyncResult): readonly PipelineEvent[] {
   return [
     ...applied
       .filter(({ outcome }) => outcome === 'healed')
@@ -31,16 +30,16 @@ export function toldOfChildren({ applied, pruned }: SyncResult): readonly Told[]
   ]
 }
 
-/** What there is to tell of the workloads that were there before the pass and after it. */
-export function toldOfWorkloads(before: Workloads, after: Workloads): readonly Told[] {
+/** The events of the workloads that were there before the pass and after it. */
+export function eventsOfWorkloads(before: Workloads, after: Workloads): readonly PipelineEvent[] {
   return (Object.keys(before) as Component[]).flatMap((component) => {
     const [was, is] = [before[component], after[component]]
     if (was === undefined || is === undefined || was === is) return []
-    return [...toldOfScaling(component, was, is), ...toldOfRollOut(component, was, is)]
+    return [...eventsOfScaling(component, was, is), ...eventsOfRollOut(component, was, is)]
   })
 }
 
-function toldOfScaling(component: Component, before: KubeObject, after: KubeObject): readonly Told[] {
+function eventsOfScaling(component: Component, before: KubeObject, after: KubeObject): readonly PipelineEvent[] {
   const [was, is] = [before, after].map(({ metadata }) => metadata.annotations?.[replicasAnnotation])
   if (was === is) return []
   if (is === 'autoscaled')
@@ -50,7 +49,7 @@ function toldOfScaling(component: Component, before: KubeObject, after: KubeObje
   return []
 }
 
-function toldOfRollOut(component: Component, before: KubeObject, after: KubeObject): readonly Told[] {
+function eventsOfRollOut(component: Component, before: KubeObject, after: KubeObject): readonly PipelineEvent[] {
   const [was, is] = [templateOf(before), templateOf(after)]
   const causes = [
     [configurationAnnotation, 'the document'],
@@ -65,8 +64,8 @@ function toldOfRollOut(component: Component, before: KubeObject, after: KubeObje
   return [normal('RollingOut', `${component}: the pods are replaced, because ${why} changed`)]
 }
 
-/** What there is to tell of a status: a new reason of Ready that is good news, or that needs a person. */
-export function toldOfStatus(before: PipelineStatus, after: PipelineStatus): readonly Told[] {
+/** The events of a status: a new reason of Ready that is good news, or that needs a person. */
+export function eventsOfStatus(before: PipelineStatus, after: PipelineStatus): readonly PipelineEvent[] {
   const ready = ({ conditions }: PipelineStatus) => conditions?.find(({ type }) => type === 'Ready')
   const [was, is] = [ready(before), ready(after)]
   if (is === undefined || is.reason === was?.reason) return []

@@ -1,11 +1,15 @@
-import type { Logger } from '../lib/log.ts'
-import { type Clock, sleep } from '../lib/time.ts'
-import { ports } from './desired/child.ts'
-import type { KubeObject } from './runtime/kube-object.ts'
-import type { PodReports } from './status.ts'
+import type { Logger } from '../../lib/log.ts'
+import { ports } from '../desired/child.ts'
+import { type Clock, sleep } from '../runtime/clock.ts'
+import type { KubeObject } from '../runtime/kube-object.ts'
+import { type AskPod, createPodClient } from './pod-client.ts'
 
-/** GET of a pod's `/status`; rejects when it does not come in time. */
-export type FetchStatus = (address: string, signal: AbortSignal) => Promise<unknown>
+/** What the pods of a pipeline said last; absent: nobody said so yet. */
+export interface PodReports {
+  /** Null while the first one is learning. */
+  readonly model?: { readonly version: string; readonly rows?: number; readonly fitTime?: string } | null
+  readonly alertsPerMillion?: number
+}
 
 export interface PodReportsOptions {
   readonly log: Logger
@@ -15,9 +19,8 @@ export interface PodReportsOptions {
   readonly podsOf: (key: string, component: 'consumer' | 'inference') => readonly KubeObject[]
   /** Called when what `read` gives has changed. */
   readonly changed: (key: string) => void
-  readonly fetchStatus?: FetchStatus
+  readonly askPod?: AskPod
   readonly intervalMs?: number
-  readonly timeoutMs?: number
 }
 
 export interface ReportReader {
@@ -33,13 +36,13 @@ const mostAsked = 20
 /** Asks the pods of pipelines how they are, beside the reconciles: a pod that does not answer holds up nothing. */
 export function createReportReader(options: PodReportsOptions): ReportReader {
   const { log, clock, random, podsOf, changed } = options
-  const { fetchStatus = fetchOverHttp, intervalMs = 60_000, timeoutMs = 2_000 } = options
+  const { askPod = createPodClient({ timeoutMs: 2_000 }), intervalMs = 60_000 } = options
   const followed = new Map<string, { readonly end: AbortController; reports?: PodReports }>()
 
   async function ask(key: string, component: 'consumer' | 'inference'): Promise<readonly unknown[]> {
     const addresses = podsOf(key, component).flatMap(addressOf).slice(0, mostAsked)
     const answers = await Promise.allSettled(
-      addresses.map((address) => fetchStatus(address, AbortSignal.timeout(timeoutMs))),
+      addresses.map(async (address) => JSON.parse(await askPod(address)) as unknown),
     )
     const failed = answers.filter(({ status }) => status === 'rejected').length
     if (failed > 0) log.debug({ key, component, failed }, 'pods did not tell their status')
@@ -128,9 +131,3 @@ const isTime = (value: unknown): value is string =>
 
 const fieldsOf = (answer: unknown): Readonly<Record<string, unknown>> =>
   typeof answer === 'object' && answer !== null ? (answer as Readonly<Record<string, unknown>>) : {}
-
-async function fetchOverHttp(address: string, signal: AbortSignal): Promise<unknown> {
-  const response = await fetch(address, { signal, redirect: 'error' })
-  if (!response.ok) throw new Error(`${address} answered ${response.status}`)
-  return response.json()
-}

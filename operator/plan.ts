@@ -1,0 +1,72 @@
+import { resolveRedis } from '../lib/pipeline/resolve-pipeline.ts'
+import { type Pipeline, roles } from '../lib/pipeline/spec.ts'
+import { childName, hashOf, type Parent, restartAnnotation, secretsAnnotation } from './desired/child.ts'
+import { desired, type Settings } from './desired/desired.ts'
+import { needsOf } from './desired/needs.ts'
+import { planReplicas } from './desired/replicas.ts'
+import { consumerBounds } from './lag/consumer-bounds.ts'
+import { byRole, type Scope } from './observer.ts'
+import { templateOf } from './pipeline-events.ts'
+import type { Problem } from './problem.ts'
+import { type KubeObject, ownedBy } from './runtime/kube-object.ts'
+
+/** What is to be done for a pipeline. */
+export interface Plan {
+  /** Everything that it is made of, in the order in which it is applied. */
+  readonly desired: readonly KubeObject[]
+  /** Which of these an object cannot do without. */
+  readonly needs: (object: KubeObject) => readonly string[]
+  /** Deployments whose replicas first pass to another manager, at their present value. */
+  readonly handOver: readonly KubeObject[]
+  /** What is missing for it. */
+  readonly problems: readonly Problem[]
+}
+
+export interface PlanOptions {
+  readonly settings: Settings
+  /** A value that nobody chose, for a Secret that does not exist yet. */
+  readonly newSecret: () => string
+}
+
+/** Decides what a pipeline needs, by its document and by what was observed: values in, values out. */
+export function planOf(
+  scope: Scope & { readonly pipeline: Pipeline; readonly secrets: NonNullable<Scope['secrets']> },
+  { settings, newSecret }: PlanOptions,
+): Plan {
+  const { pipeline, document, secrets, workloads } = scope
+  const parent: Parent = { pipeline, owner: ownedBy(document) }
+  const hasRedis = resolveRedis(pipeline).type === 'managed'
+  const signingKey = scope.generated.signingKey ?? newSecret()
+  const redisPassword = hasRedis ? (scope.generated.redisPassword ?? newSecret()) : ''
+  const bounds = consumerBounds(pipeline, scope.demand)?.applied
+  const replicas = byRole((role) => {
+    const autoscalerExists = scope.autoscalers.some(({ metadata }) => metadata.name === childName(parent, role))
+    const state = { spec: pipeline.spec, role, live: workloads[role], autoscalerExists }
+    return planReplicas({ ...state, bounds: role === 'consumer' ? bounds : undefined })
+  })
+  const observed = {
+    signingKey,
+    redisPassword,
+    secretHashes: byRole((role) =>
+      secrets[role].problem === undefined
+        ? hashOf([secrets[role].hash, redisPassword, signingKey])
+        : // What runs goes on with what it was started with.
+          templateOf(workloads[role]).metadata?.annotations?.[secretsAnnotation],
+    ),
+    replicas,
+    consumerBounds: bounds,
+    servesMonitors: scope.servesMonitors,
+    restartAt: document.metadata.annotations?.[restartAnnotation],
+  }
+  return {
+    desired: desired(parent, observed, settings),
+    needs: (object) => needsOf(parent, object),
+    handOver: roles.flatMap((role) => (replicas[role].handOver === true ? [workloads[role]!] : [])),
+    problems: unique(roles.flatMap((role) => secrets[role].problem ?? [])),
+  }
+}
+
+/** One for each Secret, though several workloads read it. */
+const unique = (problems: readonly Problem[]): readonly Problem[] => [
+  ...new Map(problems.map((problem) => [problem.message, problem])).values(),
+]

@@ -1,0 +1,122 @@
+import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import type { conditionTypes, PipelineStatus } from '../../lib/pipeline/status.ts'
+import type { Bounds } from '../desired/replicas.ts'
+import type { SourceSample } from '../lag/lag-sampler.ts'
+import type { PodReports } from '../pods/pod-reports.ts'
+import type { Problem } from '../problem.ts'
+import type { KubeObject } from '../runtime/kube-object.ts'
+import { type ComponentsInput, componentStates, shownComponent } from './component-state.ts'
+import {
+  availability,
+  disabledVerdict,
+  modelReadiness,
+  progress,
+  reachability,
+  readiness,
+  scalingActivity,
+  type Verdict,
+  validity,
+} from './conditions.ts'
+import { firstProblem } from './first-problem.ts'
+
+export interface StatusInput extends ComponentsInput {
+  /** The pipeline as the API server has it. */
+  readonly document: KubeObject
+  /** Absent if it is invalid. */
+  readonly pipeline?: Pipeline | undefined
+  /** A line for each thing that is wrong with it. */
+  readonly issues: readonly string[]
+  /** What went wrong in this reconcile, the worst first. */
+  readonly problems: readonly Problem[]
+  readonly disabled: boolean
+  readonly autoscalers: readonly KubeObject[]
+  readonly source?: SourceSample | undefined
+  /** The bounds of the consumers that the lag asks for, as far as it was looked at. */
+  readonly recommended?: Bounds | undefined
+  readonly reports?: PodReports | undefined
+  /** RFC 3339. */
+  readonly now: string
+}
+
+type ConditionType = (typeof conditionTypes)[number]
+type Condition = NonNullable<PipelineStatus['conditions']>[number]
+
+/** The status of a pipeline: values in, a value out. Transition times are kept where nothing changed. */
+export function pipelineStatus(input: StatusInput): PipelineStatus {
+  const { document, pipeline, reports = {}, recommended } = input
+  const generation = document.metadata.generation ?? 0
+  const previous = (document.status ?? {}) as PipelineStatus
+  const isPaused = pipeline?.spec.desiredState === 'Paused'
+  // What was seen before a restart of the operator stands until it has been looked at again.
+  const known = (type: ConditionType) => previous.conditions?.find((condition) => condition.type === type)
+  const source = input.source ?? knownSource(previous)
+  const states = pipeline === undefined ? [] : componentStates(pipeline, input)
+  const verdicts = new Map<ConditionType, Verdict>()
+
+  const blocking = firstProblem({ ...input, source }, states, isPaused)
+  verdicts.set('Ready', input.disabled ? disabledVerdict : readiness(blocking, isPaused))
+  verdicts.set('Available', availability(states, isPaused, known('Available')))
+  const moving = progress(input.disabled, states, blocking)
+  verdicts.set('Progressing', moving)
+  verdicts.set('SpecValid', validity(input.issues))
+  verdicts.set('SourceReachable', reachability(source, isPaused))
+  const model = modelReadiness(pipeline, reports)
+  verdicts.set('ModelReady', model.reason === 'NotSeen' ? (known('ModelReady') ?? model) : model)
+  const scaling = pipeline === undefined || isPaused ? undefined : scalingActivity(pipeline, input.autoscalers)
+  if (scaling !== undefined) verdicts.set('ScalingActive', scaling)
+  // kstatus reads these two, which are there only while they are true.
+  if (moving.status === 'True') verdicts.set('Reconciling', moving)
+  if (blocking?.stalled === true) verdicts.set('Stalled', { ...blocking, status: 'True' })
+
+  const budget = pipeline === undefined ? undefined : resolveDecision(pipeline.spec.detection)
+  const alerts = alertsOf(
+    reports.alertsPerMillion ?? previous.alerts?.perMillion,
+    budget?.type === 'alertBudget' ? budget.perMillion : undefined,
+  )
+  const modelShown = reports.model === undefined ? previous.model : (reports.model ?? undefined)
+  const kept = pipeline === undefined ? previous : {}
+  return {
+    ...kept,
+    observedGeneration: generation,
+    conditions: [...verdicts].map(([type, verdict]) => conditionOf(type, verdict, generation, previous, input.now)),
+    ...(states.length === 0 ? {} : { components: Object.fromEntries(states.map(shownComponent)) }),
+    ...(source === undefined || source.problem !== undefined
+      ? previous.source === undefined
+        ? {}
+        : { source: previous.source }
+      : { source: { partitions: source.partitions, lag: source.lag } }),
+    ...(recommended === undefined ? {} : { scaling: { ...recommended } }),
+    ...(modelShown === undefined ? {} : { model: modelShown }),
+    ...(alerts === undefined ? {} : { alerts }),
+  }
+}
+
+/** What the former status says of the topic. */
+function knownSource({ conditions, source }: PipelineStatus): SourceSample | undefined {
+  const before = conditions?.find(({ type }) => type === 'SourceReachable')
+  if (before?.status === 'False') return { problem: { reason: before.reason, message: before.message } }
+  if (before?.status !== 'True' || source?.partitions === undefined || source.lag === undefined) return undefined
+  return { partitions: source.partitions, lag: source.lag }
+}
+
+function alertsOf(perMillion: number | undefined, budgetPerMillion: number | undefined): PipelineStatus['alerts'] {
+  if (perMillion === undefined && budgetPerMillion === undefined) return undefined
+  return {
+    ...(perMillion === undefined ? {} : { perMillion }),
+    ...(budgetPerMillion === undefined ? {} : { budgetPerMillion }),
+    ...(perMillion === undefined ? {} : { summary: `${perMillion}/${budgetPerMillion ?? '-'}` }),
+  }
+}
+
+function conditionOf(
+  type: ConditionType,
+  { status, reason, message }: Verdict,
+  observedGeneration: number,
+  previous: PipelineStatus,
+  now: string,
+): Condition {
+  const before = previous.conditions?.find((condition) => condition.type === type)
+  const lastTransitionTime = before?.status === status ? before.lastTransitionTime : now
+  return { type, status, observedGeneration, lastTransitionTime, reason, message }
+}
