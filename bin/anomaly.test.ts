@@ -129,7 +129,13 @@ describe('anomaly', function () {
       const own = files
         .filter((file) => !file.includes('/node_modules/'))
         .map((file) => file.split('/').slice(-2).join('/'))
-      expect(own).to.deep.equal(['bin/anomaly.ts', 'lib/errors.ts', 'pipeline/did-you-mean.ts', 'lib/version.ts'])
+      expect(own).to.deep.equal([
+        'bin/anomaly.ts',
+        'lib/errors.ts',
+        'pipeline/did-you-mean.ts',
+        'lib/unhandled.ts',
+        'lib/version.ts',
+      ])
       const packages = new Set(files.flatMap((file) => /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []))
       expect(packages).to.include('yargs')
       for (const name of packages)

@@ -1,6 +1,6 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Logger } from '../lib/log.ts'
-import { sleep, systemClock } from './runtime/clock.ts'
+import { sleep } from '../lib/time.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
 import { crdProblem } from './served-crd.ts'
 
@@ -30,7 +30,7 @@ export function createCrdCheck(
         break
       } catch (error) {
         log.warn({ error: messageOf(error) }, 'cannot read the CRD; trying again')
-        await sleep(systemClock, retryMs, signal)
+        await sleep(retryMs, { signal })
       }
     }
     if (problem !== undefined && problem !== before) log.error({ problem }, 'cannot work with this CRD')
@@ -41,7 +41,7 @@ export function createCrdCheck(
     look,
     async settled() {
       while (!signal.aborted && problem !== undefined) {
-        await sleep(systemClock, lookAgainMs, signal)
+        await sleep(lookAgainMs, { signal })
         await look()
       }
     },

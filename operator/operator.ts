@@ -2,7 +2,7 @@ import type { KubeConfig } from '@kubernetes/client-node'
 import { messageOf } from '../lib/errors.ts'
 import type { Part } from '../lib/lifecycle.ts'
 import type { Logger } from '../lib/log.ts'
-import { sleep, systemClock } from '../lib/time.ts'
+import { systemClock } from '../lib/time.ts'
 import { version } from '../lib/version.ts'
 import { createCrdCheck } from './crd-check.ts'
 import { manager } from './desired/child.ts'
@@ -14,7 +14,6 @@ import type { OperatorMetrics } from './operator-metrics.ts'
 import { createReconciler } from './reconcile.ts'
 import { createApplier } from './runtime/apply.ts'
 import type { Change } from './runtime/cache.ts'
-import { systemClock } from './runtime/clock.ts'
 import { type Controller, createController, ownerKey, ownKey } from './runtime/controller.ts'
 import { createEventRecorder, type EventRecorder } from './runtime/events.ts'
 import { createKubeClient, type KubeClient } from './runtime/kube-client.ts'
@@ -186,7 +185,7 @@ function createControl(
       const isUnread = names.some((name) => named.get(name) === undefined && named.failure(name) === undefined)
       if (!isUnread) samplers.follow(key, pipeline)
     },
-    wall: () => systemClock.now(),
+    wall: () => systemClock.wall(),
   })
   const controller = createController({
     sources: [

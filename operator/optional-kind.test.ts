@@ -6,7 +6,6 @@ import { createCache } from './runtime/cache.ts'
 import type { KubeClient, WatchOptions } from './runtime/kube-client.ts'
 import type { KubeObject, Resource } from './runtime/kube-object.ts'
 import { errorOfStatus } from './runtime/kube-status.ts'
-import { createManualClock } from './runtime/manual-clock.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 const monitor: KubeObject = {

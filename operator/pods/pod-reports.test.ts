@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { createManualClock } from '../runtime/manual-clock.ts'
+import { createManualClock } from '../../lib/manual-clock.ts'
 import { createReportReader, mergeReports } from './pod-reports.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }

@@ -1,6 +1,6 @@
 import type { Logger } from '../../lib/log.ts'
+import { type Clock, sleep } from '../../lib/time.ts'
 import { ports } from '../desired/child.ts'
-import { type Clock, sleep } from '../runtime/clock.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { type AskPod, createPodClient } from './pod-client.ts'
 

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../lib/time.ts'
 
 export interface Deadline {
   /** Aborted when the time is over or the outer signal is aborted. */

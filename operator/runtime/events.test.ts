@@ -4,7 +4,6 @@ import { createEventRecorder, type EventRecorderOptions } from './events.ts'
 import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 import { errorOfStatus } from './kube-status.ts'
-import { createManualClock } from './manual-clock.ts'
 
 describe('EventRecorder', () => {
   const object: KubeObject = { apiVersion: 'v1', kind: 'Thing', metadata: { name: 'x', namespace: 'a', uid: 'u1' } }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
-import { type Clock, systemClock } from './clock.ts'
+import { type Clock, systemClock } from '../../lib/time.ts'
 import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 import { statusOf } from './kube-status.ts'

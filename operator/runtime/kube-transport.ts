@@ -3,8 +3,8 @@ import https from 'node:https'
 import { isDeepStrictEqual } from 'node:util'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { AppError, messageOf } from '../../lib/errors.ts'
+import { type Clock, sleep, systemClock } from '../../lib/time.ts'
 import { readBounded } from './bounded-body.ts'
-import { type Clock, sleep, systemClock } from './clock.ts'
 import { startDeadline } from './deadline.ts'
 import { errorOfStatus } from './kube-status.ts'
 
@@ -97,7 +97,7 @@ export function createKubeTransport(kubeConfig: KubeConfig, options: KubeClientO
             failure = errorOfStatus(call.what, answer.body, answer.status, answer.retryAfterMs)
             const wait = answer.retryAfterMs
             if (wait === undefined || wait > maxRetryAfterMs || attempt >= attempts) throw failure
-            await sleep(clock, wait * (1 + random() / 4), signal)
+            await sleep(wait * (1 + random() / 4), { signal, clock })
             if (signal.aborted) throw failure
           } catch (error) {
             if (error instanceof AppError) throw error

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
+import { createManualClock, type ManualClock } from '../../lib/manual-clock.ts'
 import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 import { errorOfStatus } from './kube-status.ts'

@@ -1,6 +1,6 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
-import { type Clock, sleep, systemClock } from './clock.ts'
+import { type Clock, sleep, systemClock } from '../../lib/time.ts'
 import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, OwnerReference, Resource } from './kube-object.ts'
 import { statusOf } from './kube-status.ts'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { createManualClock } from './manual-clock.ts'
+import { createManualClock } from '../../lib/manual-clock.ts'
 import { createLimiter, createQueue, type QueueOptions, type Result } from './queue.ts'
 
 describe('Queue', () => {

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
+import { createManualClock } from '../../lib/manual-clock.ts'
 import { tooLong } from './bounded-body.ts'
 import { createCache } from './cache.ts'
 import type { KubeClient, ListOptions, Page, WatchOptions } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 import { errorOfStatus } from './kube-status.ts'
-import { createManualClock } from './manual-clock.ts'
 import { startReflector } from './reflector.ts'
 
 const things: Resource = { apiVersion: 'v1', kind: 'Thing', plural: 'things', namespaced: true }
