@@ -1,29 +1,58 @@
 import { promisify } from 'node:util'
-import { zstdDecompress } from 'node:zlib'
-import { AppError } from '../errors.ts'
+import { gunzip, gzip, zstdDecompress } from 'node:zlib'
+import { AppError, messageOf } from '../errors.ts'
+import { maxBatchBytes } from './record-set.ts'
 
+const codecNames: Readonly<Record<number, string>> = { 1: 'gzip', 2: 'snappy', 3: 'lz4', 4: 'zstd' }
+const ungzip = promisify(gunzip)
 const unzstd = promisify(zstdDecompress)
+
+/**
+ * Decompresses what a producer compressed with one of Kafka's codecs, given by its number in the protocol. No more than
+ * `maxBytes` are ever held, whatever the data claim.
+ * @throws AppError InvalidArgument, for good: too large, damaged, or of no known codec
+ */
+export async function decompress(codec: number, bytes: Buffer, maxBytes: number): Promise<Buffer> {
+  const name = codecNames[codec]
+  if (name === undefined) throw new AppError('InvalidArgument', `Cannot decompress codec ${codec}: it is not known`)
+  try {
+    if (codec === 1) return await ungzip(bytes, { maxOutputLength: maxBytes })
+    if (codec === 4) return await unzstd(bytes, { maxOutputLength: maxBytes })
+    return codec === 2 ? decompressSnappy(bytes, maxBytes) : decompressLz4(bytes, maxBytes)
+  } catch (error) {
+    if (error instanceof AppError) throw error
+    if (error instanceof RangeError && codec !== 1 && codec !== 4) throw damaged(name)
+    if ((error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(name, maxBytes)
+    throw new AppError('InvalidArgument', `Cannot decompress ${name}: ${messageOf(error)}`, { cause: error })
+  }
+}
+
 const damaged = (codec: string): AppError =>
   new AppError('InvalidArgument', `Cannot decompress ${codec}: the data is damaged`)
+const tooLarge = (codec: string, maxBytes: number): AppError =>
+  new AppError('InvalidArgument', `Cannot decompress ${codec}: the data exceeds ${maxBytes} bytes`)
 
 /**
  * Snappy as Kafka carries it: xerial's frames (Java) or one bare block (librdkafka).
  * https://github.com/google/snappy/blob/main/format_description.txt
  */
-export function decompressSnappy(bytes: Buffer): Buffer {
-  if (!(bytes.length >= 16 && bytes.readUInt8(0) === 0x82 && bytes.toString('latin1', 1, 8) === 'SNAPPY\0')) {
-    return snappyBlock(bytes)
-  }
+export function decompressSnappy(bytes: Buffer, maxBytes: number): Buffer {
+  const isFramed = bytes.length >= 16 && bytes.readUInt8(0) === 0x82 && bytes.toString('latin1', 1, 8) === 'SNAPPY\0'
   const blocks: Buffer[] = []
-  for (let at = 16; at < bytes.length; ) {
-    const size = bytes.readUInt32BE(at)
-    blocks.push(snappyBlock(bytes.subarray(at + 4, at + 4 + size)))
+  let left = maxBytes
+  for (let at = isFramed ? 16 : -4; at < bytes.length; ) {
+    const size = isFramed ? bytes.readUInt32BE(at) : bytes.length
+    const block = snappyBlock(bytes.subarray(at + 4, at + 4 + size), left)
+    if (block === undefined) throw tooLarge('snappy', maxBytes)
+    blocks.push(block)
+    left -= block.length
     at += 4 + size
   }
-  return Buffer.concat(blocks)
+  return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks)
 }
 
-function snappyBlock(bytes: Buffer): Buffer {
+/** undefined where it would be larger. */
+function snappyBlock(bytes: Buffer, maxBytes: number): Buffer | undefined {
   let at = 0
   let size = 0
   for (let shift = 0; ; shift += 7) {
@@ -34,6 +63,7 @@ function snappyBlock(bytes: Buffer): Buffer {
   }
   // the format's best ratio is 64 bytes for a copy of 3
   if (size > 22 * bytes.length) throw damaged('snappy')
+  if (size > maxBytes) return undefined
   const output = Buffer.allocUnsafe(size)
   let to = 0
   while (at < bytes.length) {
@@ -80,8 +110,8 @@ function copyBack(output: Buffer, to: number, distance: number, length: number, 
 }
 
 /** LZ4 frames, one after the other: https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md. Checksums are not checked. */
-export function decompressLz4(bytes: Buffer): Buffer {
-  let output = Buffer.allocUnsafe(Math.max(1 << 16, bytes.length * 4))
+export function decompressLz4(bytes: Buffer, maxBytes: number): Buffer {
+  let output = Buffer.allocUnsafe(Math.min(maxBytes, Math.max(1 << 16, bytes.length * 4)))
   let to = 0
   let at = 0
   while (at < bytes.length) {
@@ -94,19 +124,17 @@ export function decompressLz4(bytes: Buffer): Buffer {
       at += 4
       if (header === 0) break
       const size = header & 0x7fffffff
-      if (to + maxBlock > output.length) {
-        const larger = Buffer.allocUnsafe(Math.max(output.length * 2, to + maxBlock))
+      if (to + maxBlock > output.length && output.length < maxBytes) {
+        const larger = Buffer.allocUnsafe(Math.min(maxBytes, Math.max(output.length * 2, to + maxBlock)))
         output.copy(larger, 0, 0, to)
         output = larger
       }
       const block = bytes.subarray(at, at + size)
-      if (block.length !== size) throw damaged('lz4')
-      if (header >>> 31) {
-        output.set(block, to)
-        to += size
-      } else {
-        to = lz4Block(block, output, to)
-      }
+      if (block.length !== size || size > maxBlock) throw damaged('lz4')
+      const room = output.subarray(0, Math.min(output.length, to + maxBlock))
+      const end = header >>> 31 ? copyPlain(block, room, to) : lz4Block(block, room, to)
+      if (end === undefined) throw room.length === maxBytes ? tooLarge('lz4', maxBytes) : damaged('lz4')
+      to = end
       at += size + (flags & 16 ? 4 : 0)
     }
     at += flags & 4 ? 4 : 0
@@ -114,7 +142,14 @@ export function decompressLz4(bytes: Buffer): Buffer {
   return output.subarray(0, to)
 }
 
-function lz4Block(block: Buffer, output: Buffer, start: number): number {
+function copyPlain(block: Buffer, output: Buffer, to: number): number | undefined {
+  if (to + block.length > output.length) return undefined
+  output.set(block, to)
+  return to + block.length
+}
+
+/** The new end of the output; undefined where it is too small. */
+function lz4Block(block: Buffer, output: Buffer, start: number): number | undefined {
   let to = start
   let at = 0
   const lengthFrom = (nibble: number): number => {
@@ -131,26 +166,38 @@ function lz4Block(block: Buffer, output: Buffer, start: number): number {
   while (at < block.length) {
     const token = block[at++]!
     const literals = lengthFrom(token >>> 4)
-    if (at + literals > block.length || to + literals > output.length) throw damaged('lz4')
+    if (at + literals > block.length) throw damaged('lz4')
+    if (to + literals > output.length) return undefined
     output.set(block.subarray(at, at + literals), to)
     at += literals
     to += literals
     if (at >= block.length) break
     const distance = block.readUInt16LE(at)
     at += 2
-    to = copyBack(output, to, distance, lengthFrom(token & 15) + 4, 'lz4')
+    const length = lengthFrom(token & 15) + 4
+    if (to + length > output.length) return undefined
+    to = copyBack(output, to, distance, length, 'lz4')
   }
   return to
 }
 
-/** The codecs that kafkajs lacks, by their number in Kafka's protocol. They read only: nothing here writes compressed. */
-export const codecs: Readonly<Record<number, () => { compress(): never; decompress(bytes: Buffer): Promise<Buffer> }>> =
-  {
-    2: () => ({ compress, decompress: async (bytes) => decompressSnappy(bytes) }),
-    3: () => ({ compress, decompress: async (bytes) => decompressLz4(bytes) }),
-    4: () => ({ compress, decompress: (bytes) => unzstd(bytes) }),
-  }
+/** For kafkajs itself, by their numbers. Nothing here writes compressed; kafkajs can with gzip. */
+export const codecs: Readonly<Record<number, () => Codec>> = Object.fromEntries(
+  [1, 2, 3, 4].map((codec) => {
+    const compress = codec === 1 ? gzipped : refused
+    return [codec, () => ({ compress, decompress: (bytes) => decompress(codec, bytes, maxBatchBytes) })]
+  }),
+)
 
-function compress(): never {
+interface Codec {
+  compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>
+  decompress(bytes: Buffer): Promise<Buffer>
+}
+
+async function gzipped({ buffer }: { readonly buffer: Buffer }): Promise<Buffer> {
+  return await promisify(gzip)(buffer)
+}
+
+async function refused(): Promise<never> {
   throw new AppError('Internal', 'Cannot compress: this client writes uncompressed records')
 }

@@ -1,6 +1,10 @@
+import { type PoolBuilder, withAddresses } from './addresses.ts'
+import { checkLengths, type ReplyDecoder } from './checked-decoder.ts'
 import { type ConsumerGroup, hookConsumerGroup } from './consumer-group-hooks.ts'
-import { withOnePass, withPlainOffsets } from './decoder.ts'
 import { type EncoderClass, type Message, type ProduceProtocol, withOneBuffer } from './encoder.ts'
+import { type FetchingBroker, readingRecords, withRawRecords } from './fetch.ts'
+import { FetchedBatch } from './fetched-batch.ts'
+import { type Connection, checkFrames } from './frames.ts'
 
 /** The only version of kafkajs whose inside this file knows; any other runs as it is. */
 const knownVersion = '2.2.4'
@@ -27,13 +31,18 @@ interface Cluster {
   findGroupCoordinator(of: Coordinator): Promise<Broker>
 }
 
+interface KafkajsErrors {
+  readonly KafkaJSError: Parameters<typeof checkFrames>[2]
+  readonly KafkaJSConnectionClosedError: Parameters<typeof checkFrames>[1]
+}
+
 const coordinatorTtlMs = 1000
 const requestTimeoutCheckMs = 1000
 
 /**
- * Makes kafkajs cheap and exact from outside: groups records in O(n), writes a produce request into one buffer, reads
- * fetched records in one pass, keeps no timer while nothing waits, remembers a coordinator for a second and asks before
- * each join. To be called before kafkajs is loaded for the first time. False, and nothing changed, if kafkajs is of
+ * Makes kafkajs cheap and exact from outside: groups records in O(n), writes a produce request into one buffer, checks
+ * replies before it reads them, reads fetched records as Kafka's own consumer does, keeps no timer while nothing waits,
+ * remembers a coordinator for a second and asks before each join. To be called before kafkajs is loaded for the first time. False, and nothing changed, if kafkajs is of
  * another version or loaded already.
  */
 export function patchKafkajs(require: NodeJS.Require): boolean {
@@ -52,12 +61,16 @@ export function patchKafkajs(require: NodeJS.Require): boolean {
     withOneBuffer(require(inside(produce)) as ProduceProtocol, require(inside('protocol/encoder')) as EncoderClass),
   )
   const decode = 'protocol/requests/fetch/v4/decodeMessages'
-  const { lookupCodecByAttributes } = require(inside('protocol/message/compression')) as {
-    lookupCodecByAttributes: Parameters<typeof withOnePass>[1]
-  }
-  replace(decode, withOnePass(require(inside(decode)) as Parameters<typeof withOnePass>[0], lookupCodecByAttributes))
-  const batch = 'consumer/batch'
-  replace(batch, withPlainOffsets(require(inside(batch)) as Parameters<typeof withPlainOffsets>[0]))
+  replace(decode, withRawRecords(require(inside(decode)) as Parameters<typeof withRawRecords>[0]))
+  replace('consumer/batch', FetchedBatch)
+  const pools = 'cluster/connectionPoolBuilder'
+  replace(pools, withAddresses(require(inside(pools)) as PoolBuilder))
+  checkLengths((require(inside('protocol/decoder')) as { prototype: ReplyDecoder }).prototype)
+  const errors = require(inside('errors')) as KafkajsErrors
+  const connection = (require(inside('network/connection')) as { prototype: Connection }).prototype
+  checkFrames(connection, errors.KafkaJSConnectionClosedError, errors.KafkaJSError)
+  const broker = (require(inside('broker')) as { prototype: FetchingBroker }).prototype
+  broker.fetch = readingRecords(broker.fetch)
   const queue = (require(inside('network/requestQueue')) as { prototype: RequestQueue }).prototype
   queue.scheduleCheckPendingRequests = onlyWhilePending(queue.scheduleCheckPendingRequests)
   queue.scheduleRequestTimeoutCheck = checkRequestTimeouts

@@ -14,6 +14,8 @@ export interface KafkaRecord {
   /** Milliseconds since 1970. */
   readonly timestamp: number
   readonly offset: number
+  /** Why there is neither key nor value, where the record could not be read: for a dead letter. */
+  readonly unreadable?: string
 }
 
 /** Consecutive records of one partition. */

@@ -169,6 +169,9 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     clock: () => performance.now(),
     extendSchema,
     originOf: (record, batch) => new RecordOrigin(record, batch),
+    rejectionOf: ({ unreadable }) => {
+      return unreadable === undefined ? undefined : { reason: 'Unreadable', message: unreadable }
+    },
     givenVerdict:
       signingKey === undefined
         ? undefined

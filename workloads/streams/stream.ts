@@ -15,6 +15,8 @@ export interface StreamRecord {
   /** When the stream took the record, in ms. */
   readonly timestamp: number
   readonly headers?: Headers
+  /** Why there is neither key nor value, where the record could not be read. */
+  readonly unreadable?: string
 }
 
 export interface RecordBatch {

@@ -14,6 +14,7 @@ export const rejectReasons = [
   'TooManyFeatures',
   'RaggedRow',
   'TooLarge',
+  'Unreadable',
 ] as const
 export type RejectReason = (typeof rejectReasons)[number]
 
