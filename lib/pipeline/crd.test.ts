@@ -110,6 +110,7 @@ describe('The CRD', () => {
     const members = [
       '.spec.event.features',
       '.spec.event.featureFields',
+      '.spec.detection.alertBudget',
       '.spec.detection.alertBudgetPerMillion',
       '.spec.detection.threshold',
       '.spec.detection.rules[].above',

@@ -177,6 +177,18 @@ export const contradictory: readonly RefusedPipeline[] = [
     message: 'alertBudgetPerMillion and threshold exclude each other',
   },
   {
+    what: 'a budget twice',
+    spec: { source, detection: { alertBudgetPerMillion: 10, alertBudget: { mode: 'Ceiling' } } },
+    field: 'spec.detection',
+    message: 'alertBudget and alertBudgetPerMillion exclude each other',
+  },
+  {
+    what: 'a budget as an object and a threshold',
+    spec: { source, detection: { alertBudget: { perMillion: 10 }, threshold: '0.9' } },
+    field: 'spec.detection',
+    message: 'alertBudget and threshold exclude each other',
+  },
+  {
     what: 'features in an object and flat',
     spec: { source, event: { features: 'features', featureFields: ['x*'] } },
     field: 'spec.event',

@@ -47,8 +47,10 @@ describe('resolveDecision', () => {
   const decision = (detection: object) => resolveDecision(pipeline({ detection }).spec.detection)
 
   it('keeps to a budget of 1000 alerts per million where nothing is said', () => {
-    expect(decision({})).to.deep.equal({ type: 'alertBudget', perMillion: 1000 })
-    expect(decision({ alertBudgetPerMillion: 5 })).to.deep.equal({ type: 'alertBudget', perMillion: 5 })
+    expect(decision({})).to.deep.equal({ type: 'alertBudget', perMillion: 1000, mode: 'Quota' })
+    expect(decision({ alertBudgetPerMillion: 5 })).to.deep.equal({ type: 'alertBudget', perMillion: 5, mode: 'Quota' })
+    expect(decision({ alertBudget: { perMillion: 5 } })).to.deep.equal(decision({ alertBudgetPerMillion: 5 }))
+    expect(decision({ alertBudget: { mode: 'Ceiling' } })).to.include({ perMillion: 1000, mode: 'Ceiling' })
   })
 
   it('takes a fixed anomaly score', () => {

@@ -34,14 +34,25 @@ export function resolveDetectors({ detectors }: Pick<DetectionSpec, 'detectors'>
   })
 }
 
+type AlertBudgetMode = NonNullable<NonNullable<DetectionSpec['alertBudget']>['mode']>
+
 /** How it is decided what is an anomaly: by a share of the events or by a fixed anomaly score. */
 export type Decision =
-  | { readonly type: 'alertBudget'; readonly perMillion: number }
+  | { readonly type: 'alertBudget'; readonly perMillion: number; readonly mode: AlertBudgetMode }
   | { readonly type: 'threshold'; readonly anomalyScore: number }
 
-export function resolveDecision(detection: Pick<DetectionSpec, 'alertBudgetPerMillion' | 'threshold'>): Decision {
+/** `alertBudgetPerMillion: n` is short for `alertBudget: {perMillion: n}`. */
+export function resolveDecision(
+  detection: Pick<DetectionSpec, 'alertBudget' | 'alertBudgetPerMillion' | 'threshold'>,
+): Decision {
   if (detection.threshold !== undefined) return { type: 'threshold', anomalyScore: Number(detection.threshold) }
-  return { type: 'alertBudget', perMillion: detection.alertBudgetPerMillion ?? unionDefaults.alertBudgetPerMillion }
+  const { perMillion = detection.alertBudgetPerMillion, mode } = detection.alertBudget ?? {}
+  const defaults = unionDefaults.alertBudget
+  return {
+    type: 'alertBudget',
+    perMillion: perMillion ?? defaults.perMillion,
+    mode: mode ?? defaults.mode,
+  }
 }
 
 /** Where the features of an event are: in an object, in fields of the event itself (names or `start*`), or nowhere. */

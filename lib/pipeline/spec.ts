@@ -14,7 +14,7 @@ export const kind = 'AnomalyPipeline'
 
 /** What an absent member of a union means. */
 export const unionDefaults = {
-  alertBudgetPerMillion: 1000,
+  alertBudget: { perMillion: 1000, mode: 'Quota' },
   features: 'features',
   profile: { halfLifeEvents: 500 },
   isolationForest: { trees: 100, sampleSize: 256, refitEvents: 5000 },
@@ -215,14 +215,26 @@ const detectorSpec = constrain(
 
 const detectionSpec = constrain(
   object({
-    alertBudgetPerMillion: integer(1, 1_000_000)
+    alertBudget: object({
+      perMillion: integer(1, 1_000_000)
+        .optional()
+        .describe(
+          `How many events per million may be called anomalies. ${unionDefaults.alertBudget.perMillion} if absent.`,
+        ),
+      mode: choice(['Quota', 'Ceiling'])
+        .optional()
+        .describe(
+          `Quota: the threshold follows, so that the budget is used. Ceiling: besides, what is not rarer than the budget asks for is never an anomaly; a quiet stream uses less. ${unionDefaults.alertBudget.mode} if absent.`,
+        ),
+    })
       .optional()
       .describe(
-        `How many events per million may be called anomalies; the threshold follows. ${unionDefaults.alertBudgetPerMillion} if neither this nor threshold is given.`,
+        'How many events may be called anomalies; the threshold follows, and no block of 10,000 events has more than 1.3 times as many. Its defaults hold if neither this, alertBudgetPerMillion nor threshold is given.',
       ),
+    alertBudgetPerMillion: integer(1, 1_000_000).optional().describe('Short for alertBudget with this perMillion.'),
     threshold: pattern(/^0\.[0-9]{1,15}$/, 17, 'an anomaly score between 0 and 1 in quotes, such as "0.988"')
       .optional()
-      .describe('Anomaly score from which an event is called an anomaly. Instead of alertBudgetPerMillion.'),
+      .describe('Anomaly score from which an event is called an anomaly. Instead of alertBudget.'),
     refractorySeconds: integer(0, 604_800)
       .default(300)
       .describe('After an alert, the time in which the same episode of the same key is not alerted again.'),
@@ -239,6 +251,8 @@ const detectionSpec = constrain(
       .describe('The algorithms that score events. A profile and an isolationForest if absent.'),
   }),
   notBoth('alertBudgetPerMillion', 'threshold'),
+  notBoth('alertBudget', 'threshold'),
+  notBoth('alertBudget', 'alertBudgetPerMillion'),
 )
 
 // --- results and state ----------------------------------------------------------------------------------------------

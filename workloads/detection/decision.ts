@@ -19,6 +19,10 @@ export interface DecisionOptions {
   readonly episodes: Episodes
   /** Detectors whose surprisals are averaged. */
   readonly members: number
+  /** Whether a single member's surprisal is a tail probability. */
+  readonly isCalibrated: boolean
+  /** Whether keys have profiles, which mean little while they are young. */
+  readonly hasProfiles: boolean
 }
 
 /** Whether an event is called an anomaly: its mean surprisal calibrated and held against threshold or alert budget. */
@@ -37,11 +41,19 @@ export class Decision implements SharedMemory {
   readonly #nominal: Surprisal
   #events = 0
 
-  constructor(spec: DetectionSpec, { episodes, members }: DecisionOptions) {
+  constructor(spec: DetectionSpec, { episodes, members, isCalibrated, hasProfiles }: DecisionOptions) {
     const decision = resolveDecision(spec)
     this.#episodes = episodes
     this.#means = members > 1 ? new TailHistogram(stepsOfMean) : undefined
-    this.#budget = decision.type === 'alertBudget' ? new AlertBudget(decision.perMillion) : undefined
+    if (decision.type === 'alertBudget') {
+      const { perMillion, mode } = decision
+      this.#budget = new AlertBudget({
+        perMillion,
+        mode,
+        isCalibrated: members > 1 || isCalibrated,
+        waitsForKeys: hasProfiles,
+      })
+    }
     this.#fixedThreshold = decision.type === 'threshold' ? surprisalOf(decision.anomalyScore) : 0
     this.#nominal = decision.type === 'threshold' ? this.#fixedThreshold : -Math.log(decision.perMillion / 1e6)
   }
@@ -51,53 +63,64 @@ export class Decision implements SharedMemory {
     return this.#events
   }
 
-  /** Where the threshold on the mean is. */
+  /** Where the threshold is for a key with a long history. */
   get theta(): Surprisal {
     return this.#budget?.theta ?? this.#fixedThreshold
   }
 
-  /** Decides on the next event, of the key in `slot`, and learns from it. */
+  /** Decides on the next event, of the key in `slot`, and learns from it. @param mean of the detectors' surprisals */
   decide(slot: number, time: number, mean: Surprisal): void {
+    const episodes = this.#episodes
     const means = this.#means !== undefined && this.#means.total >= leastCounted ? this.#means : undefined
     const surprisal = means?.surprisal(mean) ?? mean
-    const theta = this.#budget?.theta ?? 0
-    const threshold = this.#budget === undefined ? this.#fixedThreshold : (means?.surprisal(theta) ?? theta)
-    const isReached = this.#budget === undefined ? surprisal >= threshold : mean >= theta
-    let isAlert = false
+    const threshold = this.#budget?.threshold(episodes.events(slot)) ?? this.#fixedThreshold
+    const isLearning = this.#events < learningEvents
+    let wish = false
     let suppressedBy: Suppression | undefined
-    if (isReached && mean > 0) {
-      if (this.#events < learningEvents) suppressedBy = 'Learning'
-      else if (this.#episodes.goesOn(slot, time) && mean < escalation * this.#episodes.lastAlert(slot))
+    if (surprisal >= threshold && surprisal > 0) {
+      if (isLearning) suppressedBy = 'Learning'
+      else if (episodes.goesOn(slot, time) && surprisal < escalation * episodes.lastAlert(slot))
         suppressedBy = 'Refractory'
-      else isAlert = true
-    } else if (surprisal >= this.#nominal && this.#events >= learningEvents) suppressedBy = 'Budget'
+      else wish = true
+    } else if (surprisal >= this.#nominal && !isLearning) suppressedBy = 'Budget'
+    const isAlert = this.#budget?.spend(wish) ?? wish
+    if (wish && !isAlert) suppressedBy = 'Budget'
     this.#means?.add(mean)
-    this.#budget?.learn(isAlert)
     this.#events++
-    this.#episodes.learn(slot, time, mean, isAlert)
+    episodes.learn(slot, time, surprisal, isAlert)
     this.surprisal = surprisal
     this.threshold = threshold
     this.isAlert = isAlert
     this.suppressedBy = suppressedBy
   }
 
-  /** Little-endian: threshold, number of events, distribution of the mean. */
+  /** Little-endian: number of events, budget, distribution of the mean. */
   save(): Uint8Array {
-    const bytes = new Uint8Array(16 + (this.#means?.bytes ?? 0))
+    const bytes = new Uint8Array(8 + AlertBudget.bytes + (this.#means?.bytes ?? 0))
     const view = new DataView(bytes.buffer)
-    view.setFloat64(0, this.#budget?.theta ?? Number.NaN, true)
-    view.setFloat64(8, this.#events, true)
-    this.#means?.save(view, 16)
+    view.setFloat64(0, this.#events, true)
+    this.#budget?.save(view, 8)
+    this.#means?.save(view, 8 + AlertBudget.bytes)
     return bytes
   }
 
   load(bytes: Uint8Array): void {
-    const length = 16 + (this.#means?.bytes ?? 0)
-    if (bytes.length !== length) throw new RangeError(`${bytes.length} bytes are no memory of a decision`)
+    const means = this.#means?.bytes ?? 0
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    const theta = view.getFloat64(0, true)
-    if (this.#budget !== undefined && !Number.isNaN(theta)) this.#budget.theta = theta
+    if (bytes.length === 16 + means) this.#loadFormer(view)
+    else if (bytes.length === 8 + AlertBudget.bytes + means) {
+      this.#events = view.getFloat64(0, true)
+      // A pipeline that had a fixed threshold left zeros.
+      if (view.getFloat64(8, true) > 0) this.#budget?.load(view, 8)
+      this.#means?.load(view, 8 + AlertBudget.bytes)
+    } else throw new RangeError(`${bytes.length} bytes are no memory of a decision`)
+  }
+
+  /** Threshold on the mean, number of events, distribution of the mean. */
+  #loadFormer(view: DataView): void {
     this.#events = view.getFloat64(8, true)
     this.#means?.load(view, 16)
+    const theta = view.getFloat64(0, true)
+    if (this.#budget !== undefined && !Number.isNaN(theta)) this.#budget.theta = this.#means?.surprisal(theta) ?? theta
   }
 }

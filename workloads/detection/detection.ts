@@ -80,13 +80,18 @@ export class Detection {
       refractoryMs: detection.refractorySeconds * 1000,
       refractoryEvents: Math.max(0, ...keyed.map((detector) => detector.refractoryEvents)),
     })
-    this.#decision = new Decision(detection, { episodes: this.#episodes, members: keyed.length + modelNames.length })
+    const profile = keyed.find((detector) => detector instanceof Profile)
+    this.#decision = new Decision(detection, {
+      episodes: this.#episodes,
+      members: keyed.length + modelNames.length,
+      isCalibrated: !keyed.some((detector) => detector instanceof Discord),
+      hasProfiles: profile !== undefined,
+    })
     this.memories = [this.#episodes, ...keyed]
     this.shared = [this.#decision, ...keyed.map(({ shared }) => shared ?? nothing)]
     this.explainFrom = Math.max(1, Math.min(4, 0.8 * this.#decision.theta))
     this.#reasons = new Reasons(schema)
     this.#numbersExpected = event.value === '' ? 0 : 1
-    const profile = keyed.find((detector) => detector instanceof Profile)
     if (modelNames.length > 0)
       this.#layout = new RowLayout({ schema, hasValue: event.value !== '', hasKey: event.key !== '', profile })
     this.#surprisals = keyed.map(() => new Float64Array(0))

@@ -29,7 +29,7 @@ export class DetectService {
   readonly #limits: readonly Limit[]
   readonly #schema = new FeatureSchema()
   readonly #decision: Decision
-  readonly #budget: AlertBudget
+  readonly #budget: AlertBudget | undefined
   #columns: readonly string[] = []
 
   constructor({ pipeline, replica, clock }: DetectServiceOptions) {
@@ -38,7 +38,7 @@ export class DetectService {
     this.#clock = clock
     this.#limits = limitsOf(detection.rules, this.#schema)
     this.#decision = resolveDecision(detection)
-    this.#budget = new AlertBudget(this.#decision.type === 'alertBudget' ? this.#decision.perMillion : 1000)
+    this.#budget = this.#decision.type === 'alertBudget' ? new AlertBudget(this.#decision) : undefined
   }
 
   /** @param arrived when the first of the requests came, by the clock */
@@ -80,8 +80,8 @@ export class DetectService {
       sum += surprisal
       answering++
     }
-    const joint = answering === 0 ? 0 : sum / answering
-    const alerted = this.#alerts(joint)
+    const mean = answering === 0 ? 0 : sum / answering
+    const alerted = this.#alerts(mean)
     const hits = this.#hits(request, numbers)
     const featureImportance: Record<string, number> = {}
     for (const field of hits) featureImportance[field] = 1
@@ -95,7 +95,7 @@ export class DetectService {
     return {
       eventId: request.eventId,
       isAnomaly: alerted || hits.length > 0,
-      anomalyScore: anomalyScoreOf(joint),
+      anomalyScore: anomalyScoreOf(mean),
       confidence: hits.length > 0 ? 1 : present * (withoutModel ? 0.5 : 1),
       modelVersion: scored.modelVersionOf(row),
       inferenceTimeMs: Math.round(tookMs),
@@ -103,12 +103,10 @@ export class DetectService {
     }
   }
 
-  #alerts(joint: number): boolean {
-    if (joint <= 0) return false
-    if (this.#decision.type === 'threshold') return anomalyScoreOf(joint) >= this.#decision.anomalyScore
-    const alerted = joint >= this.#budget.theta
-    this.#budget.learn(alerted)
-    return alerted
+  #alerts(mean: number): boolean {
+    if (mean <= 0) return false
+    if (this.#decision.type === 'threshold') return anomalyScoreOf(mean) >= this.#decision.anomalyScore
+    return this.#budget!.spend(mean >= this.#budget!.theta)
   }
 
   /** Fields whose limits the event breaks. */

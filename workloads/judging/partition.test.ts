@@ -99,7 +99,7 @@ describe('Partition', () => {
   })
 
   it('alerts an episode once, again when it gets much worse, and again after the refractory period', () => {
-    const partition = partitionOf(pipelineWith({ ...profileOnly, refractorySeconds: 300 }))
+    const partition = partitionOf(pipelineWith({ ...profileOnly, alertBudgetPerMillion: 5000, refractorySeconds: 300 }))
     const events = stream(5000)
     judge(partition, events)
     const last = events.at(-1)!
