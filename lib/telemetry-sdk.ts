@@ -11,7 +11,7 @@ import {
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 import { messageOf } from './errors.ts'
-import type { SpanKind, TraceHeaders, Tracing } from './telemetry.ts'
+import type { SpanKind, TraceHeaders, Tracing } from './tracing.ts'
 
 const kinds: Readonly<Record<SpanKind, SdkSpanKind>> = {
   internal: SdkSpanKind.INTERNAL,

@@ -25,8 +25,7 @@ import { type ServedProcess, spawnInference } from './inference/serve.ts'
 const partitions = 4
 /** Of an answer, and what a machine that does other things may add. */
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('anomaly api', function () {
-  this.timeout(120_000)
+;(skipped ? describe.skip : describe)('anomaly api', () => {
   let kafka: Kafka
   let redis: Redis
   let inference: ServedProcess

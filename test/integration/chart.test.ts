@@ -21,6 +21,7 @@ import {
 import { ownBinary } from '../../tools/servers/binaries/binaries.ts'
 import { type Cluster, useApiServer } from '../harness/apiserver/use-api-server.ts'
 import { useHelm } from '../harness/chart/use-helm.ts'
+import { eventually } from '../harness/eventually.ts'
 
 const run = promisify(execFile)
 const serviceMonitors = ['--api-versions', 'monitoring.coreos.com/v1']
@@ -55,8 +56,7 @@ const complaint = (work: Promise<unknown>): Promise<string> =>
     (error: { stderr?: string; message: string }) => (error.stderr || error.message).trim(),
   )
 
-describe("The operator's chart", function () {
-  this.timeout(60_000)
+describe("The operator's chart", () => {
   useHelm()
 
   it('has nothing for Helm to complain of', async () => {
@@ -192,8 +192,7 @@ describe("The operator's chart", function () {
   })
 })
 
-describe('manifests/operator/install.yaml', function () {
-  this.timeout(60_000)
+describe('manifests/operator/install.yaml', () => {
   useHelm()
 
   it('is what the chart renders (if not: make manifests)', async () => {
@@ -201,8 +200,7 @@ describe('manifests/operator/install.yaml', function () {
   })
 })
 
-describe('The previous release, as a fixture', function () {
-  this.timeout(60_000)
+describe('The previous release, as a fixture', () => {
   useHelm()
   const previous = async (): Promise<readonly KubeObject[]> =>
     objectsOf(await helm(['template', 'anomaly-operator', previousRelease, '--set', 'image.tag=0.1.0']))
@@ -230,8 +228,7 @@ function clients(cluster: Cluster) {
   return { inCluster, kubectl }
 }
 
-describe('manifests/operator/install.yaml in an API server', function () {
-  this.timeout(120_000)
+describe('manifests/operator/install.yaml in an API server', () => {
   useHelm()
   const { kubectl } = clients(useApiServer())
 
@@ -239,16 +236,17 @@ describe('manifests/operator/install.yaml in an API server', function () {
     const versions = async () =>
       (await kubectl(['get', '-f', installFile, '-o', 'jsonpath={.items[*].metadata.resourceVersion}'])).stdout
     await kubectl(['apply', '-f', installFile])
-    // Until then the API server writes to the definition's status.
     await kubectl(['wait', '--for=condition=Established', 'crd/anomalypipelines.anomaly.com'])
-    const before = await versions()
-    expect((await kubectl(['apply', '-f', installFile])).stderr).to.equal('')
-    expect(await versions()).to.equal(before)
+    // The API server may still write into the definition's status.
+    await eventually(async () => {
+      const before = await versions()
+      expect((await kubectl(['apply', '-f', installFile])).stderr).to.equal('')
+      expect(await versions()).to.equal(before)
+    })
   })
 })
 
-describe("The operator's chart in an API server", function () {
-  this.timeout(120_000)
+describe("The operator's chart in an API server", () => {
   useHelm()
   const cluster = useApiServer({ controllerManager: true })
   const { inCluster, kubectl } = clients(cluster)

@@ -14,8 +14,7 @@ interface Call {
 }
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('Scoring when inference fails', function () {
-  this.timeout(60_000)
+;(skipped ? describe.skip : describe)('Scoring when inference fails', () => {
   let redis: Redis
   let names: NameServer
   let port: number

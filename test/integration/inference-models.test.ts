@@ -10,8 +10,7 @@ const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error:
 const columns = ['value', 'amount']
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('Models of several replicas in Redis', function () {
-  this.timeout(60_000)
+;(skipped ? describe.skip : describe)('Models of several replicas in Redis', () => {
   let redis: Redis
   let replicas: { readonly state: RedisState; readonly served: Served; readonly scorer: GrpcScorer }[]
 

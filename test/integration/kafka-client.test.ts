@@ -28,8 +28,7 @@ const log: Logger = {
 }
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('Kafka client', function () {
-  this.timeout(120_000)
+;(skipped ? describe.skip : describe)('Kafka client', () => {
   let kafka: Kafka
   let count = 0
   const running: ExactlyOnce[] = []

@@ -23,8 +23,7 @@ const manifest = join(import.meta.dirname, '../../manifests/kafka/kafka.yaml')
 const skipped = process.env.SKIP_INTEGRATION === '1'
 
 // The image starts Kafka through a class of Kafka's own, which turns the environment into settings and formats the disk.
-;(skipped ? describe.skip : describe)('The broker of manifests/kafka', function () {
-  this.timeout(120_000)
+;(skipped ? describe.skip : describe)('The broker of manifests/kafka', () => {
   const folder = temporaryFolder('kafka-manifest')
   let server: ServerProcess | undefined
   let properties = ''

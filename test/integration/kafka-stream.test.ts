@@ -11,8 +11,7 @@ import { behavesAsStream } from '../../workloads/streams/stream-suite.ts'
 const log = await createLogger({ level: 'silent' })
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('KafkaStream', function () {
-  this.timeout(60_000)
+;(skipped ? describe.skip : describe)('KafkaStream', () => {
   let kafka: Kafka
   let settings: KafkaSettings
   let opened = 0

@@ -3,9 +3,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
 
-describe('kind-config.yaml', function () {
-  this.timeout(300_000)
-
+describe('kind-config.yaml', () => {
   it("passes kind's own strict decoding and validation", async () => {
     const cwd = join(import.meta.dirname, '../kind')
     const outcome = await promisify(execFile)('go', ['test', '-count=1', './...'], { cwd }).then(

@@ -21,8 +21,7 @@ type Document = any
 const documentsOf = (text: string): Document[] => parseAllDocuments(text).map((document) => document.toJS())
 const documentsIn = (path: string) => documentsOf(readFileSync(join(manifests, path), 'utf8'))
 
-describe('The manifests in an API server', function () {
-  this.timeout(60_000)
+describe('The manifests in an API server', () => {
   const cluster = useApiServer()
   const temporary = mkdtempSync(join(tmpdir(), 'anomaly-manifests-'))
   let program = ''
@@ -30,7 +29,7 @@ describe('The manifests in an API server', function () {
 
   before('build kubectl, and take in the definitions', async function () {
     if (process.env.SKIP_INTEGRATION === '1') this.skip()
-    this.timeout(30 * 60_000)
+    this.timeout(0)
     program = await ownBinary('kubectl')
     const argocd = await moduleSource('argocd', 'github.com/argoproj/argo-cd/v3')
     const definitions = [
@@ -136,8 +135,7 @@ describe('The manifests in an API server', function () {
   })
 })
 
-describe('Projects and Applications of Argo CD', function () {
-  this.timeout(60_000)
+describe('Projects and Applications of Argo CD', () => {
   useHelm()
 
   const projects = () => documentsIn('argocd/appproject.yaml').filter(({ kind }) => kind === 'AppProject')

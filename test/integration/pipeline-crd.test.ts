@@ -20,8 +20,7 @@ const crdFile = join(import.meta.dirname, '../../crds/anomaly.com_anomalypipelin
 // biome-ignore lint/suspicious/noExplicitAny: whatever the API server answers
 type Answer = { readonly code: number; readonly body: any }
 
-describe('The CRD in an API server', function () {
-  this.timeout(60_000)
+describe('The CRD in an API server', () => {
   const cluster = useApiServer()
 
   function call(method: string, path: string, body?: object, headers: object = {}): Promise<Answer> {

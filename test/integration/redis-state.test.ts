@@ -21,8 +21,7 @@ import { eventually } from '../harness/eventually.ts'
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('Redis state', function () {
-  this.timeout(60_000)
+;(skipped ? describe.skip : describe)('Redis state', () => {
   let redis: Redis
   const opened: RedisState[] = []
 

@@ -13,8 +13,7 @@ import { eventually } from '../harness/eventually.ts'
 const anomaly = join(import.meta.dirname, '../../bin/anomaly')
 const skipped = process.env.SKIP_INTEGRATION === '1'
 
-;(skipped ? describe.skip : describe)('anomaly replay into Kafka', function () {
-  this.timeout(120_000)
+;(skipped ? describe.skip : describe)('anomaly replay into Kafka', () => {
   const folder = mkdtempSync(join(tmpdir(), 'anomaly-replay-'))
   let kafka: Kafka
 

@@ -83,7 +83,7 @@ export async function startServer(
   },
 ): Promise<ServerProcess> {
   guard()
-  const { log, ready, timeoutMs = 60_000, signal } = options
+  const { log, ready, timeoutMs = 180_000, signal } = options
   const output = openSync(log, 'a')
   const child = spawn(command, args, { stdio: ['ignore', output, output] })
   closeSync(output)

@@ -12,6 +12,7 @@ import { LineWriter } from '../files/line-writer.ts'
 import { type Format, type InputFile, inputFiles, sizeOfAll } from '../files/read-events.ts'
 import { countReason, writeRejection } from '../files/rejects.ts'
 import { checkWritable, writeWhole } from '../files/whole-file.ts'
+import { hasNumbers, nothingToJudge } from '../terminal/nothing-to-judge.ts'
 import { progressLine, summaryLines } from '../terminal/status-line.ts'
 import { createLiveLine, lookOf } from '../terminal/terminal.ts'
 import { formatNumber } from '../terminal/wording.ts'
@@ -25,7 +26,6 @@ import {
   rankScores,
   rocAuc,
 } from './evaluation.ts'
-import { hasNumbers, nothingToJudge } from './nothing-to-judge.ts'
 import { renderReport } from './report/render-report.ts'
 import { createReportCollector } from './report/report-collector.ts'
 

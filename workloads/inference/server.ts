@@ -11,7 +11,8 @@ import {
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import type { Check } from '../../lib/probes.ts'
-import { extract, type TraceHeaders, traced } from '../../lib/telemetry.ts'
+import { extract, traced } from '../../lib/telemetry.ts'
+import type { TraceHeaders } from '../../lib/tracing.ts'
 import { type ScoreRowsRequest, type ScoreRowsResponse, ScoringServiceService } from '../gen/anomaly/v1/scoring.ts'
 import {
   type AnomalyDetectionServiceServer,

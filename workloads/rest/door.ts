@@ -1,4 +1,4 @@
-import type { TraceHeaders } from '../../lib/telemetry.ts'
+import type { TraceHeaders } from '../../lib/tracing.ts'
 
 export interface DetectOutcomeVerdict {
   readonly kind: 'verdict'

@@ -1,5 +1,10 @@
-import type { TruthSummary } from '../terminal/status-line.ts'
 import { type AnomalyKind, anomalyKinds, type SimulatedPayment } from './simulate-payments.ts'
+
+export interface TruthSummary {
+  readonly precision: number
+  readonly recall: number
+  readonly kinds: readonly { readonly kind: string; readonly episodes: number; readonly found: number }[]
+}
 
 export interface InjectedTruth {
   /** Call for every payment with what was decided on it. */

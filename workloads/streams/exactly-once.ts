@@ -5,7 +5,8 @@ import { failureOf, KafkaError } from '../../lib/kafka/errors.ts'
 import { type BatchControl, type GroupMember, joinGroup } from '../../lib/kafka/group.ts'
 import { type OutgoingRecord, type RecordBatch, sizeOf, type TopicPartition } from '../../lib/kafka/records.ts'
 import { type TransactionalProducer, transactionalProducers } from '../../lib/kafka/transactional-producer.ts'
-import { extract, type TraceHeaders, traced } from '../../lib/telemetry.ts'
+import { extract, traced } from '../../lib/telemetry.ts'
+import type { TraceHeaders } from '../../lib/tracing.ts'
 
 /** What is done with the records of the partitions that this process owns. Nothing of a partition runs at the same time. */
 export interface PartitionHandler {

@@ -1,5 +1,6 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
 import type { Verdict } from '../detection/verdict.ts'
+import type { TruthSummary } from '../simulation/injected-truth.ts'
 import { counted, describeReason, formatNumber, formatScore, formatShare, formatTime } from './wording.ts'
 
 /** The terminal that a line is for. */
@@ -106,12 +107,6 @@ export interface RunSummary {
   /** How many of the rejected by each reason; what is not known is left out. */
   readonly rejectedBy?: ReadonlyMap<string, number> | undefined
   readonly truth?: TruthSummary | undefined
-}
-
-export interface TruthSummary {
-  readonly precision: number
-  readonly recall: number
-  readonly kinds: readonly { readonly kind: string; readonly episodes: number; readonly found: number }[]
 }
 
 /**

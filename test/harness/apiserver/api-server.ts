@@ -180,13 +180,13 @@ function startProgram(path: string, args: readonly string[], log: string): Progr
 }
 
 async function untilReady(url: string, token: string, server: Program): Promise<void> {
-  const deadline = performance.now() + 60_000
+  const deadline = performance.now() + 180_000
   while (performance.now() < deadline) {
     if (server.ended()) throw new Error('kube-apiserver ended')
     if ((await statusOf(`${url}/readyz`, token)) === 200) return
     await sleep(50)
   }
-  throw new Error('kube-apiserver is not ready after 60 s')
+  throw new Error('kube-apiserver is not ready after 180 s')
 }
 
 function statusOf(url: string, token: string): Promise<number> {

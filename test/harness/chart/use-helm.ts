@@ -4,7 +4,7 @@ import { ownBinary } from '../../../tools/servers/binaries/binaries.ts'
 export function useHelm(): void {
   before('build Helm and kubectl', async function () {
     if (process.env.SKIP_INTEGRATION === '1') this.skip()
-    this.timeout(30 * 60_000)
+    this.timeout(0)
     await ownBinary('helm')
     await ownBinary('kubectl')
   })

@@ -19,8 +19,7 @@ import {
 } from './cluster.ts'
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('Consumer whose dependencies fail', function () {
-  this.timeout(300_000)
+;(skipped ? describe.skip : describe)('Consumer whose dependencies fail', () => {
   let cluster: Cluster
   let scene: Scene
 

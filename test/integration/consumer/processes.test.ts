@@ -4,8 +4,7 @@ import { eventually } from '../../harness/eventually.ts'
 import { type Cluster, judged, owned, patience, type Role, type Scene, startCluster } from './cluster.ts'
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('Consumers of a group', function () {
-  this.timeout(300_000)
+;(skipped ? describe.skip : describe)('Consumers of a group', () => {
   let cluster: Cluster
   let scene: Scene
   let inference: string

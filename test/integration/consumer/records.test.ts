@@ -45,8 +45,7 @@ const badKinds: Readonly<Record<string, Bad>> = {
 const bads = Object.values(badKinds)
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('Records that a consumer meets', function () {
-  this.timeout(200_000)
+;(skipped ? describe.skip : describe)('Records that a consumer meets', () => {
   let cluster: Cluster
   let scene: Scene
   let inference: string

@@ -11,8 +11,7 @@ interface Answer {
 }
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('Events that come over REST', function () {
-  this.timeout(300_000)
+;(skipped ? describe.skip : describe)('Events that come over REST', () => {
   let cluster: Cluster
   let scene: Scene
   let inference: string

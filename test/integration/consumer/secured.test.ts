@@ -7,8 +7,7 @@ import { removeFolder, temporaryFolder } from '../../../tools/servers/server.ts'
 import { type Access, type Cluster, redisUser, type Scene, startCluster } from './cluster.ts'
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
-;(skipped ? describe.skip : describe)('A pipeline whose servers let nobody in without more', function () {
-  this.timeout(200_000)
+;(skipped ? describe.skip : describe)('A pipeline whose servers let nobody in without more', () => {
   const folder = temporaryFolder('secured')
   let cluster: Cluster
   let scene: Scene

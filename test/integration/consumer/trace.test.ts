@@ -5,8 +5,7 @@ import { type Cluster, patience, type Scene, startCluster } from './cluster.ts'
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
 
-describe('The trace of an event', function () {
-  this.timeout(2 * patience)
+describe('The trace of an event', () => {
   let cluster: Cluster
   let scene: Scene
   let receiver: OtlpReceiver

@@ -28,8 +28,7 @@ const serviceMonitorSchema = {
   },
 }
 
-describe('Operator: from a pipeline to its children', function () {
-  this.timeout(90_000)
+describe('Operator: from a pipeline to its children', () => {
   const cluster = useApiServer({ controllerManager: true })
   const bench = useOperator(cluster)
 

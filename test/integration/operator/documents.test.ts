@@ -10,8 +10,7 @@ import { minimalSpec, traffic, useOperator } from '../../harness/operator.ts'
 const sasl = { mechanism: 'ScramSha512', secretRef: { name: 'kafka-user' } }
 const secured = { source: { brokers: ['localhost:1'], sasl } }
 
-describe('Operator: documents and Secrets', function () {
-  this.timeout(90_000)
+describe('Operator: documents and Secrets', () => {
   const cluster = useApiServer()
   const bench = useOperator(cluster)
   let namespace: string

@@ -22,8 +22,7 @@ const drifts = [
   { resource: kinds.networkPolicies, name: 'payments-redis', patch: { spec: { ingress: [{}] } } },
 ] as const
 
-describe('Operator: drift', function () {
-  this.timeout(90_000)
+describe('Operator: drift', () => {
   const cluster = useApiServer({ controllerManager: true })
   const bench = useOperator(cluster)
   let namespace: string
@@ -177,9 +176,8 @@ describe('Operator: drift', function () {
     })
   })
 
-  it('leaves nothing behind when the pipeline is deleted', async function () {
+  it('leaves nothing behind when the pipeline is deleted', async () => {
     // The garbage collector looks for new kinds every 30 seconds.
-    this.timeout(120_000)
     await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
     await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 90_000)
   })

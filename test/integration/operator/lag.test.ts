@@ -4,8 +4,7 @@ import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { minimalSpec, useOperator } from '../../harness/operator.ts'
 
-describe('Operator: lag', function () {
-  this.timeout(60_000)
+describe('Operator: lag', () => {
   const cluster = useApiServer()
   const bench = useOperator(cluster)
   let namespace: string

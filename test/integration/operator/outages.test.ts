@@ -6,8 +6,7 @@ import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { minimalSpec, useOperator } from '../../harness/operator.ts'
 
-describe('Operator: outages', function () {
-  this.timeout(180_000)
+describe('Operator: outages', () => {
   const cluster = useApiServer()
   const bench = useOperator(cluster)
   let namespace: string

@@ -29,8 +29,7 @@ interface Process {
   readonly proxy: FaultProxy
 }
 
-describe('Operator: two processes', function () {
-  this.timeout(150_000)
+describe('Operator: two processes', () => {
   const cluster = useApiServer()
   const bench = useOperator(cluster)
   let namespace: string

@@ -10,8 +10,7 @@ import { minimalSpec, useOperator } from '../../harness/operator.ts'
 
 const group = 'rbac.authorization.k8s.io/v1'
 
-describe('Operator: permissions', function () {
-  this.timeout(60_000)
+describe('Operator: permissions', () => {
   useHelm()
   const cluster = useApiServer()
   const bench = useOperator(cluster)

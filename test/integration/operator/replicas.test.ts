@@ -7,8 +7,7 @@ import { minimalSpec, useOperator } from '../../harness/operator.ts'
 
 const autoscaling = { minReplicas: 2, maxReplicas: 9 }
 
-describe('Operator: replicas', function () {
-  this.timeout(90_000)
+describe('Operator: replicas', () => {
   const cluster = useApiServer()
   const bench = useOperator(cluster)
   let namespace: string

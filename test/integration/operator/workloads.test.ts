@@ -22,8 +22,7 @@ const replicaSets = namespaced('apps/v1', 'ReplicaSet', 'replicasets')
 const restricted = { 'pod-security.kubernetes.io/enforce': 'restricted' }
 const selection = (of: unknown) => (of as { matchLabels: Readonly<Record<string, string>> }).matchLabels
 
-describe('Operator: with the controllers of workloads', function () {
-  this.timeout(120_000)
+describe('Operator: with the controllers of workloads', () => {
   const cluster = useApiServer({
     controllerManager: [
       'deployment-controller',
@@ -42,7 +41,7 @@ describe('Operator: with the controllers of workloads', function () {
   let namespace: string
 
   before('build kubectl', async function () {
-    this.timeout(30 * 60_000)
+    this.timeout(0)
     kubectl = await binary('kubectl')
   })
   beforeEach(async () => {

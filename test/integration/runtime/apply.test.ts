@@ -37,8 +37,7 @@ const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'nam
 const resources = [configMaps, secrets, services, deployments, autoscalers, policies, budgets]
 const writes = ['create', 'update', 'apply', 'patch', 'delete'] as const
 
-describe('Applier against an API server', function () {
-  this.timeout(60_000)
+describe('Applier against an API server', () => {
   const cluster = useApiServer({ controllerManager: true })
   let direct: KubeClient
   let client: KubeClient

@@ -17,8 +17,7 @@ const events: Resource = { apiVersion: 'v1', kind: 'Event', plural: 'events', na
 const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false }
 
 /** The smallest operator there is: for each ConfigMap labelled `parent`, a Secret of the same name. */
-describe('Controller against an API server', function () {
-  this.timeout(90_000)
+describe('Controller against an API server', () => {
   const cluster = useApiServer()
   let direct: KubeClient
   let controller: Controller

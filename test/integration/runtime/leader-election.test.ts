@@ -24,8 +24,7 @@ interface Candidate {
   stop(): void
 }
 
-describe('Leader election against an API server', function () {
-  this.timeout(60_000)
+describe('Leader election against an API server', () => {
   const cluster = useApiServer()
   let direct: KubeClient
   let candidates: Candidate[] = []

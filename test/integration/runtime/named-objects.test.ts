@@ -8,8 +8,7 @@ import { eventually } from '../../harness/eventually.ts'
 const secrets: Resource = { apiVersion: 'v1', kind: 'Secret', plural: 'secrets', namespaced: true }
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
-describe('Named objects against an API server', function () {
-  this.timeout(60_000)
+describe('Named objects against an API server', () => {
   const cluster = useApiServer()
   let direct: KubeClient
   let named: NamedObjects

@@ -10,8 +10,7 @@ const configMaps: Resource = { apiVersion: 'v1', kind: 'ConfigMap', plural: 'con
 const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false }
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
-describe('Reflector against an API server', function () {
-  this.timeout(60_000)
+describe('Reflector against an API server', () => {
   const cluster = useApiServer()
   let direct: KubeClient
   let throughProxy: KubeClient
