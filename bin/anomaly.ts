@@ -113,12 +113,20 @@ const cli: Argv = yargs(args)
             'run -f PIPELINE [flags]',
             ['Judge a file', '$0 run -f payments.yaml --input events.jsonl --output verdicts.jsonl --exit-at-end'],
             ['Judge a stream of lines', 'tail -f events.jsonl | $0 run -f payments.yaml --input - --output -'],
+            ['The same after a week of past events', '$0 run -f payments.yaml --history week.jsonl.gz --input -'],
             ['Only answer on http://localhost:8080/api/v1/detect', '$0 run -f payments.yaml'],
           ),
         )
         .options({
           file: pipelineFile,
           input,
+          history: {
+            type: 'string',
+            array: true,
+            requiresArg: true,
+            describe:
+              'Learn the events of this file first, as fast as it goes, and give no verdicts on them; may be given several times. With --simulate a duration such as 12h, 7d by default',
+          },
           format,
           output: {
             type: 'string',
@@ -447,7 +455,7 @@ function closing(usage: string, ...examples: readonly (readonly [what: string, c
 function checkFlags(flags: Readonly<Record<string, unknown>>): true {
   for (const [name, value] of Object.entries(flags)) {
     if (Number.isNaN(value)) throw new AppError('InvalidArgument', `--${name}: must be a number`)
-    if (Array.isArray(value) && name !== '_' && name !== 'input')
+    if (Array.isArray(value) && !['_', 'input', 'history'].includes(name))
       throw new AppError('InvalidArgument', `--${name}: may be given only once`)
   }
   return true

@@ -71,7 +71,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
     const seconds = (shown - began) / 1000
     live.show(
       progressLine(
-        { ...counts, seconds, ...(total === undefined ? undefined : { bytes: { read, total } }) },
+        { ...counts, seconds, ...(total === undefined ? undefined : { input: { over: read, total } }) },
         live.look,
       ),
     )

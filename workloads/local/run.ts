@@ -19,10 +19,20 @@ import { createLocalDoor } from './local-door.ts'
 /** Feeds the stream; returns when there is no more. */
 export type Feed = (local: LocalPipeline, signal: AbortSignal) => Promise<void>
 
+export interface History {
+  readonly feed: Feed
+  /** How many events have been learnt so far. */
+  readonly onLearnt?: (events: number) => void
+  /** All of them have been, and models are fitted. */
+  readonly onEnd?: () => void
+}
+
 export interface RunOptions {
   readonly pipeline: Pipeline
   readonly log: Logger
   readonly feed?: Feed | undefined
+  /** Past events, learnt as fast as they come before anything else is let in: their verdicts go nowhere. */
+  readonly history?: History | undefined
   /** The feed is of several files, so that a row's number alone is no id. */
   readonly severalFiles?: boolean | undefined
   /** Verdicts as JSONL. */
@@ -57,6 +67,8 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const metrics = createMetrics(registry)
   const summary = { events: 0, alerts: 0, rejected: 0 }
   let turned = performance.now()
+  let learnt = 0
+  let isLearning = options.history !== undefined
   let local: LocalPipeline
   const door = createLocalDoor(pipeline, () => local)
 
@@ -69,6 +81,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
       const outcome = outcomes[i]!
       const record = batch.records[i] as InputRecord
       if (isVerdict(outcome)) {
+        if (isLearning) continue
         if (outcome.isAnomaly) alerts++
         onVerdict?.(record, outcome, processed.events[i]!)
       } else {
@@ -77,6 +90,13 @@ export async function run(options: RunOptions): Promise<RunSummary> {
         if (rejects !== undefined) writeRejection(rejects, record, outcome)
         onRejected?.(record, outcome)
       }
+    }
+    if (isLearning) {
+      learnt += outcomes.length - rejected
+      summary.rejected += rejected
+      rejects?.flush()
+      options.history?.onLearnt?.(learnt)
+      return
     }
     const verdicts = outcomes.length - rejected
     summary.events += verdicts
@@ -145,6 +165,18 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     },
     stop: () => feeding,
   }
+  const past: Part = {
+    name: 'history',
+    async start(signal) {
+      if (options.history === undefined) return
+      await options.history.feed(local, signal)
+      await local.stream.drained()
+      await local.scorer.idle()
+      isLearning = false
+      if (!signal.aborted) options.history.onEnd?.()
+    },
+  }
+
   const live = {
     'poll-loop': () =>
       local.stream.waiting > 0 && performance.now() - turned > 60_000
@@ -170,7 +202,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     start: () => options.onStarted?.({ api: api?.port, probes: probes?.port }, local),
   }
   await runParts(
-    [probes, writers, loop, api, started, input].filter((part) => part !== undefined),
+    [probes, writers, loop, past, api, started, input].filter((part) => part !== undefined),
     { log, stop },
   )
   return summary

@@ -95,7 +95,7 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
     const seconds = (performance.now() - began) / 1000
     live.show(
       progressLine(
-        { ...counts, seconds, ...(total === undefined ? undefined : { bytes: { read, total } }) },
+        { ...counts, seconds, ...(total === undefined ? undefined : { input: { over: read, total } }) },
         live.look,
       ),
     )

@@ -17,12 +17,12 @@ describe('Injected truth', () => {
       ['amount-spike', 3, true],
     ]
     for (const [injected, episode, isAnomaly] of judged) truth.judge({ event, injected, episode }, isAnomaly)
-    const { precision, recall, kinds } = truth.summary()
-    expect({ precision, recall }).to.deep.equal({ precision: 3 / 4, recall: 2 / 3 })
+    const { precision, recall, kinds, falseAlerts } = truth.summary()
+    expect({ precision, recall, falseAlerts }).to.deep.equal({ precision: 3 / 4, recall: 2 / 3, falseAlerts: 1 })
     expect(kinds.filter(({ episodes }) => episodes > 0)).to.deep.equal([
-      { kind: 'amount-spike', episodes: 1, found: 1 },
-      { kind: 'stolen-card-burst', episodes: 1, found: 1 },
-      { kind: 'slow-drift', episodes: 1, found: 0 },
+      { kind: 'amount-spike', episodes: 1, found: 1, alerts: 1 },
+      { kind: 'stolen-card-burst', episodes: 1, found: 1, alerts: 2 },
+      { kind: 'slow-drift', episodes: 1, found: 0, alerts: 0 },
     ])
   })
 

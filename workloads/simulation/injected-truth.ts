@@ -1,9 +1,19 @@
-import { type AnomalyKind, anomalyKinds, type SimulatedPayment } from './simulate-payments.ts'
+import { anomalyKinds, type SimulatedPayment } from './simulate-payments.ts'
+
+export interface KindSummary {
+  readonly kind: string
+  readonly episodes: number
+  /** Episodes with an alert. */
+  readonly found: number
+  readonly alerts: number
+}
 
 export interface TruthSummary {
   readonly precision: number
   readonly recall: number
-  readonly kinds: readonly { readonly kind: string; readonly episodes: number; readonly found: number }[]
+  readonly kinds: readonly KindSummary[]
+  /** Alerts on ordinary payments. */
+  readonly falseAlerts: number
 }
 
 export interface InjectedTruth {
@@ -20,19 +30,18 @@ const mostEpisodes = 10_000
  * counts episodes: the share of them with an alert, since the refractory period keeps an episode to few alerts on purpose.
  */
 export function createInjectedTruth(): InjectedTruth {
-  const kinds = new Map<AnomalyKind, { kind: AnomalyKind; episodes: number; found: number }>(
-    anomalyKinds.map((kind) => [kind, { kind, episodes: 0, found: 0 }]),
-  )
+  const kinds = new Map(anomalyKinds.map((kind) => [kind, { kind, episodes: 0, found: 0, alerts: 0 }]))
   /** The latest episodes, and whether they were found. */
   const latest = new Map<number, boolean>()
-  let alerts = 0
-  let hits = 0
+  let falseAlerts = 0
   return {
     judge({ injected, episode }, isAnomaly) {
-      if (isAnomaly) alerts++
-      if (injected === '') return
-      if (isAnomaly) hits++
+      if (injected === '') {
+        if (isAnomaly) falseAlerts++
+        return
+      }
       const kind = kinds.get(injected)!
+      if (isAnomaly) kind.alerts++
       const found = latest.get(episode)
       if (found === undefined) {
         kind.episodes++
@@ -42,13 +51,18 @@ export function createInjectedTruth(): InjectedTruth {
       latest.set(episode, found === true || isAnomaly)
     },
     summary() {
-      let episodes = 0
-      let found = 0
+      let [episodes, found, hits] = [0, 0, 0]
       for (const kind of kinds.values()) {
         episodes += kind.episodes
         found += kind.found
+        hits += kind.alerts
       }
-      return { precision: hits / alerts, recall: found / episodes, kinds: [...kinds.values()] }
+      return {
+        precision: hits / (hits + falseAlerts),
+        recall: found / episodes,
+        kinds: Array.from(kinds.values(), (kind) => ({ ...kind })),
+        falseAlerts,
+      }
     },
   }
 }

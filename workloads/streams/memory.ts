@@ -31,7 +31,7 @@ export class MemoryStream<R extends StreamRecord = StreamRecord> implements Even
   /** Nobody handles records any more. */
   #over = false
   #arrived: (() => void) | undefined
-  #drained: (() => void)[] = []
+  #drained: { readonly below: number; readonly resolve: () => void }[] = []
 
   constructor(options: MemoryStreamOptions) {
     this.#topic = options.topic
@@ -69,7 +69,16 @@ export class MemoryStream<R extends StreamRecord = StreamRecord> implements Even
    */
   room(): Promise<void> | undefined {
     if (this.#over || this.#waiting < this.#capacity) return undefined
-    return new Promise((resolve) => this.#drained.push(resolve))
+    return this.#waitingBelow(this.#capacity)
+  }
+
+  /** Settles when all that was appended so far and meanwhile is handled, or when nobody handles it any more. */
+  async drained(): Promise<void> {
+    if (!this.#over && this.#waiting > 0) await this.#waitingBelow(1)
+  }
+
+  #waitingBelow(below: number): Promise<void> {
+    return new Promise((resolve) => this.#drained.push({ below, resolve }))
   }
 
   /** No more records: `consume` returns when all are handled. */
@@ -140,13 +149,15 @@ export class MemoryStream<R extends StreamRecord = StreamRecord> implements Even
     }
     this.#waiting -= records.length
     handler.committed(number)
-    if (this.#waiting < this.#capacity) this.#release()
+    if (this.#drained.length > 0) this.#release()
   }
 
   #release(): void {
-    const drained = this.#drained
+    const waiting = this.#drained
     this.#drained = []
-    for (const resolve of drained) resolve()
+    for (const one of waiting)
+      if (this.#over || this.#waiting < one.below) one.resolve()
+      else this.#drained.push(one)
   }
 
   #partitionOf(raw: Buffer | string | null): number {

@@ -57,12 +57,12 @@ describe('statusLine()', () => {
 describe('alertLine()', () => {
   it('reads from time to reasons', () => {
     expect(alertLine({ verdict: verdict(), injected: 'amount-spike' }, plain)).to.equal(
-      '2024-01-03 14:03:22  0.99987       user-0042   amount-spike          value 950 where 42 was expected (profile, 62 %); distanceKm 5,200 where 6 was expected (forest, 20 %)',
+      '2024-01-03 14:03:22  0.99987   user-0042   ✓ amount-spike          value 950 (usual 42), distanceKm 5,200 (usual 6)',
     )
   })
 
   it('says so when nothing was injected, and nothing of it when nobody knows', () => {
-    expect(alertLine({ verdict: verdict(), injected: '' }, plain)).to.contain('  false alert  ')
+    expect(alertLine({ verdict: verdict(), injected: '' }, plain)).to.contain('  ✗ false alert  ')
     expect(alertLine({ verdict: verdict() }, plain)).to.match(/user-0042 {3}value 950/)
   })
 
@@ -91,7 +91,7 @@ describe('progressLine()', () => {
   const progress = { events: 1_234_567, alerts: 153, rejected: 0, seconds: 20 }
 
   it('draws a bar by bytes and estimates what is left', () => {
-    const line = progressLine({ ...progress, bytes: { read: 62, total: 100 } }, { ...plain, columns: 80 })
+    const line = progressLine({ ...progress, input: { over: 62, total: 100 } }, { ...plain, columns: 80 })
     expect(line).to.equal('━━━━━━━━━━━━━─────────   62 %  1,234,567 events  61,728/s  153 alerts  0:12 left')
   })
 
@@ -102,12 +102,12 @@ describe('progressLine()', () => {
   })
 
   it('promises no end before anything was read, and never more than all of it', () => {
-    expect(progressLine({ ...progress, bytes: { read: 0, total: 100 } }, plain)).to.contain('–:–– left')
-    expect(progressLine({ ...progress, bytes: { read: 120, total: 100 } }, plain)).to.contain('100 %')
+    expect(progressLine({ ...progress, input: { over: 0, total: 100 } }, plain)).to.contain('–:–– left')
+    expect(progressLine({ ...progress, input: { over: 120, total: 100 } }, plain)).to.contain('100 %')
   })
 
   it('is wide when the hours are', () => {
-    expect(progressLine({ ...progress, seconds: 3600, bytes: { read: 1, total: 3 } }, plain)).to.contain('2:00:00 left')
+    expect(progressLine({ ...progress, seconds: 3600, input: { over: 1, total: 3 } }, plain)).to.contain('2:00:00 left')
   })
 })
 
@@ -133,35 +133,45 @@ describe('summaryLines()', () => {
 
   it('tells what was found of each kind', () => {
     const kinds = [
-      { kind: 'amount-spike', episodes: 20, found: 18 },
-      { kind: 'slow-drift', episodes: 1, found: 0 },
+      { kind: 'amount-spike', episodes: 20, found: 18, alerts: 19 },
+      { kind: 'slow-drift', episodes: 1, found: 0, alerts: 0 },
     ]
     const lines = summaryLines(
-      { events: 10, alerts: 0, rejected: 0, seconds: 0, truth: { precision: Number.NaN, recall: 18 / 21, kinds } },
+      {
+        events: 10,
+        alerts: 22,
+        rejected: 0,
+        seconds: 0,
+        truth: { precision: 19 / 22, recall: 18 / 21, kinds, falseAlerts: 3 },
+      },
       plain,
     )
     expect(lines).to.deep.equal([
-      '10 events in 0.0 s (0/s), 0 alerts, 0 rejected',
-      'precision –, recall 86 % of the injected anomalies',
-      '  amount-spike  18 of 20 episodes found',
-      '  slow-drift    0 of 1 episode found',
+      '10 events in 0.0 s (0/s), 22 alerts, 0 rejected',
+      '',
+      'INJECTED      EPISODES  FOUND  ALERTS',
+      'amount-spike        20     18      19',
+      'slow-drift           1      0       0',
+      'nothing                             3',
+      '',
+      'recall 86 %: the share of episodes that were found; precision 86 %: of alerts that point at one',
     ])
   })
 })
 
 describe('Lines for a terminal', () => {
   const wideKey = verdict({ userId: '東京の顧客👩‍💻 é' })
-  const kinds = [{ kind: 'compromised-terminal', episodes: 12, found: 3 }]
+  const kinds = [{ kind: 'compromised-terminal', episodes: 12, found: 3, alerts: 5 }]
   const lines = (columns: number, colour: boolean) => {
     const look = { columns, colour }
-    const truth = { precision: 0.5, recall: 0.5, kinds }
+    const truth = { precision: 0.5, recall: 0.5, kinds, falseAlerts: 5 }
     const counts = { events: 1_234_567, alerts: 153, rejected: 12, seconds: 20 }
     return [
       statusLine({ eventsPerSecond: 1e6, alerts: 10, keys: 1, modelVersion: '3-1a2b', truth }, look),
       alertLine({ verdict: verdict(), injected: 'compromised-terminal' }, look),
       alertLine({ verdict: wideKey, injected: '' }, look),
       progressLine(counts, look),
-      progressLine({ ...counts, bytes: { read: 1, total: 2 } }, look),
+      progressLine({ ...counts, input: { over: 1, total: 2 } }, look),
       ...summaryLines({ ...counts, truth }, look),
     ]
   }

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
 import type { Verdict } from '../detection/verdict.ts'
 import type { TruthSummary } from '../simulation/injected-truth.ts'
-import { counted, describeReason, formatNumber, formatScore, formatShare, formatTime } from './wording.ts'
+import { briefReason, counted, formatNumber, formatScore, formatShare, formatTime } from './wording.ts'
 
 /** The terminal that a line is for. */
 export interface Look {
@@ -41,48 +41,98 @@ export interface Alert {
   readonly injected?: string | undefined
 }
 
-/** `2024-01-03 14:03:22  0.99987  user-0042  amount-spike  value 950 where 42 was expected (profile, 62 %)`, in columns. */
+/** What stands above the columns of `alertLine`. */
+export function alertHeader({ truth }: { readonly truth: boolean }, look: Look): string {
+  const head = alertColumns(
+    { time: 'TIME (UTC)', score: 'SCORE', key: 'KEY', truth: truth ? 'INJECTED' : undefined },
+    look,
+  )
+  return painted(roomBeside(head, look) < shortestReason ? head : `${head}  WHY`, 'dim', {
+    ...look,
+    colour: look.colour,
+  })
+}
+
+/** `2024-01-03 14:03:22  0.99987  user-0042  ✓ amount-spike  value 950 (usual 42), …`, in columns. */
 export function alertLine({ verdict, injected }: Alert, look: Look): string {
   const { timestamp, anomalyScore, userId, eventId, reasons } = verdict
-  const parts: Part[] = [
-    { text: formatTime(timestamp), rank: 4, style: 'dim' },
-    { text: padded(formatScore(anomalyScore), 12), rank: 1, style: 'bold' },
-    { text: padded(printable(userId || eventId), 10), rank: 0 },
-  ]
-  if (injected !== undefined)
-    parts.push({ text: padded(injected || 'false alert', 20), rank: 2, style: injected ? 'green' : 'yellow' })
-  const [leading = '', ...others] = reasons.map((reason) => printable(describeReason(reason)))
-  const head = joined(parts, '  ', look)
-  const room = look.columns - displayWidth(head) - 2
-  if (room < 20) return head
+  const head = alertColumns(
+    {
+      time: formatTime(timestamp),
+      score: formatScore(anomalyScore),
+      key: printable(userId || eventId),
+      truth: injected === undefined ? undefined : injected === '' ? '✗ false alert' : `✓ ${injected}`,
+      found: injected !== '',
+    },
+    look,
+  )
+  const room = roomBeside(head, look)
+  if (room < shortestReason) return head
+  // Several detectors may point at the same number.
+  const byFeature = new Map(reasons.toReversed().map((reason) => [reason.feature, reason]))
+  const [leading = '', ...others] = reasons
+    .filter((reason) => byFeature.get(reason.feature) === reason)
+    .map((reason) => printable(briefReason(reason)))
   const reason = clipped(leading, room)
-  const rest = others.length === 0 ? '' : clipped(`; ${others.join('; ')}`, room - displayWidth(reason))
+  const rest = others.length === 0 ? '' : clipped(`, ${others.join(', ')}`, room - displayWidth(reason))
   return `${head}  ${reason}${painted(rest, 'dim', look)}`.trimEnd()
+}
+
+const shortestReason = 20
+/** From this width on there is room for the date. */
+const wideColumns = 100
+
+interface AlertColumns {
+  readonly time: string
+  readonly score: string
+  readonly key: string
+  readonly truth: string | undefined
+  readonly found?: boolean
+}
+
+function alertColumns({ time, score, key, truth, found }: AlertColumns, look: Look): string {
+  const parts: Part[] = [
+    {
+      text: look.columns < wideColumns ? padded(time.replace(/^.* (?=\d)/, ''), 8).slice(0, 10) : padded(time, 19),
+      rank: 4,
+      style: 'dim',
+    },
+    { text: padded(score, 8), rank: 1, style: 'bold' },
+    { text: padded(key, 10), rank: 0 },
+  ]
+  const style = found === undefined ? undefined : found ? 'green' : 'yellow'
+  if (truth !== undefined) parts.push({ text: padded(truth, 22), rank: 2, ...(style === undefined ? {} : { style }) })
+  return joined(parts, '  ', look)
+}
+
+function roomBeside(head: string, look: Look): number {
+  return look.columns - displayWidth(head) - 2
 }
 
 export interface Progress {
   readonly events: number
-  readonly alerts: number
+  /** Absent where nothing is an alert yet. */
+  readonly alerts?: number | undefined
   readonly rejected: number
   readonly seconds: number
-  /** Of the input; absent where its size is unknown. */
-  readonly bytes?: { readonly read: number; readonly total: number } | undefined
+  /** How much of the input is over, in any unit; absent where its size is unknown. */
+  readonly input?: { readonly over: number; readonly total: number } | undefined
 }
 
 const shortestBar = 8
 const longestBar = 40
 
 /** `━━━━━━━━━━━──────  62 %  1,234,567 events  210,000/s  153 alerts  0:12 left`; without a known size the counts alone. */
-export function progressLine({ events, alerts, rejected, seconds, bytes }: Progress, look: Look): string {
+export function progressLine({ events, alerts, rejected, seconds, input }: Progress, look: Look): string {
   const parts: Part[] = [
     { text: counted(events, 'event'), rank: 1 },
     { text: `${formatNumber(seconds > 0 ? Math.round(events / seconds) : 0)}/s`, rank: 3 },
-    { text: counted(alerts, 'alert'), rank: 4 },
   ]
+  if (alerts !== undefined) parts.push({ text: counted(alerts, 'alert'), rank: 4 })
   if (rejected > 0) parts.push({ text: `${formatNumber(rejected)} rejected`, rank: 5, style: 'yellow' })
-  if (!bytes || bytes.total <= 0) return joined([...parts, { text: clock(seconds), rank: 2 }], '  ', look)
+  if (!input || input.total <= 0) return joined([...parts, { text: clock(seconds), rank: 2 }], '  ', look)
 
-  const done = Math.min(1, bytes.read / bytes.total)
+  const done = Math.min(1, input.over / input.total)
   const left = done > 0 && seconds > 0 ? clock((seconds / done) * (1 - done)) : '–:––'
   const text = joined(
     [
@@ -119,15 +169,25 @@ export function summaryLines(
 ): string[] {
   const total = `${counted(events, 'event')} in ${seconds.toFixed(1)} s (${formatNumber(seconds > 0 ? Math.round(events / seconds) : 0)}/s), ${counted(alerts, 'alert')}, ${formatNumber(rejected)} rejected`
   const lines = [...reasonLines(rejectedBy), total]
-  if (truth) {
-    lines.push(
-      `precision ${formatShare(truth.precision)}, recall ${formatShare(truth.recall)} of the injected anomalies`,
-    )
-    const widest = truth.kinds.reduce((most, { kind }) => Math.max(most, kind.length), 0)
-    for (const { kind, episodes, found } of truth.kinds)
-      lines.push(`  ${padded(kind, widest)}  ${formatNumber(found)} of ${counted(episodes, 'episode')} found`)
-  }
+  if (truth) lines.push('', ...truthTable(truth))
   return lines.map((line) => painted(clipped(line, look.columns), line === total ? 'bold' : undefined, look))
+}
+
+/** What was injected beside what was found of it; an episode is found by one alert. */
+function truthTable({ kinds, falseAlerts, precision, recall }: TruthSummary): string[] {
+  const rows = [
+    ['INJECTED', 'EPISODES', 'FOUND', 'ALERTS'],
+    ...kinds.map(({ kind, episodes, found, alerts }) => [kind, ...[episodes, found, alerts].map(formatNumber)]),
+    ['nothing', '', '', formatNumber(falseAlerts)],
+  ]
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  return [
+    ...rows.map(([first, ...numbers]) =>
+      [first!.padEnd(widths[0]!), ...numbers.map((text, column) => text.padStart(widths[column + 1]!))].join('  '),
+    ),
+    '',
+    `recall ${formatShare(recall)}: the share of episodes that were found; precision ${formatShare(precision)}: of alerts that point at one`,
+  ]
 }
 
 /** `rejected: 12 InvalidTime, 3 MalformedJson`, most first. */

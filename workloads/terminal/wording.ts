@@ -75,6 +75,24 @@ export function formatDuration(seconds: number): string {
   return `${text} ${unit}${text === '1' ? '' : 's'}`
 }
 
+/** The same for a line of a table, without who says so: `amount 950 (usual 42)`, `value 125.5 is above 100 (rule limit)`. */
+export function briefReason(reason: Reason): string {
+  if (reason.rule !== undefined) return describeReason(reason)
+  const expected = formatNumber(reason.expected)
+  const usual = expected === nothing ? '' : ` (usual ${expected})`
+  return repeats(reason) ? `${seenOf(reason)} after values unlike any before` : `${seenOf(reason)}${usual}`
+}
+
+/** What was strange is then not the number itself but those that came before it. */
+function repeats({ shape, observed, expected }: Reason): boolean {
+  return shape !== undefined && formatNumber(observed) === formatNumber(expected)
+}
+
+function seenOf({ feature, observed }: Reason): string {
+  const number = formatNumber(observed)
+  return number !== nothing ? `${feature} ${number}` : feature === 'interval' ? feature : `${feature} missing`
+}
+
 /**
  * The reason in plain words: `amount 950 where 42 was expected (profile, 62 %)`, or for a limit that a person wrote,
  * `value 125.5 is above 100 (rule limit)`.
@@ -82,13 +100,9 @@ export function formatDuration(seconds: number): string {
 export function describeReason(reason: Reason): string {
   const { detector, rule, feature, shape, contribution } = reason
   const expected = formatNumber(reason.expected)
-  const observed = formatNumber(reason.observed)
   if (rule !== undefined)
-    return `${feature} ${observed} is ${reason.observed! > reason.expected! ? 'above' : 'below'} ${expected} (${detector} ${rule})`
-  const seen = observed !== nothing ? `${feature} ${observed}` : feature === 'interval' ? feature : `${feature} missing`
-  // What was strange is then not the number itself but those that came before it.
-  const repeats = shape !== undefined && observed === expected
+    return `${feature} ${formatNumber(reason.observed)} is ${reason.observed! > reason.expected! ? 'above' : 'below'} ${expected} (${detector} ${rule})`
   const instead =
-    expected === nothing ? '' : repeats ? ' after values unlike any before' : ` where ${expected} was expected`
-  return `${seen}${instead} (${shape === undefined ? detector : `${detector}: ${shape}`}, ${formatShare(contribution)})`
+    expected === nothing ? '' : repeats(reason) ? ' after values unlike any before' : ` where ${expected} was expected`
+  return `${seenOf(reason)}${instead} (${shape === undefined ? detector : `${detector}: ${shape}`}, ${formatShare(contribution)})`
 }

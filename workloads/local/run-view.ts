@@ -1,0 +1,124 @@
+import type { Event } from '../detection/event.ts'
+import type { Verdict } from '../detection/verdict.ts'
+import { countReason } from '../files/rejects.ts'
+import { createInjectedTruth } from '../simulation/injected-truth.ts'
+import type { SimulatedPayment } from '../simulation/simulate-payments.ts'
+import { hasNumbers } from '../terminal/nothing-to-judge.ts'
+import {
+  alertHeader,
+  alertLine,
+  type Progress,
+  progressLine,
+  statusLine,
+  summaryLines,
+} from '../terminal/status-line.ts'
+import { createLiveLine, lookOf } from '../terminal/terminal.ts'
+import { counted } from '../terminal/wording.ts'
+
+/** Where no line can be overwritten in place, a simulation says this often how it goes. */
+const plainStatusMs = 5000
+
+export interface RunViewOptions {
+  /** Alerts are printed on standard output: no verdicts go there. */
+  readonly showsAlerts: boolean
+  readonly simulated: boolean
+  /** What is learnt first, such as `the past 7 days`; undefined for nothing. */
+  readonly history: string | undefined
+  /** How much of the history or, after that, of the input is over; undefined where nobody knows. */
+  readonly inputOf: () => Progress['input']
+  readonly stateOf: () => { readonly keys: number; readonly modelVersion: string }
+}
+
+/** What a person sees of a run: how it goes, its alerts, and what came of it. */
+export interface RunView {
+  /** A simulated payment whose truth is to be compared. */
+  expect(payment: SimulatedPayment): void
+  learnt(events: number): void
+  live(): void
+  verdict(verdict: Verdict, event: Event, source: string): void
+  rejected(reason: string): void
+  /** Ends the line that is overwritten in place. */
+  close(): void
+  /** Prints what came of it all; `nothing` where no event had a number. */
+  summary(nothing: string): void
+}
+
+export function createRunView(options: RunViewOptions): RunView {
+  const { simulated, history, inputOf, stateOf } = options
+  const look = lookOf(process.stdout)
+  const line = createLiveLine()
+  const truth = simulated ? createInjectedTruth() : undefined
+  const expected = new Map<string, SimulatedPayment>()
+  const counts = { events: 0, alerts: 0, rejected: 0 }
+  const rejectedBy = new Map<string, number>()
+  let learnt = history === undefined ? undefined : 0
+  let numbers = false
+  let began = performance.now()
+  let recent = { events: 0, at: began, rate: 0 }
+
+  const secondsSince = (at: number): number => (performance.now() - at) / 1000
+
+  function lineOfNow(): string {
+    const seconds = secondsSince(began)
+    const input = inputOf()
+    if (learnt !== undefined)
+      return `learning ${progressLine({ events: learnt, rejected: counts.rejected, seconds, input }, { ...line.look, columns: line.look.columns - 9 })}`
+    if (input !== undefined && input.over < input.total) return progressLine({ ...counts, seconds, input }, line.look)
+    const elapsed = secondsSince(recent.at)
+    if (elapsed >= 1)
+      recent = { events: counts.events, at: performance.now(), rate: (counts.events - recent.events) / elapsed }
+    const status = { eventsPerSecond: recent.rate, alerts: counts.alerts, ...stateOf(), truth: truth?.summary() }
+    return statusLine(status, line.look)
+  }
+
+  const timer = line.isShown
+    ? setInterval(() => line.show(lineOfNow()), 200)
+    : simulated
+      ? setInterval(() => process.stderr.write(`${lineOfNow()}\n`), plainStatusMs)
+      : undefined
+
+  return {
+    expect: (payment) => void expected.set(payment.event.eventId, payment),
+    learnt(events) {
+      learnt = events
+    },
+    live() {
+      line.clear()
+      process.stderr.write(
+        `learnt ${history} in ${secondsSince(began).toFixed(1)} s: ${counted(learnt ?? 0, 'event')}; live from here\n`,
+      )
+      learnt = undefined
+      began = performance.now()
+      recent = { events: 0, at: began, rate: 0 }
+    },
+    verdict(verdict, event, source) {
+      numbers ||= hasNumbers(event)
+      const payment = source === 'api' ? undefined : expected.get(verdict.eventId)
+      if (payment !== undefined) {
+        expected.delete(verdict.eventId)
+        truth?.judge(payment, verdict.isAnomaly)
+      }
+      counts.events++
+      if (!verdict.isAnomaly) return
+      counts.alerts++
+      if (!options.showsAlerts) return
+      line.clear()
+      if (counts.alerts === 1) process.stdout.write(`${alertHeader({ truth: simulated }, look)}\n`)
+      process.stdout.write(`${alertLine({ verdict, injected: payment?.injected }, look)}\n`)
+    },
+    rejected(reason) {
+      counts.rejected++
+      countReason(rejectedBy, reason)
+    },
+    close() {
+      clearInterval(timer)
+      line.clear()
+    },
+    summary(nothing) {
+      const seconds = secondsSince(began)
+      const lines = summaryLines({ ...counts, seconds, rejectedBy, truth: truth?.summary() }, lookOf(process.stderr))
+      if (counts.events > 0 && !numbers) lines.unshift(nothing)
+      process.stderr.write(`${lines.join('\n')}\n`)
+    },
+  }
+}
