@@ -172,6 +172,15 @@ describe('anomaly', function () {
       [['run', '-f', threshold, '--exit-at-end'], /^--exit-at-end needs an end: name an --input$/],
       [['run', '-f', threshold, '--simulate', '--rate', '0'], /^--rate: 0 must be above 0$/],
       [['run', '-f', threshold, '--simulate', '--seconds', '0'], /^--seconds: 0 must be above 0$/],
+      [
+        ['run', '-f', threshold, '--simulate', '--history', 'week'],
+        /^--history week: with --simulate it must be a duration such as 7d, 12h or 30m$/,
+      ],
+      [
+        ['run', '-f', threshold, '--simulate', '--history', '1d', '--history', '2d'],
+        /^--history: give one duration with --simulate$/,
+      ],
+      [['run', '-f', threshold, '--history', 'nowhere.jsonl'], /nowhere\.jsonl/],
       [['run', '-f', threshold, '--seconds', '5'], /^--seconds goes with --simulate$/],
       [['run', '-f', threshold, '--port', '70000'], /^--port: 70000 must be a port, 0 to 65535$/],
       [
@@ -281,7 +290,7 @@ describe('anomaly', function () {
       expect(fromInput!.stdout === first!.stdout, 'standard input').to.equal(true)
       expect(other!.stdout === first!.stdout, 'other seed').to.equal(false)
       expect(first!.stderr).to.match(
-        /^3,000 events in \d+\.\d s \([\d,]+\/s\), \d+ alerts?, 0 rejected\nalerts per million: [\d,]+, 3,000 requested\n$/,
+        /^3,000 events in \d+\.\d s \([\d,]+\/s\), \d+ alerts?, 0 rejected\nalerts per million: [\d,]+, 2,000 requested\n$/,
       )
     })
 
@@ -536,12 +545,25 @@ describe('anomaly', function () {
       expect(stderr).to.match(/^rejected: 1 MalformedJson\n2 events in .*, 2 alerts, 1 rejected\n$/)
     })
 
+    it('learns the events of a file first, and judges only what comes after', async () => {
+      const past = folder.write('past.jsonl', `${seedEvent}\n${seedEvent}\n`)
+      const args = ['run', '-f', threshold, '--history', past, '--input', '-', '--exit-at-end']
+      const { code, stdout, stderr } = await anomaly(args, { stdin: `${seedEvent}\n` })
+      expect(code).to.equal(0)
+      expect(linesOf(stdout)).to.have.length(1)
+      expect(stderr).to.match(
+        /^learnt the events of .*past\.jsonl in [\d.]+ s: 2 events; live from here\n1 event in .*, 1 alert, 0 rejected\n$/,
+      )
+    })
+
     it('simulates payments, finds what is injected, and ends by itself', async () => {
       const args = [
         'run',
         '-f',
         payments,
         '--simulate',
+        '--history',
+        '2d',
         '--seconds',
         '6',
         '--rate',
@@ -554,13 +576,14 @@ describe('anomaly', function () {
       const { code, stdout, stderr } = await anomaly(args)
       expect(code).to.equal(0)
       const summary =
-        /^([\d,]+) events in \d\.\d s .*, (\d+) alerts?, 0 rejected\nprecision .+, recall .+ of the injected anomalies\n/m.exec(
+        /^([\d,]+) events in \d+\.\d s .*, (\d+) alerts?, 0 rejected\n\nINJECTED +EPISODES +FOUND +ALERTS\n/m.exec(
           stderr,
         )
       expect(Number(summary?.[1]?.replace(',', ''))).to.be.within(2700, 3300)
       // Where no line can be overwritten, the status is a line of its own now and then.
       expect(stderr).to.match(/^\d+ events\/s · \d+ alerts? · 500 keys · model forest-\S+ · precision .+ · recall .+$/m)
       expect(linesOf(stdout)).to.have.length(Number(summary?.[2]))
+      expect(stderr).to.match(/^learnt the past 2 days in [\d.]+ s: [\d,]+ events; live from here$/m)
     })
   })
 

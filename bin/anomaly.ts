@@ -125,7 +125,7 @@ const cli: Argv = yargs(args)
             array: true,
             requiresArg: true,
             describe:
-              'Learn the events of this file first, as fast as it goes, and give no verdicts on them; may be given several times. With --simulate a duration such as 12h, 7d by default',
+              'Learn the events of this file first, as fast as it goes, and give no verdicts on them; may be given several times. With --simulate a duration such as 12h, 28d by default',
           },
           format,
           output: {

@@ -29,7 +29,7 @@ export interface RunArguments {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
 
-const simulatedHistory = '7d'
+const simulatedHistory = '28d'
 const unitMs = { d: 86_400_000, h: 3_600_000, m: 60_000 } as const
 
 /** @throws AppError */

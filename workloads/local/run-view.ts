@@ -103,7 +103,8 @@ export function createRunView(options: RunViewOptions): RunView {
       counts.alerts++
       if (!options.showsAlerts) return
       line.clear()
-      if (counts.alerts === 1) process.stdout.write(`${alertHeader({ truth: simulated }, look)}\n`)
+      if (counts.alerts === 1 && process.stdout.isTTY)
+        process.stdout.write(`${alertHeader({ truth: simulated }, look)}\n`)
       process.stdout.write(`${alertLine({ verdict, injected: payment?.injected }, look)}\n`)
     },
     rejected(reason) {

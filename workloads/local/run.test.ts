@@ -124,6 +124,62 @@ describe('run()', () => {
     expect(summary).to.deep.equal({ events: 1300, alerts, rejected: 2 })
   })
 
+  it('learns its history first: nothing of it is published or counted, and what follows is judged by it', async () => {
+    const output = join(folder.path, 'after-history.jsonl')
+    const learnt: number[] = []
+    let ended = 0
+    const verdicts: Verdict[] = []
+    const steady = Array.from({ length: 1300 }, (_, i) => ({ ...seedEvent, eventId: `past-${i}`, value: 10 + (i % 7) }))
+    const options = {
+      pipeline,
+      log,
+      feed: feedOf([{ ...seedEvent, eventId: 'usual', value: 12 }]),
+      port: undefined,
+      probesPort: undefined,
+      seed: 1,
+      exitAtEnd: true,
+    }
+    const summary = await run({
+      ...options,
+      output: new LineWriter(output),
+      history: {
+        feed: feedOf([...steady, { value: 1 }]),
+        onLearnt: (events) => learnt.push(events),
+        onEnd: () => ended++,
+      },
+      onVerdict: (_, verdict) => verdicts.push(verdict),
+    })
+    expect(summary).to.deep.equal({ events: 1, alerts: 0, rejected: 1 })
+    expect([learnt.at(-1), ended]).to.deep.equal([1300, 1])
+    expect(verdicts.map(({ eventId }) => eventId)).to.deep.equal(['usual'])
+    expect(linesOf(output)).to.have.length(1)
+    let first: Verdict | undefined
+    await run({
+      ...options,
+      onVerdict: (_, verdict) => {
+        first = verdict
+      },
+    })
+    expect(verdicts[0]!.confidence).to.be.above(first!.confidence)
+  })
+
+  it('lets callers in only when its history is learnt', async () => {
+    const order: string[] = []
+    const feed: Feed = async (local, signal) => {
+      await feedOf(rows(700))(local, signal)
+      order.push('fed')
+    }
+    const { api } = await serve({ history: { feed, onEnd: () => order.push('learnt') } })
+    order.push((await fetch(`${api}/api/v1/health`)).ok ? 'served' : 'refused')
+    expect(order).to.deep.equal(['fed', 'learnt', 'served'])
+  })
+
+  it('fails with what its history fails with', async () => {
+    const feed: Feed = () => Promise.reject(new AppError('NotFound', 'no such file'))
+    const error = await serve({ history: { feed } }).catch((error: AppError) => error)
+    expect(error).to.include({ message: 'no such file' })
+  })
+
   it('shows each batch in the output when it is judged, not when the run ends', async () => {
     const path = join(folder.path, 'live.jsonl')
     const { api } = await serve({ output: new LineWriter(path) })

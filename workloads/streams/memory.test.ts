@@ -145,6 +145,23 @@ describe('MemoryStream', () => {
     expect(new Set(partitionOf.values()).size).to.equal(4)
   })
 
+  it('says when all is handled, and when nobody will handle the rest', async () => {
+    const { stream, handler, batches } = open({ batchSize: 10, capacity: 50 })
+    await stream.drained()
+    for (let i = 0; i < 100; i++) stream.append(record(`${i}`))
+    const consuming = stream.consume(handler)
+    await stream.drained()
+    expect([batches.length, stream.waiting]).to.deep.equal([10, 0])
+    stream.end()
+    await consuming
+    const failing = new MemoryStream({ topic: 'events', sink: () => Promise.reject(new Error('no')) })
+    failing.append(record('1'))
+    const drained = failing.drained()
+    await failing.consume(handlerOf(async () => [])).catch(() => {})
+    await drained
+    expect(failing.waiting).to.equal(1)
+  })
+
   it('holds no more than its capacity, however much passes through', async () => {
     const { stream, handler } = open({ batchSize: 10, capacity: 50 })
     const consuming = stream.consume(handler)

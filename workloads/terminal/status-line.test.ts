@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util'
 import { expect } from 'chai'
 import type { Verdict } from '../detection/verdict.ts'
-import { alertLine, progressLine, statusLine, summaryLines } from './status-line.ts'
+import { alertHeader, alertLine, progressLine, statusLine, summaryLines } from './status-line.ts'
 
 const plain = { columns: Number.POSITIVE_INFINITY, colour: false }
 const widths = [200, 120, 80, 60, 40, 20, 10, 1]
@@ -64,6 +64,36 @@ describe('alertLine()', () => {
   it('says so when nothing was injected, and nothing of it when nobody knows', () => {
     expect(alertLine({ verdict: verdict(), injected: '' }, plain)).to.contain('  ✗ false alert  ')
     expect(alertLine({ verdict: verdict() }, plain)).to.match(/user-0042 {3}value 950/)
+  })
+
+  it('names each feature once, though several detectors point at it', () => {
+    const reasons = [
+      { detector: 'profile', feature: 'value', observed: 950, expected: 42, contribution: 0.5 },
+      { detector: 'forest', feature: 'value', observed: 950, expected: 40, contribution: 0.3 },
+      { detector: 'forest', feature: 'risk', observed: 0.9, expected: null, contribution: 0.2 },
+    ]
+    expect(alertLine({ verdict: verdict({ reasons }) }, plain)).to.match(/ {2}value 950 \(usual 42\), risk 0\.9$/)
+  })
+
+  it('leaves the day out where there is no room for it, and still says why', () => {
+    const line = alertLine({ verdict: verdict(), injected: 'compromised-terminal' }, { ...plain, columns: 80 })
+    expect(line).to.equal('14:03:22  0.99987   user-0042   ✓ compromised-terminal  value 950 (usual 42), d…')
+  })
+
+  it('stands below a header of the same columns', () => {
+    for (const columns of [80, 120]) {
+      const look = { ...plain, columns }
+      const header = alertHeader({ truth: true }, look)
+      const line = alertLine({ verdict: verdict(), injected: 'amount-spike' }, look)
+      for (const [title, text] of [
+        ['TIME', columns === 80 ? '14:03' : '2024'],
+        ['SCORE', '0.99987'],
+        ['KEY', 'user-0042'],
+        ['INJECTED', '✓'],
+        ['WHY', 'value'],
+      ] as const)
+        expect(header.indexOf(title), `${title} at ${columns}`).to.equal(line.indexOf(text))
+    }
   })
 
   it('names the event where the pipeline has one key for all', () => {
@@ -154,7 +184,8 @@ describe('summaryLines()', () => {
       'slow-drift           1      0       0',
       'nothing                             3',
       '',
-      'recall 86 %: the share of episodes that were found; precision 86 %: of alerts that point at one',
+      'recall 86 %: so many of the episodes were found',
+      'precision 86 %: so many of the alerts point at one',
     ])
   })
 })

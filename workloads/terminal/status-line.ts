@@ -44,7 +44,12 @@ export interface Alert {
 /** What stands above the columns of `alertLine`. */
 export function alertHeader({ truth }: { readonly truth: boolean }, look: Look): string {
   const head = alertColumns(
-    { time: 'TIME (UTC)', score: 'SCORE', key: 'KEY', truth: truth ? 'INJECTED' : undefined },
+    {
+      time: look.columns < wideColumns ? 'TIME' : 'TIME (UTC)',
+      score: 'SCORE',
+      key: 'KEY',
+      truth: truth ? 'INJECTED' : undefined,
+    },
     look,
   )
   return painted(roomBeside(head, look) < shortestReason ? head : `${head}  WHY`, 'dim', {
@@ -93,7 +98,7 @@ interface AlertColumns {
 function alertColumns({ time, score, key, truth, found }: AlertColumns, look: Look): string {
   const parts: Part[] = [
     {
-      text: look.columns < wideColumns ? padded(time.replace(/^.* (?=\d)/, ''), 8).slice(0, 10) : padded(time, 19),
+      text: look.columns < wideColumns ? padded(time.replace(/^.* (?=\d)/, '').slice(0, 8), 8) : padded(time, 19),
       rank: 4,
       style: 'dim',
     },
@@ -186,7 +191,8 @@ function truthTable({ kinds, falseAlerts, precision, recall }: TruthSummary): st
       [first!.padEnd(widths[0]!), ...numbers.map((text, column) => text.padStart(widths[column + 1]!))].join('  '),
     ),
     '',
-    `recall ${formatShare(recall)}: the share of episodes that were found; precision ${formatShare(precision)}: of alerts that point at one`,
+    `recall ${formatShare(recall)}: so many of the episodes were found`,
+    `precision ${formatShare(precision)}: so many of the alerts point at one`,
   ]
 }
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { Reason } from '../detection/verdict.ts'
 import {
+  briefReason,
   describeReason,
   formatColumn,
   formatDuration,
@@ -75,6 +76,18 @@ describe('Wording', () => {
       { detector: 'rule', rule: 'floor', feature: 'value', observed: -3, expected: 0, contribution: 1 },
     ],
   ]
+  it('says the same in brief', () => {
+    expect(reasons.map(([, reason]) => briefReason(reason))).to.deep.equal([
+      'amount 950 (usual 42)',
+      'value 950 (usual 42)',
+      'value 20 after values unlike any before',
+      'merchantRisk 0.93',
+      'merchantRisk missing (usual 0.1)',
+      'value 125.5 is above 100 (rule limit)',
+      'value -3 is below 0 (rule floor)',
+    ])
+  })
+
   for (const [words, reason] of reasons)
     it(`says "${words}"`, () => {
       expect(describeReason(reason)).to.equal(words)
