@@ -153,7 +153,7 @@ describe('The sample pipelines', () => {
       features: { type: 'object', field: 'features' },
     })
     expect(resolveDetectors(detection).map(({ type }) => type)).to.deep.equal(['profile', 'isolationForest'])
-    expect(resolveDecision(detection)).to.deep.equal({ type: 'alertBudget', perMillion: 3000, mode: 'Quota' })
+    expect(resolveDecision(detection)).to.deep.equal({ type: 'alertBudget', perMillion: 2000, mode: 'Quota' })
     expect(detection.refractorySeconds).to.equal(300)
   })
 
