@@ -100,7 +100,7 @@ async function watch(deployment: Deployment): Promise<OurReport> {
   ) as OurReport['cpu']
   const calls = await redis.calls()
   const lookups = await consumer.metric('anomaly_state_lookups_total')
-  const batches = (await consumer.metric('anomaly_detection_time_seconds_count')).get('') ?? 0
+  const batches = (await consumer.metric('anomaly_batches_total')).get('') ?? 0
   const [hits, misses] = ['hit', 'miss'].map((outcome) => lookups.get(`{outcome="${outcome}"}`) ?? 0) as [
     number,
     number,

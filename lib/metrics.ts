@@ -1,18 +1,27 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
+import { LastHour } from './last-hour.ts'
+import { WeightedHistogram } from './weighted-histogram.ts'
 
 /** What the data plane measures, under the names that dashboards and alerts use. */
 export interface Metrics {
-  readonly detections: Counter<'verdict'>
-  readonly detectionSeconds: Histogram
-  readonly rejections: Counter<'reason'>
+  /** Counts events that got their verdicts. */
+  countVerdicts(count: { readonly anomaly: number; readonly normal: number }): void
+  /** Counts an event that could not be read. */
+  countRejection(reason: string): void
+  /** Counts a batch that took effect. */
+  countBatch(): void
+  /** Events, alerts and rejections of the last hour. */
+  readonly lately: LastHour<'events' | 'alerts' | 'rejected'>
+  /** Observed once an event. */
+  readonly detectionSeconds: WeightedHistogram
   readonly stateLookups: Counter<'outcome'>
   readonly consumerLag: Gauge<'partition'>
-  readonly alertRate: Gauge
   /** The one model that decides from now on; cheap to repeat. */
   setModel(version: string): void
 }
 
-export function createMetrics(registry: Registry): Metrics {
+/** @param clock monotonic, in ms */
+export function createMetrics(registry: Registry, clock: () => number = () => performance.now()): Metrics {
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
   const detections = new Counter({
@@ -35,31 +44,48 @@ export function createMetrics(registry: Registry): Metrics {
     labelNames: ['version'],
     registers,
   })
+  const rejections = new Counter({
+    name: 'anomaly_events_rejected_total',
+    help: 'Events that could not be read, by reason',
+    labelNames: ['reason'],
+    registers,
+  })
+  const batches = new Counter({ name: 'anomaly_batches_total', help: 'Batches of events that took effect', registers })
+  const lately = new LastHour(['events', 'alerts', 'rejected'], clock)
+  new Gauge({
+    name: 'anomaly_alert_rate',
+    help: 'Share of the events of the last hour that were called anomalies, 0 to 1',
+    registers,
+    collect() {
+      const { events, alerts } = lately.totals
+      this.set(events === 0 ? 0 : alerts / events)
+    },
+  })
   let current: string | undefined
   return {
-    detections,
-    detectionSeconds: new Histogram({
+    countVerdicts({ anomaly, normal }) {
+      detections.inc({ verdict: 'anomaly' }, anomaly)
+      detections.inc({ verdict: 'normal' }, normal)
+      lately.add('events', anomaly + normal)
+      lately.add('alerts', anomaly)
+    },
+    countRejection(reason) {
+      rejections.inc({ reason })
+      lately.add('rejected', 1)
+    },
+    countBatch: () => batches.inc(),
+    lately,
+    detectionSeconds: new WeightedHistogram({
       name: 'anomaly_detection_time_seconds',
-      help: 'From the event read to its verdict acknowledged',
+      help: 'From the event read to its verdict acknowledged, once an event',
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-      registers,
-    }),
-    rejections: new Counter({
-      name: 'anomaly_events_rejected_total',
-      help: 'Events that could not be read, by reason',
-      labelNames: ['reason'],
-      registers,
+      registry,
     }),
     stateLookups,
     consumerLag: new Gauge({
       name: 'anomaly_consumer_lag',
       help: 'Records of the partition that are not consumed yet',
       labelNames: ['partition'],
-      registers,
-    }),
-    alertRate: new Gauge({
-      name: 'anomaly_alert_rate',
-      help: 'Share of the events since the start that were called anomalies, 0 to 1',
       registers,
     }),
     setModel(version) {

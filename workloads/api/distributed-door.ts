@@ -103,7 +103,7 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
   const { source, event: mapping, detection } = pipeline.spec
   const hasFeatures = resolveFeatures(mapping).type !== 'none'
   const scorer = coalescingScorer(options.scorer)
-  const counts = { underway: 0, events: 0, alerts: 0 }
+  const counts = { underway: 0 }
   let reading: Reading | undefined
   let waiting: Job[] = []
   let isJudging = false
@@ -144,7 +144,7 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
   }
 
   function rejected({ reason, field, message }: Rejection): DetectOutcome {
-    metrics.rejections.inc({ reason })
+    metrics.countRejection(reason)
     return { kind: 'rejected', reason, message, ...(field === undefined ? undefined : { field }) }
   }
 
@@ -318,11 +318,8 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
       metrics.detectionSeconds.observe((now - job.began) / 1000)
       if (verdict.isAnomaly) alerts++
     }
-    metrics.detections.inc({ verdict: 'anomaly' }, alerts)
-    metrics.detections.inc({ verdict: 'normal' }, judged.length - alerts)
-    counts.events += judged.length
-    counts.alerts += alerts
-    if (counts.events > 0) metrics.alertRate.set(counts.alerts / counts.events)
+    // What is published is counted by the consumer that publishes its verdict.
+    if (publishing === undefined) metrics.countVerdicts({ anomaly: alerts, normal: judged.length - alerts })
     metrics.setModel(scorer.modelVersion)
   }
 

@@ -13,8 +13,9 @@ import { extract, startTelemetry, traced } from '../../lib/telemetry.ts'
 import { backoff, sleep } from '../../lib/time.ts'
 import type { TraceHeaders } from '../../lib/tracing.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
+import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import { KeptState } from '../judging/kept-state.ts'
-import { isVerdict, type ProcessedBatch, Processor } from '../judging/processor.ts'
+import { type ProcessedBatch, Processor } from '../judging/processor.ts'
 import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
 import { persistentScorer } from '../scoring/persistent-scorer.ts'
 import { type KafkaArguments, kafkaSettingsOf } from '../settings/kafka-settings.ts'
@@ -25,7 +26,7 @@ import { createRedisState } from '../state/redis.ts'
 import type { StateStore } from '../state/state.ts'
 import { KafkaStream } from '../streams/kafka.ts'
 import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
-import { futureTolerance, type Origin, type RejectReason } from '../wire/decode.ts'
+import { futureTolerance, type Origin } from '../wire/decode.ts'
 import { verifyVerdict } from '../wire/signed-verdict.ts'
 
 export interface ConsumerArguments extends KafkaArguments, RedisArguments {
@@ -102,7 +103,8 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
   const stop = options.stop ?? new AbortController()
   const { registry = new Registry() } = options
-  const metrics = createMetrics(registry)
+  const clock = () => performance.now()
+  const metrics = createMetrics(registry, clock)
   new Gauge({
     name: 'anomaly_state_pending_keys',
     help: 'Keys whose state is not written yet',
@@ -111,17 +113,16 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       this.set(kept.pending)
     },
   })
-  const offsetsLost = new Gauge({
-    name: 'anomaly_consumer_offsets_lost',
+  const offsetsLost = new Counter({
+    name: 'anomaly_consumer_offsets_lost_total',
     help: 'Records that were gone from the log before they were read',
     registers: [registry],
   })
-  const misplaced = new Gauge({
-    name: 'anomaly_consumer_misplaced_batches',
+  const misplaced = new Counter({
+    name: 'anomaly_consumer_misplaced_batches_total',
     help: 'Batches whose first record had another key than its event: such a key has a profile in every partition',
     registers: [registry],
   })
-  const counts = { events: 0, alerts: 0, rejected: 0 }
   const conditions = { offsetsLost: 0, keysMisplaced: false }
   const schema = new FeatureSchema()
   const kept = new KeptState({
@@ -167,7 +168,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     schema,
     scorer,
     partitions: kept,
-    clock: () => performance.now(),
+    clock,
     extendSchema,
     originOf: (record, batch) => new RecordOrigin(record, batch),
     rejectionOf: ({ unreadable }) => {
@@ -185,34 +186,19 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       await sleep(backoff(attempt + 1, { baseMs: 100, maxMs: longestPauseMs }), { signal })
     },
     asBytes: true,
-    observer: summed,
+    observer: observed,
   })
 
-  /** Counts at once and keeps the counts only: what a batch holds on to until it is committed costs the garbage collector most. */
-  function summed({ batch, outcomes, events, took }: ProcessedBatch): () => void {
-    let alerts = 0
-    let verdicts = 0
-    const reasons: RejectReason[] = []
-    for (const outcome of outcomes) {
-      if (!isVerdict(outcome)) reasons.push(outcome.reason)
-      else {
-        verdicts++
-        if (outcome.isAnomaly) alerts++
-      }
-    }
+  const count = judgementMetrics({ metrics, clock, modelVersion: () => scorer.modelVersion })
+
+  function observed(processed: ProcessedBatch): () => void {
+    const counted = count(processed)
+    const { batch, events } = processed
     const at = events.findIndex((event) => event !== undefined)
     const isMisplaced = at >= 0 && String(batch.records[at]!.key ?? '') !== events[at]!.key
     const { topic, partition } = batch
     return () => {
-      for (const reason of reasons) metrics.rejections.inc({ reason })
-      counts.events += verdicts
-      counts.alerts += alerts
-      counts.rejected += reasons.length
-      metrics.detections.inc({ verdict: 'anomaly' }, alerts)
-      metrics.detections.inc({ verdict: 'normal' }, verdicts - alerts)
-      if (verdicts > 0 && took !== undefined) metrics.detectionSeconds.observe(took / 1000)
-      metrics.alertRate.set(counts.events === 0 ? 0 : counts.alerts / counts.events)
-      metrics.setModel(scorer.modelVersion)
+      counted()
       if (!isMisplaced) return
       misplaced.inc()
       if (conditions.keysMisplaced) return
@@ -334,7 +320,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       ...(needsModel ? { inference: () => scorer.problem() } : {}),
     },
     status: () => ({
-      ...counts,
+      ...metrics.lately.totals,
       keys: kept.keys,
       modelVersion: scorer.modelVersion,
       lag: Object.fromEntries(stream.lag()),

@@ -3,11 +3,12 @@ import type { Part } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
 import type { ResolvedDetector } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Check } from '../../lib/probes.ts'
+import { carriedColumns } from '../detection/carried-columns.ts'
 import type { Model, ModelFit } from '../detection/model.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
 import { Reservoir } from '../detection/reservoir.ts'
+import { isPrefix } from '../scoring/column-layout.ts'
 import type { ModelPointer, ModelStore } from '../state/state.ts'
-import { isPrefix } from './column-layout.ts'
 import type { FitOutcome, InferenceMetrics } from './inference-metrics.ts'
 import { decodeModelSet, ModelSet } from './model-set.ts'
 import type { Replica } from './replica.ts'
@@ -179,11 +180,11 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
 
   async function fitted(reservoir: Reservoir, columns: readonly string[]): Promise<ModelSet | undefined> {
     const { rowsSeen } = reservoir
-    const rows = reservoir.rows()
+    const carried = carriedColumns({ rows: reservoir.rows(), columns })
     try {
       const models: Model[] = []
       for (const { trees, sampleSize } of forests)
-        models.push(await fitModel({ rows, columns, rowsSeen, trees, sampleSize, seed }))
+        models.push(await fitModel({ ...carried, rowsSeen, trees, sampleSize, seed }))
       return new ModelSet(models)
     } catch (error) {
       log.error({ error, rowsSeen, columns: columns.length }, 'cannot fit a model; the former stays')

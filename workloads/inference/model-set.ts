@@ -1,8 +1,8 @@
 import { decodeModel, type Model } from '../detection/model.ts'
 import type { RowExplanation } from '../detection/scored-rows.ts'
 import { seal, unseal } from '../detection/sealed-bytes.ts'
+import { ColumnLayout } from '../scoring/column-layout.ts'
 import type { RowBatch } from '../scoring/scorer.ts'
-import { ColumnLayout } from './column-layout.ts'
 
 const kind = 'MSET'
 const format = 1

@@ -2,8 +2,8 @@ import { AppError } from '../../lib/errors.ts'
 import { maxFeatures } from '../detection/feature-schema.ts'
 import { Reservoir } from '../detection/reservoir.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
+import { ColumnLayout, isPrefix } from '../scoring/column-layout.ts'
 import type { RowBatch, Scorer } from '../scoring/scorer.ts'
-import { ColumnLayout, isPrefix } from './column-layout.ts'
 import type { ModelSet } from './model-set.ts'
 
 /** What a row has beside the features: the value and the profile's view of it. */

@@ -37,6 +37,10 @@ export interface ProcessedBatch {
   readonly events: readonly (Event | undefined)[]
   /** The verdict of each record as it is published, JSON; undefined where none is, and where verdicts are bytes. */
   readonly published: readonly (string | undefined)[]
+  /** How many of the verdicts came with their events. */
+  readonly given: number
+  /** When the batch was read, by the clock, in ms; undefined without one. */
+  readonly began: number | undefined
   /** Time from the records to their verdicts, in ms; undefined without a clock. */
   readonly took: number | undefined
 }
@@ -136,18 +140,22 @@ export class Processor implements StreamHandler {
     const produced: OutgoingRecord[] = []
     const published: (string | undefined)[] = new Array(records.length)
     let rejected = 0
+    let given = 0
     for (let i = 0; i < records.length; i++) {
-      const verdict = outcomes[i]!
+      let verdict = outcomes[i]!
       if (!isVerdict(verdict)) {
         rejected++
         continue
       }
-      const given = givenVerdict?.(records[i]!, eventOf[i]!, batch)
-      const isAnomaly = given === undefined ? verdict.isAnomaly : (JSON.parse(given) as Verdict).isAnomaly
-      if (results.publish === 'Anomalies' && !isAnomaly) continue
+      const json = givenVerdict?.(records[i]!, eventOf[i]!, batch)
+      if (json !== undefined) {
+        given++
+        outcomes[i] = verdict = JSON.parse(json) as Verdict
+      }
+      if (results.publish === 'Anomalies' && !verdict.isAnomaly) continue
       let value: string | Buffer
-      if (given === undefined && asBytes === true) value = verdictBytes(verdict, took)
-      else value = published[i] = given ?? verdictJson(verdict, took)
+      if (json === undefined && asBytes === true) value = verdictBytes(verdict, took)
+      else value = published[i] = json ?? verdictJson(verdict, took)
       const traceparent = records[i]!.headers?.traceparent
       produced.push({
         topic: results.topic,
@@ -163,7 +171,8 @@ export class Processor implements StreamHandler {
       }
     }
     for (const event of eventOf) if (event !== undefined && hasFeatures(event)) inHand.last.set(event.key, event)
-    if (observer !== undefined) inHand.pending.push(observer({ batch, outcomes, events: eventOf, published, took }))
+    if (observer !== undefined)
+      inHand.pending.push(observer({ batch, outcomes, events: eventOf, published, given, began, took }))
     return produced
   }
 

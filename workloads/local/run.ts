@@ -9,6 +9,7 @@ import type { Verdict } from '../detection/verdict.ts'
 import type { LineWriter } from '../files/line-writer.ts'
 import type { InputRecord } from '../files/read-events.ts'
 import { writeRejection } from '../files/rejects.ts'
+import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
 import { createApp } from '../rest/app.ts'
@@ -64,7 +65,9 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const { pipeline, log, feed, output, rejects, onVerdict, onRejected } = options
   const stop = options.stop ?? new AbortController()
   const registry = new Registry()
-  const metrics = createMetrics(registry)
+  const clock = () => performance.now()
+  const metrics = createMetrics(registry, clock)
+  const count = judgementMetrics({ metrics, clock, modelVersion: () => local.scorer.modelVersion })
   const summary = { events: 0, alerts: 0, rejected: 0 }
   let turned = performance.now()
   let learnt = 0
@@ -73,7 +76,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const door = createLocalDoor(pipeline, () => local)
 
   const observer = (processed: ProcessedBatch) => {
-    const { batch, outcomes, took } = processed
+    const { batch, outcomes } = processed
     turned = performance.now()
     let alerts = 0
     let rejected = 0
@@ -86,7 +89,6 @@ export async function run(options: RunOptions): Promise<RunSummary> {
         onVerdict?.(record, outcome, processed.events[i]!)
       } else {
         rejected++
-        metrics.rejections.inc({ reason: outcome.reason })
         if (rejects !== undefined) writeRejection(rejects, record, outcome)
         onRejected?.(record, outcome)
       }
@@ -102,25 +104,21 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     summary.events += verdicts
     summary.alerts += alerts
     summary.rejected += rejected
-    metrics.detections.inc({ verdict: 'anomaly' }, alerts)
-    metrics.detections.inc({ verdict: 'normal' }, verdicts - alerts)
-    if (took !== undefined) for (let i = 0; i < verdicts; i++) metrics.detectionSeconds.observe(took / 1000)
     metrics.stateLookups.inc({ outcome: 'hit' }, verdicts)
-    metrics.alertRate.set(summary.events === 0 ? 0 : summary.alerts / summary.events)
-    metrics.setModel(local.scorer.modelVersion)
     if (output !== undefined)
       for (const verdict of processed.published) if (verdict !== undefined) output.write(verdict)
     // Who reads along sees each batch when it is judged.
     output?.flush()
     rejects?.flush()
     door.observe(processed)
+    count(processed)()
   }
   local = createLocalPipeline({
     pipeline,
     seed: options.seed,
     fitting: 'Worker',
     severalFiles: options.severalFiles,
-    clocks: { wall: Date.now, monotonic: () => performance.now() },
+    clocks: { wall: Date.now, monotonic: clock },
     observer,
     onFitError: (error) => log.warn({ error }, 'a model could not be fitted; the former one goes on'),
   })
@@ -191,7 +189,11 @@ export async function run(options: RunOptions): Promise<RunSummary> {
           registry,
           stopping: stop.signal,
           live,
-          status: () => ({ ...summary, keys: local.partitions.keys, modelVersion: local.scorer.modelVersion }),
+          status: () => ({
+            ...metrics.lately.totals,
+            keys: local.partitions.keys,
+            modelVersion: local.scorer.modelVersion,
+          }),
         })
   const api =
     options.port === undefined

@@ -1,8 +1,10 @@
 import type { ResolvedDetector } from '../../lib/pipeline/resolve-pipeline.ts'
+import { carriedColumns } from '../detection/carried-columns.ts'
 import { fitModel, type Model, type ModelFit } from '../detection/model.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
 import { Reservoir } from '../detection/reservoir.ts'
 import type { RowExplanation, ScoredRows } from '../detection/scored-rows.ts'
+import { ColumnLayout } from './column-layout.ts'
 import type { RowBatch, Scorer } from './scorer.ts'
 import { createWorkerFitter } from './worker-fitter.ts'
 
@@ -23,6 +25,8 @@ export interface InProcessScorerOptions {
 interface FittedForest {
   readonly forest: Forest
   model: Model | undefined
+  /** Of the model's columns. */
+  layout: ColumnLayout
   due: number
   isFitting: boolean
   /** Another fit came due during the one under way. */
@@ -47,6 +51,7 @@ export class InProcessScorer implements Scorer {
       .map((forest) => ({
         forest,
         model: undefined,
+        layout: new ColumnLayout([]),
         due: nextRefit(0, forest.refitEvents),
         isFitting: false,
         isOverdue: false,
@@ -68,13 +73,21 @@ export class InProcessScorer implements Scorer {
       const to = Math.min(count, from + Math.max(1, due - this.#reservoir.rowsSeen))
       const rows = batch.rows.subarray(from * width, to * width)
       versions.push({ from, version: this.#version })
-      for (const [index, { model }] of this.#forests.entries()) {
+      for (const [index, { model, layout }] of this.#forests.entries()) {
         if (model === undefined) continue
         const out = surprisals[index]!.subarray(from, to)
-        model.score(rows, to - from, width, out)
+        const laid = layout.lay({ columns, rows, count: to - from })
+        model.score(laid.rows, to - from, laid.width, out)
         for (let row = 0; row < to - from; row++)
           if (out[row]! >= batch.explainFrom)
-            explain(explanations, from + row, index, model, rows.subarray(row * width, (row + 1) * width), out[row]!)
+            explain(
+              explanations,
+              from + row,
+              index,
+              model,
+              laid.rows.subarray(row * laid.width, (row + 1) * laid.width),
+              out[row]!,
+            )
       }
       this.#reservoir.add(rows, to - from, width)
       if (this.#reservoir.rowsSeen >= due) this.#refit(columns)
@@ -105,8 +118,7 @@ export class InProcessScorer implements Scorer {
         continue
       }
       const fit: ModelFit = {
-        rows: this.#reservoir.rows(),
-        columns,
+        ...carriedColumns({ rows: this.#reservoir.rows(), columns }),
         rowsSeen,
         trees: fitted.forest.trees,
         sampleSize: fitted.forest.sampleSize,
@@ -119,6 +131,7 @@ export class InProcessScorer implements Scorer {
 
   #swap(fitted: FittedForest, model: Model): void {
     fitted.model = model
+    fitted.layout = new ColumnLayout(model.columns)
     this.#version = this.#forests.map(({ model }) => model?.version ?? 'LEARNING').join('+')
   }
 

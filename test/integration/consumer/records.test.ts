@@ -190,7 +190,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await scene.caughtUp()
     expect((await scene.expectExact()).length).to.equal(1560)
     await eventually(async () => expect((await consumer.status()).conditions.keysMisplaced).to.equal(true))
-    expect(await consumer.metrics()).to.match(/^anomaly_consumer_misplaced_batches [1-9]/m)
+    expect(await consumer.metrics()).to.match(/^anomaly_consumer_misplaced_batches_total [1-9]/m)
     await scene.expectAllLearnt()
   })
 

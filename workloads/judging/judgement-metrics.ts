@@ -1,0 +1,35 @@
+import type { Metrics } from '../../lib/metrics.ts'
+import { isVerdict, type ProcessedBatch } from './processor.ts'
+
+export interface JudgementMetricsOptions {
+  readonly metrics: Metrics
+  /** Monotonic time in ms: the processor's. */
+  readonly clock: () => number
+  readonly modelVersion: () => string
+}
+
+/**
+ * An observer of batches that counts what came of them when they take effect. It looks at once and keeps the counts only:
+ * what a batch holds on to until it is committed costs the garbage collector most. An event that came with its verdict is
+ * counted, since it was not before; its time was measured where the verdict was given.
+ */
+export function judgementMetrics({ metrics, clock, modelVersion }: JudgementMetricsOptions) {
+  return ({ outcomes, began, given }: ProcessedBatch): (() => void) => {
+    let anomaly = 0
+    let normal = 0
+    const reasons: string[] = []
+    for (const outcome of outcomes) {
+      if (!isVerdict(outcome)) reasons.push(outcome.reason)
+      else if (outcome.isAnomaly) anomaly++
+      else normal++
+    }
+    return () => {
+      metrics.countBatch()
+      for (const reason of reasons) metrics.countRejection(reason)
+      metrics.countVerdicts({ anomaly, normal })
+      const judged = anomaly + normal - given
+      if (judged > 0 && began !== undefined) metrics.detectionSeconds.observe((clock() - began) / 1000, judged)
+      metrics.setModel(modelVersion())
+    }
+  }
+}
