@@ -1,14 +1,16 @@
+import type { ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
 import { resolveRedis } from '../lib/pipeline/resolve-pipeline.ts'
 import { type Pipeline, type Role, roles } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
+import { annotationIssues, annotationWarnings } from './annotations.ts'
 import { components } from './desired/child.ts'
 import { readGeneratedSecret, redisPassword, signingKey } from './generated-secret.ts'
 import type { LagDemand } from './lag/consumer-bounds.ts'
 import type { LagView, SourceSample } from './lag/lag-sampler.ts'
 import { findSecrets, type SecretsFound, secretsOf } from './named-secrets.ts'
 import type { PodReports } from './pods/pod-reports.ts'
-import { refusalOf } from './pods/refused-pod.ts'
-import type { Reason } from './problem.ts'
+import { claimProblemOf, refusalOf } from './pods/refused-pod.ts'
+import { isUnschedulable, type Waiting } from './pods/waiting-pod.ts'
 import type { Cache } from './runtime/cache.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
 import { type KubeObject, keyOf } from './runtime/kube-object.ts'
@@ -22,6 +24,10 @@ export interface Scope {
   readonly document: KubeObject
   /** The same, valid; absent if it is not. */
   readonly pipeline?: Pipeline | undefined
+  /** A line for each thing that is wrong with it: while there is one, nothing is changed. */
+  readonly issues: readonly string[]
+  /** A line for each thing in it that is allowed, and hardly meant. */
+  readonly warnings: readonly string[]
   /** What the Secrets that it names hold; undefined while one that was named just now has not been looked at. */
   readonly secrets?: Readonly<Record<Role, SecretsFound>> | undefined
   /** Values that nobody chose, as their Secrets keep them; undefined where there is none yet. */
@@ -29,15 +35,13 @@ export interface Scope {
   readonly workloads: Workloads
   readonly pods: Pods
   readonly autoscalers: readonly KubeObject[]
-  /** Why the StatefulSet can make no pod, as far as its events say. */
-  readonly refusal?: Reason | undefined
+  /** Why the StatefulSet has no pod, or its pod no volume, as far as their events say. */
+  readonly refusal?: Waiting | undefined
   /** What the lag asks for; after a restart what it asked for before, until it has been looked at again. */
   readonly demand: LagDemand
   readonly source?: SourceSample | undefined
   readonly reports?: PodReports | undefined
   readonly servesMonitors: boolean
-  /** Some of it is in no cache: nothing tells when it changes. */
-  readonly isVolatile: boolean
 }
 
 export interface ObserverOptions {
@@ -59,7 +63,7 @@ export interface ObserverOptions {
   readonly sampled: (key: string) => LagView & { readonly reports?: PodReports | undefined }
 }
 
-export type Observe = (document: KubeObject, pipeline: Pipeline | undefined, signal: AbortSignal) => Promise<Scope>
+export type Observe = (document: KubeObject, parsed: ParsedPipeline, signal: AbortSignal) => Promise<Scope>
 
 /** Reads caches and samples; asks the API server only for what no cache holds. Writes nothing. */
 export function createObserver({ client, caches, namedSecret, isUnreadable, ...options }: ObserverOptions): Observe {
@@ -94,24 +98,34 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
     }
   }
 
-  return async (document, pipeline, signal) => {
+  return async (document, { pipeline, issues = [] }, signal) => {
     const key = keyOf(document)
     const { partitions, floor, source, reports } = options.sampled(key)
     const former = (document.status ?? {}) as PipelineStatus
     const workloads = workloadsOf(document)
     const pods = podsOf(document)
-    const isRefused = workloads.redis !== undefined && lacksPods(workloads.redis, pods.redis ?? [])
+    // Without an answer the status says where to look.
+    const refusalWhere = async (): Promise<Waiting | undefined> => {
+      const { redis } = workloads
+      if (redis === undefined) return undefined
+      if (lacksPods(redis, pods.redis ?? [])) return refusalOf(client, redis, signal).catch(() => undefined)
+      return (pods.redis ?? []).some(isUnschedulable)
+        ? claimProblemOf(client, redis, signal).catch(() => undefined)
+        : undefined
+    }
+    const refusal = await refusalWhere()
     return {
       key,
       document,
       pipeline,
+      issues: [...issues.map(({ line }) => line), ...annotationIssues(document)],
+      warnings: annotationWarnings(document),
       secrets: pipeline && secretsFound(pipeline),
       generated: pipeline === undefined ? {} : await generatedOf(pipeline, signal),
       workloads,
       pods,
       autoscalers: caches.autoscalers.ownedBy(document.metadata.uid ?? ''),
-      // Without an answer the status says where to look.
-      refusal: isRefused ? await refusalOf(client, workloads.redis!, signal).catch(() => undefined) : undefined,
+      refusal,
       demand: {
         partitions: partitions ?? former.source?.partitions,
         floor: floor ?? former.scaling?.minReplicas,
@@ -119,7 +133,6 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
       source,
       reports,
       servesMonitors: options.servesMonitors(),
-      isVolatile: isRefused,
     }
   }
 }

@@ -1,4 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
+import type { PipelineStatus } from '../lib/pipeline/status.ts'
+import type { KubeObject } from './runtime/kube-object.ts'
 import type { QueueObserver } from './runtime/queue.ts'
 
 /** What the operator measures. */
@@ -7,7 +9,39 @@ export interface OperatorMetrics {
   setLeader(leads: boolean): void
   /** Asked when metrics are read. */
   readQueueDepth(depth: () => number): void
+  /** The pipelines as they are when metrics are read: with a pipeline go its metrics. */
+  readPipelines(pipelines: () => Iterable<KubeObject>): void
 }
+
+/** Measures of each pipeline, by its status; absent where that does not know. */
+const ofPipelines: readonly {
+  readonly name: string
+  readonly help: string
+  readonly value: (status: PipelineStatus, now: number) => number | undefined
+}[] = [
+  {
+    name: 'anomaly_pipeline_lag',
+    help: 'Events in the topic that have no verdict yet, as last sampled',
+    value: ({ source }) => source?.lag,
+  },
+  {
+    name: 'anomaly_pipeline_alerts_per_million',
+    help: 'Events per million of the last hour that were called anomalies',
+    value: ({ alerts }) => alerts?.perMillion,
+  },
+  {
+    name: 'anomaly_pipeline_alert_budget_per_million',
+    help: 'Events per million that may be called anomalies; absent with a fixed threshold',
+    value: ({ alerts }) => alerts?.budgetPerMillion,
+  },
+  {
+    name: 'anomaly_pipeline_model_age_seconds',
+    help: 'Time since the model in use was fitted',
+    value: ({ model }, now) => (model?.fitTime === undefined ? undefined : (now - Date.parse(model.fitTime)) / 1000),
+  },
+]
+
+const conditionStates = ['True', 'False', 'Unknown'] as const
 
 export function createOperatorMetrics(registry: Registry): OperatorMetrics {
   const registers = [registry]
@@ -40,6 +74,38 @@ export function createOperatorMetrics(registry: Registry): OperatorMetrics {
       this.set(depthOf())
     },
   })
+  let pipelinesOf = (): Iterable<KubeObject> => []
+  const perPipeline = (visit: (labels: { namespace: string; pipeline: string }, status: PipelineStatus) => void) => {
+    for (const { metadata, status } of pipelinesOf())
+      visit({ namespace: metadata.namespace ?? '', pipeline: metadata.name }, (status ?? {}) as PipelineStatus)
+  }
+  new Gauge({
+    name: 'anomaly_pipeline_condition',
+    help: 'Conditions of a pipeline: 1 for the status that each has, 0 for the other two',
+    labelNames: ['namespace', 'pipeline', 'type', 'status'],
+    registers,
+    collect() {
+      this.reset()
+      perPipeline((labels, { conditions = [] }) => {
+        for (const { type, status } of conditions)
+          for (const state of conditionStates) this.set({ ...labels, type, status: state }, state === status ? 1 : 0)
+      })
+    },
+  })
+  for (const { name, help, value } of ofPipelines)
+    new Gauge({
+      name,
+      help,
+      labelNames: ['namespace', 'pipeline'],
+      registers,
+      collect() {
+        this.reset()
+        perPipeline((labels, status) => {
+          const measured = value(status, Date.now())
+          if (measured !== undefined) this.set(labels, measured)
+        })
+      },
+    })
   const leader = new Gauge({ name: 'anomaly_operator_leader', help: '1 while this process leads', registers })
   leader.set(0)
   return {
@@ -53,6 +119,9 @@ export function createOperatorMetrics(registry: Registry): OperatorMetrics {
     setLeader: (leads) => leader.set(leads ? 1 : 0),
     readQueueDepth(depth) {
       depthOf = depth
+    },
+    readPipelines(pipelines) {
+      pipelinesOf = pipelines
     },
   }
 }

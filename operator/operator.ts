@@ -177,7 +177,7 @@ function createControl(
     sampled: samplers.read,
   })
   const reconcile = createReconciler({
-    ...{ client, applier, observe, recorder, settings, mayWrite, crdProblem },
+    ...{ client, applier, observe, recorder, settings, mayWrite, crdProblem, log },
     pipelines: watches.pipelines,
     watch(key, pipeline) {
       const names = pipeline === undefined ? [] : namedSecretsOf(pipeline)
@@ -203,6 +203,7 @@ function createControl(
     observer: metrics.observer,
     retryLimit: { burst: 100, perSecond: 50 },
   })
+  metrics.readPipelines(() => watches.pipelines.values())
   metrics.readQueueDepth(() => controller.queue()?.depth ?? 0)
   return { controller, recorder }
 }

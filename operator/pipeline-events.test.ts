@@ -43,13 +43,19 @@ describe('eventsOfWorkloads', () => {
 })
 
 describe('eventsOfSync', () => {
-  it('tells what was healed and what was deleted, not what was made', () => {
-    const applied = (['created', 'updated', 'healed', 'unchanged'] as const).map((outcome) => ({
+  it('tells once what was created, who changed what and that it was healed, and what was deleted', () => {
+    const drift = { fields: ['spec.replicas', 'spec.paused'], managers: ['kubectl-edit'] }
+    const applied = (['created', 'updated', 'healed', 'unchanged', 'created'] as const).map((outcome) => ({
       object: fixed,
       outcome,
+      drift: outcome === 'healed' ? drift : undefined,
     }))
-    const told = eventsOfSync({ applied, pruned: [fixed], skipped: [], failures: [] })
-    expect(told.map(({ reason }) => reason)).to.deep.equal(['DriftHealed', 'Pruned'])
+    const events = eventsOfSync({ applied, pruned: [fixed], skipped: [], failures: [] })
+    expect(events.map(({ reason, message }) => `${reason} ${message}`)).to.deep.equal([
+      'Created Deployment payments-api, Deployment payments-api created',
+      'DriftHealed Deployment payments-api: spec.replicas, spec.paused changed by kubectl-edit; set right',
+      'Pruned Deployment payments-api no longer asked for; deleted',
+    ])
   })
 })
 
@@ -73,5 +79,26 @@ describe('eventsOfStatus', () => {
   it('is silent about what passes by itself, and about what was told', () => {
     expect(told(ready('True', 'AllReady'), ready('False', 'ConsumerNotReady'))).to.deep.equal([])
     expect(told(ready('True', 'AllReady'), ready('True', 'AllReady'))).to.deep.equal([])
+  })
+
+  it('warns of what becomes stalled although its reason stays the same', () => {
+    expect(told(ready('False', 'RedisNotReady'), ready('False', 'RedisNotReady', true))).to.deep.equal([
+      'Warning RedisNotReady',
+    ])
+    expect(told(ready('False', 'RedisNotReady', true), ready('False', 'RedisNotReady', true))).to.deep.equal([])
+  })
+
+  it('warns of what degrades a pipeline, and tells when that is over', () => {
+    const degraded = (status: 'True' | 'False', reason: string): PipelineStatus => {
+      const condition = { type: 'Degraded', status, reason, message: 'why' } as const
+      return { conditions: [{ ...condition, lastTransitionTime: '2025-06-01T12:00:00Z' }] }
+    }
+    expect(told(degraded('False', 'AsExpected'), degraded('True', 'StateUnavailable'))).to.deep.equal([
+      'Warning StateUnavailable',
+    ])
+    expect(told(degraded('True', 'StateUnavailable'), degraded('True', 'OffsetsLost'))).to.deep.equal([
+      'Warning OffsetsLost',
+    ])
+    expect(told(degraded('True', 'OffsetsLost'), degraded('False', 'AsExpected'))).to.deep.equal(['Normal Recovered'])
   })
 })

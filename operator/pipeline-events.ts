@@ -1,4 +1,4 @@
-import type { PipelineStatus } from '../lib/pipeline/status.ts'
+import type { conditionTypes, PipelineStatus } from '../lib/pipeline/status.ts'
 import {
   type Component,
   configurationAnnotation,
@@ -6,10 +6,12 @@ import {
   restartAnnotation,
   secretsAnnotation,
 } from './desired/child.ts'
-import type { SyncResult } from './runtime/apply.ts'
+import type { Applied, SyncResult } from './runtime/apply.ts'
 import type { EventType } from './runtime/events.ts'
-import { describeObject, type KubeObject } from './runtime/kube-object.ts'
+import type { KubeObject } from './runtime/kube-object.ts'
 import type { Workloads } from './status/component-state.ts'
+
+type ConditionType = (typeof conditionTypes)[number]
 
 /** An event of `kubectl describe`: what a person did or must do, and what it led to. */
 export interface PipelineEvent {
@@ -18,16 +20,31 @@ export interface PipelineEvent {
   readonly message: string
 }
 
+const warning = (reason: string, message: string): PipelineEvent => ({ type: 'Warning', reason, message })
 const normal = (reason: string, message: string): PipelineEvent => ({ type: 'Normal', reason, message })
 
-/** The events of a pass over the children: values in, values out. */
+/** The events of a sync, one for each kind of thing done: values in, values out. */
 export function eventsOfSync({ applied, pruned }: SyncResult): readonly PipelineEvent[] {
+  const created = applied.flatMap(({ object, outcome }) => (outcome === 'created' ? [object] : []))
+  const healed = applied.filter(({ outcome }) => outcome === 'healed')
   return [
-    ...applied
-      .filter(({ outcome }) => outcome === 'healed')
-      .map(({ object }) => normal('DriftHealed', `${describeObject(object)} was changed by another; set right`)),
-    ...pruned.map((object) => normal('Pruned', `${describeObject(object)} is no longer asked for; deleted`)),
+    ...(created.length === 0 ? [] : [normal('Created', `${namesOf(created)} created`)]),
+    ...(healed.length === 0 ? [] : [normal('DriftHealed', `${healed.map(describeDrift).join('; ')}; set right`)]),
+    ...(pruned.length === 0 ? [] : [normal('Pruned', `${namesOf(pruned)} no longer asked for; deleted`)]),
   ]
+}
+
+const namesOf = (objects: readonly KubeObject[]): string =>
+  objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`).join(', ')
+
+const mostFields = 5
+
+function describeDrift({ object, drift }: Applied): string {
+  const { fields = [], managers = [] } = drift ?? {}
+  const more = fields.length > mostFields ? ` and ${fields.length - mostFields} more` : ''
+  const what = fields.length === 0 ? '' : ` ${fields.slice(0, mostFields).join(', ')}${more}`
+  const who = managers.length === 0 ? 'another' : managers.join(' and ')
+  return `${object.kind} ${object.metadata.name}:${what} changed by ${who}`
 }
 
 /** The events of the workloads that were there before the pass and after it. */
@@ -64,15 +81,30 @@ function eventsOfRollOut(component: Component, before: KubeObject, after: KubeOb
   return [normal('RollingOut', `${component}: the pods are replaced, because ${why} changed`)]
 }
 
-/** The events of a status: a new reason of Ready that is good news, or that needs a person. */
+/** The events of a status: what is new in it that is good news, or that needs a person. */
 export function eventsOfStatus(before: PipelineStatus, after: PipelineStatus): readonly PipelineEvent[] {
-  const ready = ({ conditions }: PipelineStatus) => conditions?.find(({ type }) => type === 'Ready')
-  const [was, is] = [ready(before), ready(after)]
-  if (is === undefined || is.reason === was?.reason) return []
-  const needsPerson = after.conditions?.some(({ type }) => type === 'Stalled') === true
-  if (needsPerson || is.reason === 'SourceUnreachable')
-    return [{ type: 'Warning', reason: is.reason, message: is.message.slice(0, 1024) }]
+  return [...eventsOfReadiness(before, after), ...eventsOfDegradation(before, after)].map((event) => ({
+    ...event,
+    message: event.message.slice(0, 1024),
+  }))
+}
+
+const conditionOf = ({ conditions }: PipelineStatus, type: ConditionType) =>
+  conditions?.find((condition) => condition.type === type)
+
+function eventsOfReadiness(before: PipelineStatus, after: PipelineStatus): readonly PipelineEvent[] {
+  const [was, is] = [conditionOf(before, 'Ready'), conditionOf(after, 'Ready')]
+  const needsPerson = conditionOf(after, 'Stalled') !== undefined
+  const isNewlyStalled = needsPerson && conditionOf(before, 'Stalled') === undefined
+  if (is === undefined || (is.reason === was?.reason && !isNewlyStalled)) return []
+  if (needsPerson || is.reason === 'SourceUnreachable') return [warning(is.reason, is.message)]
   return is.status === 'False' ? [] : [normal(is.reason, is.message)]
+}
+
+function eventsOfDegradation(before: PipelineStatus, after: PipelineStatus): readonly PipelineEvent[] {
+  const [was, is] = [conditionOf(before, 'Degraded'), conditionOf(after, 'Degraded')]
+  if (is?.status === 'True' && is.reason !== was?.reason) return [warning(is.reason, is.message)]
+  return is?.status === 'False' && was?.status === 'True' ? [normal('Recovered', `No longer: ${was.reason}`)] : []
 }
 
 interface Template {

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import type { Logger } from '../lib/log.ts'
 import { checkPipeline, type ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
 import type { Pipeline } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
 import { traced } from '../lib/telemetry.ts'
-import { reconcileAnnotation } from './desired/child.ts'
+import { isDisabled } from './annotations.ts'
 import type { Settings } from './desired/desired.ts'
 import { deployments, pipelines } from './kinds.ts'
 import { consumerBounds } from './lag/consumer-bounds.ts'
@@ -15,7 +16,7 @@ import type { Applier, SyncResult } from './runtime/apply.ts'
 import type { Cache } from './runtime/cache.ts'
 import type { EventRecorder } from './runtime/events.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
-import type { KubeObject } from './runtime/kube-object.ts'
+import { type KubeObject, keyOf } from './runtime/kube-object.ts'
 import { isNamespaceTerminating, statusOf } from './runtime/kube-status.ts'
 import type { Result } from './runtime/queue.ts'
 import { autoscalersAfter, workloadsAfter } from './status/after-sync.ts'
@@ -34,6 +35,7 @@ export interface ReconcilerOptions {
   readonly crdProblem: () => string | undefined
   /** Called with each pipeline before it is observed, and with undefined when one is gone: what it names is watched. */
   readonly watch: (key: string, pipeline: Pipeline | undefined) => void
+  readonly log: Logger
   readonly wall: () => number
 }
 
@@ -53,8 +55,8 @@ const handOverManager = 'anomaly-operator-handover'
 const unreadMs = 1000
 /** When to look again after somebody else changed what was about to be changed. */
 const conflictMs = 100
-/** When to look again at what is in no cache. */
-const volatileMs = 30_000
+/** When to look again at a pipeline that is not ready: how long it waits for something, nothing tells. */
+const waitingMs = 15_000
 
 /**
  * Brings one pipeline nearer to its document, from whatever state it is in: observes the world once, decides, applies,
@@ -62,33 +64,29 @@ const volatileMs = 30_000
  * Where all is as it should be, nothing is read from the API server or written to it.
  */
 export function createReconciler(options: ReconcilerOptions) {
-  const { client, applier, observe, recorder, settings, mayWrite, crdProblem, watch, wall } = options
+  const { client, applier, observe, recorder, settings, mayWrite, crdProblem, watch, log, wall } = options
   const newSecret = () => randomBytes(32).toString('hex')
-  const parsed = new Map<string, { readonly version: string; readonly result: ParsedPipeline }>()
+  const parses = new Map<string, { readonly version: string; readonly result: ParsedPipeline }>()
 
   async function reconcile(key: string, signal: AbortSignal): Promise<Result | undefined> {
     const document = options.pipelines.get(key)
     // Its children go with it, by their owner references.
     if (document === undefined || document.metadata.deletionTimestamp !== undefined) return forget(key)
 
-    const { pipeline, issues = [] } = parseOnce(key, document)
-    if (pipeline !== undefined && !isDisabled(document)) watch(key, pipeline)
-    const scope = await observe(document, pipeline, signal)
+    const parsed = parseOnce(key, document)
+    if (parsed.pipeline !== undefined && !isDisabled(document)) watch(key, parsed.pipeline)
+    const scope = await observe(document, parsed, signal)
     const outcome = await apply(scope, signal)
     if (outcome.skip !== undefined) return outcome.skip
+    let status: PipelineStatus | undefined
     try {
-      await tell(
-        scope,
-        outcome,
-        issues.map(({ line }) => line),
-        signal,
-      )
+      status = await tell(scope, outcome, signal)
     } catch (error) {
       // What went wrong first is what is told; a pipeline that is gone needs no status.
       if (outcome.failure === undefined && statusOf(error)?.code !== 404) throw error
     }
     if (outcome.failure !== undefined) throw outcome.failure
-    return scope.isVolatile ? { requeueAfterMs: volatileMs } : undefined
+    return isWaiting(status) ? { requeueAfterMs: waitingMs } : undefined
   }
 
   /** Decides and applies. */
@@ -97,7 +95,7 @@ export function createReconciler(options: ReconcilerOptions) {
     const outdated = crdProblem()
     if (outdated !== undefined) return { problems: [{ reason: 'CrdOutdated', message: outdated, stalled: true }] }
     // What the last valid document asked for keeps running.
-    if (pipeline === undefined || isDisabled(document)) return { problems: [] }
+    if (pipeline === undefined || scope.issues.length > 0 || isDisabled(document)) return { problems: [] }
     if (secrets === undefined) return { problems: [], skip: { requeueAfterMs: unreadMs } }
 
     const { desired, needs, handOver, problems } = planOf({ ...scope, pipeline, secrets }, { settings, newSecret })
@@ -106,7 +104,11 @@ export function createReconciler(options: ReconcilerOptions) {
       const sync = await applier.sync(document, desired, { needs, signal })
       const failures = sync.failures.map(({ error }) => error)
       if (failures.some(isNamespaceTerminating)) return { problems, skip: {} }
-      return { problems: [...problems, ...failures.map(problemOf)], sync, failure: failures[0] }
+      return {
+        problems: [...problems, ...sync.failures.map(({ object, error }) => problemOf(error, object))],
+        sync,
+        failure: failures[0],
+      }
     } catch (error) {
       if (isNamespaceTerminating(error)) return { problems, skip: {} }
       if (statusOf(error)?.reason === 'Conflict') return { problems, skip: { requeueAfterMs: conflictMs } }
@@ -114,19 +116,15 @@ export function createReconciler(options: ReconcilerOptions) {
     }
   }
 
-  /** Writes the status if it differs, and an event for what was done and for what is new. */
-  async function tell(scope: Scope, outcome: Outcome, issues: readonly string[], signal: AbortSignal): Promise<void> {
+  /** Writes the status if it differs, and tells what was done and what is new. Gives the status as it is now. */
+  async function tell(scope: Scope, outcome: Outcome, signal: AbortSignal): Promise<PipelineStatus> {
     const { document, pipeline, demand } = scope
     const { sync, problems } = outcome
     const workloads = workloadsAfter(scope.workloads, sync)
-    record(document, [
-      ...eventsOfWorkloads(scope.workloads, workloads),
-      ...(sync === undefined ? [] : eventsOfSync(sync)),
-    ])
+    if (sync !== undefined) record(document, [...eventsOfWorkloads(scope.workloads, workloads), ...eventsOfSync(sync)])
     const isAsked = pipeline !== undefined && demand.floor !== undefined
     const status = pipelineStatus({
       ...scope,
-      issues,
       problems,
       workloads,
       autoscalers: autoscalersAfter(scope.autoscalers, sync),
@@ -137,6 +135,7 @@ export function createReconciler(options: ReconcilerOptions) {
     const former = (document.status ?? {}) as PipelineStatus
     if (await applier.applyStatus(pipelines, document, status, { signal }))
       record(document, eventsOfStatus(former, status))
+    return status
   }
 
   /** Gives the replicas of a Deployment to another manager at their present value; Conflict if they changed meanwhile. */
@@ -150,20 +149,23 @@ export function createReconciler(options: ReconcilerOptions) {
   }
 
   function record(document: KubeObject, events: readonly PipelineEvent[]): void {
-    for (const { type, reason, message } of events) recorder.record(document, type, reason, message)
+    for (const { type, reason, message } of events) {
+      log[type === 'Warning' ? 'warn' : 'info']({ pipeline: keyOf(document), reason }, message)
+      recorder.record(document, type, reason, message)
+    }
   }
 
   function parseOnce(key: string, document: KubeObject): ParsedPipeline {
     const version = `${document.metadata.uid}/${document.metadata.generation}`
-    const known = parsed.get(key)
+    const known = parses.get(key)
     if (known?.version === version) return known.result
     const result = checkPipeline(document)
-    parsed.set(key, { version, result })
+    parses.set(key, { version, result })
     return result
   }
 
   function forget(key: string): undefined {
-    parsed.delete(key)
+    parses.delete(key)
     watch(key, undefined)
   }
 
@@ -171,4 +173,9 @@ export function createReconciler(options: ReconcilerOptions) {
     traced('reconcile', { attributes: { 'anomaly.pipeline': key } }, () => reconcile(key, signal))
 }
 
-const isDisabled = ({ metadata }: KubeObject): boolean => metadata.annotations?.[reconcileAnnotation] === 'Disabled'
+/** Whether it is on its way, or waits for what may come by itself. */
+function isWaiting(status: PipelineStatus | undefined): boolean {
+  const is = (type: string, value: string) =>
+    status?.conditions?.some((condition) => condition.type === type && condition.status === value) === true
+  return (is('Ready', 'False') || is('Progressing', 'True')) && !is('Stalled', 'True')
+}

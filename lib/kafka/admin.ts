@@ -16,8 +16,11 @@ export interface KafkaAdmin {
   topicOffsets(topic: string): Promise<ReadonlyMap<number, Offsets>>
   /** Next offset that the group will read; partitions without one are left out. */
   committedOffsets(groupId: string, topic: string): Promise<ReadonlyMap<number, number>>
-  /** Records that the group has not read, by partition. Without a committed offset all of them. */
-  lag(groupId: string, topic: string): Promise<ReadonlyMap<number, number>>
+  /**
+   * Records that the group has not read, by partition. Of a partition without a committed offset these are all of them;
+   * none where the group has committed nothing yet and is about to start from the end (`Latest`).
+   */
+  lag(groupId: string, topic: string, startFrom?: 'Earliest' | 'Latest'): Promise<ReadonlyMap<number, number>>
   close(): void
 }
 
@@ -86,12 +89,13 @@ export function openAdmin(
         const committed = topics.flatMap(({ partitions }) => partitions.filter(({ offset }) => Number(offset) >= 0))
         return new Map(committed.map(({ partition, offset }) => [partition, Number(offset)]))
       }),
-    lag: async (groupId, topic) => {
+    lag: async (groupId, topic, startFrom = 'Earliest') => {
       const [ends, committed] = await Promise.all([admin.topicOffsets(topic), admin.committedOffsets(groupId, topic)])
+      const isNew = committed.size === 0 && startFrom === 'Latest'
       return new Map(
         Array.from(ends, ([partition, { low, high }]) => [
           partition,
-          Math.max(0, high - Math.max(low, committed.get(partition) ?? low)),
+          Math.max(0, high - Math.max(low, committed.get(partition) ?? (isNew ? high : low))),
         ]),
       )
     },

@@ -10,7 +10,9 @@ export const conditionTypes = [
   'Progressing',
   'SpecValid',
   'SourceReachable',
+  'StateReachable',
   'ModelReady',
+  'Degraded',
   'ScalingActive',
   'Reconciling',
   'Stalled',
@@ -85,7 +87,9 @@ export const pipelineStatus = z.object({
     .describe('The model in use.'),
   alerts: z
     .object({
-      perMillion: integer(0, 1_000_000).optional().describe('Events per million that were lately called anomalies.'),
+      perMillion: integer(0, 1_000_000)
+        .optional()
+        .describe('Events per million of the last hour that were called anomalies; absent where they were too few.'),
       budgetPerMillion: integer(0, 1_000_000).optional().describe('The alert budget; absent with a fixed threshold.'),
       summary: words(32, 'Alerts per million got/budget, as printed by kubectl.'),
     })

@@ -42,8 +42,10 @@ export interface Observed {
 }
 
 const builders = { consumer, inference, api } as const
+/** Whom others call by name comes first. */
+const inOrder = ['inference', 'consumer', 'api'] as const
 
-/** Everything that a pipeline is made of, in the order in which it is to be applied. */
+/** Everything that a pipeline is made of, in the order in which it is applied: what an object needs comes before it. */
 export function desired(parent: Parent, observed: Observed, settings: Settings): readonly KubeObject[] {
   const { pipeline } = parent
   const { replicas, secretHashes, signingKey, redisPassword, restartAt } = observed
@@ -53,6 +55,8 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
     pipelineFile(parent),
     signingSecret(parent, signingKey),
   ]
+  const present: readonly Component[] = redis.type === 'managed' ? [...roles, 'redis'] : roles
+  objects.push(...present.flatMap((component) => networkPolicy(parent, component)))
   if (redis.type === 'managed') {
     const paused = pipeline.spec.desiredState === 'Paused'
     objects.push(
@@ -60,10 +64,8 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
       ...managedRedis({ ...parent, redis, image: settings.redisImage, password: redisPassword, paused, restartAt }),
     )
   }
-  const present: readonly Component[] = redis.type === 'managed' ? [...roles, 'redis'] : roles
-  objects.push(...present.flatMap((component) => networkPolicy(parent, component)))
   objects.push(...present.map((component) => disruptionBudget(parent, component)))
-  for (const role of roles) {
+  for (const role of inOrder) {
     const secretsHash = secretHashes[role]
     if (secretsHash === undefined) continue
     const { workloadImage: image, logLevel, otlpEndpoint } = settings

@@ -14,7 +14,7 @@ import { type LagState, nextLagState } from './lag-policy.ts'
 /** What was last heard of a topic. */
 export type SourceSample =
   | { readonly partitions: number; readonly lag: number; readonly problem?: never }
-  | { readonly problem: Reason }
+  | { readonly problem: Reason; readonly lag?: never }
 
 export interface LagSamplerOptions {
   readonly log: Logger
@@ -47,7 +47,11 @@ export interface LagView extends LagDemand {
 
 interface Entry {
   pipeline: Pipeline
+  /** What it is looked at with: source and Secrets. */
+  access: string
   readonly end: AbortController
+  /** Ends the pause until the next look. */
+  wake: AbortController
   state?: LagState | undefined
   told: LagView
   toldAt: number
@@ -67,11 +71,11 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
 
   async function sample(key: string, entry: Entry): Promise<LagView> {
     const { pipeline } = entry
-    const { topic } = pipeline.spec.source
+    const { topic, startFrom } = pipeline.spec.source
     let admin: KafkaAdmin | undefined
     try {
       admin = open(settingsOf(pipeline, log, secret), { timeoutMs: 10_000 })
-      const byPartition = await admin.lag(resolveGroupId(pipeline), topic)
+      const byPartition = await admin.lag(resolveGroupId(pipeline), topic, startFrom)
       const lag = [...byPartition.values()].reduce((sum, part) => sum + part, 0)
       return decide(key, entry, byPartition.size, lag)
     } catch (error) {
@@ -113,8 +117,17 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
         }
       }
       // A topic that is about to be created, or brokers that are about to be back, are worth a look sooner.
-      await sleep((isAway ? intervalMs / 3 : intervalMs) * (0.9 + random() / 5), { signal, clock })
+      const pauseMs = (isAway ? intervalMs / 3 : intervalMs) * (0.9 + random() / 5)
+      await sleep(pauseMs, { signal: AbortSignal.any([signal, entry.wake.signal]), clock })
+      if (entry.wake.signal.aborted) entry.wake = new AbortController()
     }
+  }
+
+  /** Differs when what was in the way may be gone: another address, or another version of a Secret. */
+  function accessOf({ metadata: { namespace }, spec: { source } }: Pipeline): string {
+    const names = [source.sasl?.secretRef, source.tls?.caSecretRef, source.tls?.certificateSecretRef]
+    const versions = names.map((ref) => ref && secret(`${namespace}/${ref.name}`)?.metadata.resourceVersion)
+    return JSON.stringify([source, versions])
   }
 
   return {
@@ -125,8 +138,19 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
         entries.delete(key)
       } else if (entry !== undefined) {
         entry.pipeline = pipeline
+        const access = accessOf(pipeline)
+        if (access === entry.access) return
+        entry.access = access
+        entry.wake.abort()
       } else {
-        const begun: Entry = { pipeline, end: new AbortController(), told: {}, toldAt: Number.NEGATIVE_INFINITY }
+        const begun: Entry = {
+          pipeline,
+          access: accessOf(pipeline),
+          end: new AbortController(),
+          wake: new AbortController(),
+          told: {},
+          toldAt: Number.NEGATIVE_INFINITY,
+        }
         entries.set(key, begun)
         void work(key, begun)
       }
@@ -145,8 +169,16 @@ function isNews(before: LagView, after: LagView): boolean {
     (before.source === undefined) !== (after.source === undefined) ||
     before.source?.problem?.reason !== after.source?.problem?.reason ||
     before.partitions !== after.partitions ||
+    isOtherOrder(before.source, after.source) ||
     before.floor !== after.floor
   )
+}
+
+/** Whether the lag came, went, or doubled or halved: nobody wants to read of it a minute later. */
+function isOtherOrder(before: SourceSample | undefined, after: SourceSample | undefined): boolean {
+  const [was, is] = [before?.lag, after?.lag]
+  if (was === undefined || is === undefined || was === is) return false
+  return Math.min(was, is) * 2 <= Math.max(was, is)
 }
 
 const isSame = (a: LagView, b: LagView): boolean => JSON.stringify(a) === JSON.stringify(b)

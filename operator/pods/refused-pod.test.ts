@@ -15,7 +15,12 @@ describe('lastRefusal', () => {
   it('is what the event says that came last, or was counted up last', () => {
     const counted = event('counted', { count: 9, lastTimestamp: '2025-06-01T12:30:00Z' })
     const later = event('later', { lastTimestamp: '2025-06-01T12:20:00Z' })
-    expect(lastRefusal([later, counted, later])).to.deep.equal({ reason: 'FailedCreate', message: 'counted' })
+    expect(lastRefusal([later, counted, later])).to.deep.equal({
+      reason: 'FailedCreate',
+      message: 'counted',
+      since: '2025-06-01T12:00:00Z',
+      needsPerson: true,
+    })
     const series = { eventTime: '2025-06-01T12:10:00.000001Z', lastTimestamp: null }
     const inSeries = event('in series', { ...series, series: { lastObservedTime: '2025-06-01T12:40:00.000001Z' } })
     expect(lastRefusal([inSeries, counted])?.message).to.equal('in series')

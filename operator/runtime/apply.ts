@@ -3,8 +3,17 @@ import { isDeepStrictEqual } from 'node:util'
 import { canonicalJson } from '../../lib/canonical-json.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { Cache } from './cache.ts'
+import { type Drift, driftOf } from './drift.ts'
 import type { CallOptions, KubeClient } from './kube-client.ts'
-import { controllerOf, describeObject, type FieldSet, type KubeObject, keyOf, type Resource } from './kube-object.ts'
+import {
+  controllerOf,
+  describeObject,
+  type FieldSet,
+  type KubeObject,
+  keyOf,
+  type OwnerReference,
+  type Resource,
+} from './kube-object.ts'
 import { isNamespaceTerminating, statusOf } from './kube-status.ts'
 import { coversIntent, keepOwnedFields } from './owned-fields.ts'
 
@@ -27,7 +36,13 @@ export interface ApplierOptions {
   readonly mayWrite?: () => boolean
 }
 
-export type Applied = 'unchanged' | 'created' | 'updated' | 'healed'
+/** What was done to an object. */
+export interface Applied {
+  readonly object: KubeObject
+  readonly outcome: 'unchanged' | 'created' | 'updated' | 'healed'
+  /** What was healed, where that is known. */
+  readonly drift?: Drift | undefined
+}
 
 export interface SyncOptions extends CallOptions {
   /** Without which desired objects (`describeObject`) this one must not be: where one of them failed, it is skipped. */
@@ -36,7 +51,7 @@ export interface SyncOptions extends CallOptions {
 
 export interface SyncResult {
   /** What was done to each desired object that did not fail. */
-  readonly applied: readonly { readonly object: KubeObject; readonly outcome: Applied }[]
+  readonly applied: readonly Applied[]
   /** Desired objects that were left as they are, because one that they need failed. */
   readonly skipped: readonly KubeObject[]
   readonly pruned: readonly KubeObject[]
@@ -50,7 +65,7 @@ export interface Applier {
    * that the intent does not speak of stay as they are. Refuses, with Conflict, an object of that name that the
    * intent's controller does not own.
    */
-  apply(intent: KubeObject, options?: CallOptions): Promise<{ readonly object: KubeObject; readonly outcome: Applied }>
+  apply(intent: KubeObject, options?: CallOptions): Promise<Applied>
   /**
    * Applies all that is desired, in order, and deletes what else the owner controls. What fails does not keep the rest
    * from being applied, but for those that need it, and nothing is deleted then. Objects that are being deleted are left
@@ -91,7 +106,7 @@ export function createApplier(options: ApplierOptions): Applier {
     cache?.put(object)
   }
 
-  async function apply(intent: KubeObject, { signal }: CallOptions = {}) {
+  async function apply(intent: KubeObject, { signal }: CallOptions = {}): Promise<Applied> {
     const { resource, cache } = kindOf(intent)
     const what = describeObject(intent)
     const id = `${resource.apiVersion}/${resource.plural}/${keyOf(intent)}`
@@ -103,42 +118,31 @@ export function createApplier(options: ApplierOptions): Applier {
     const live = cache.get(keyOf(intent)) ?? (await find(resource, intent, signal))
     const sameIntent = live?.metadata.annotations?.[hashAnnotation] === hash
     if (live !== undefined) {
-      const owner = controllerOf(live)
-      // Without an owner but with fields of this manager, it is one of ours that somebody cut loose.
-      const isOurs =
-        owner === undefined ? live.metadata.ownedFields !== undefined : owner.uid === controllerOf(intent)?.uid
-      if (!isOurs) {
-        const wanted = controllerOf(intent)
-        if (owner !== undefined && owner.kind === wanted?.kind && owner.name === wanted.name) {
-          throw new AppError(
-            'Unavailable',
-            `Cannot apply ${what}: the one of the former ${owner.kind} ${owner.name} is still being deleted`,
-          )
-        }
-        const whose = owner === undefined ? 'nobody' : `${owner.kind} ${owner.name}`
-        throw new AppError(
-          'Conflict',
-          `Cannot apply ${what}: it exists already and belongs to ${whose}; rename or delete it`,
-        )
-      }
+      assertOwned(what, controllerOf(live), controllerOf(intent))
       if (live.metadata.deletionTimestamp !== undefined) {
         throw new AppError('Unavailable', `Cannot apply ${what}: it is still being deleted`)
       }
       const owned = live.metadata.ownedFields
       const before = settled.get(id)
       const isSettled = before !== undefined && before.hash === hash && isDeepStrictEqual(before.owned, owned)
-      if (sameIntent && (isSettled || coversIntent(owned, stamped)))
-        return { object: live, outcome: 'unchanged' as const }
+      if (sameIntent && (isSettled || coversIntent(owned, stamped))) return { object: live, outcome: 'unchanged' }
     }
 
     assertMayWrite(`apply ${what}`)
+    const isHealed = live !== undefined && sameIntent
+    const drift = isHealed ? await findDrift(resource, stamped, signal) : undefined
     const object = keep(await client.apply(resource, stamped, { fieldManager, force: true, signal }))
     take(cache, object)
     const owned = object.metadata.ownedFields
     if (coversIntent(owned, stamped)) settled.delete(id)
     else settled.set(id, { hash, owned })
-    const outcome: Applied = live === undefined ? 'created' : sameIntent ? 'healed' : 'updated'
-    return { object, outcome }
+    return { object, outcome: live === undefined ? 'created' : isHealed ? 'healed' : 'updated', drift }
+  }
+
+  /** Who came between, by the managedFields that caches drop. It is not worth a failure. */
+  async function findDrift(resource: Resource, intent: KubeObject, signal: AbortSignal | undefined) {
+    const live = await client.get(resource, intent.metadata, { signal }).catch(() => undefined)
+    return live === undefined ? undefined : driftOf(live, intent, fieldManager)
   }
 
   async function find(
@@ -175,7 +179,7 @@ export function createApplier(options: ApplierOptions): Applier {
   return {
     apply,
     async sync(owner, desired, { signal, needs = () => [] } = {}) {
-      const applied: { object: KubeObject; outcome: Applied }[] = []
+      const applied: Applied[] = []
       const pruned: KubeObject[] = []
       const skipped: KubeObject[] = []
       const failures: { object: KubeObject; error: unknown }[] = []
@@ -225,6 +229,18 @@ export function createApplier(options: ApplierOptions): Applier {
     },
     wrote: (object) => written.has(object),
   }
+}
+
+/** An object is ours by the uid of its controller, and by nothing else: whatever else is on it, anybody can write. */
+function assertOwned(what: string, owner: OwnerReference | undefined, wanted: OwnerReference | undefined): void {
+  if (owner !== undefined && owner.uid === wanted?.uid) return
+  if (owner !== undefined && owner.kind === wanted?.kind && owner.name === wanted.name)
+    throw new AppError(
+      'Unavailable',
+      `Cannot apply ${what}: the one of the former ${owner.kind} ${owner.name} is still being deleted`,
+    )
+  const whose = owner === undefined ? 'nobody' : `${owner.kind} ${owner.name}`
+  throw new AppError('Conflict', `Cannot apply ${what}: it exists already and belongs to ${whose}; rename or delete it`)
 }
 
 /** The API server cannot be reached, this process may not write, or the namespace is going: the next would fare the same. */

@@ -33,7 +33,7 @@ export interface EventRecorderOptions {
   readonly windowMs?: number
   /** Different messages of one reason within the window, beyond which they are combined into one event. */
   readonly combineAfter?: number
-  /** Events an object may have written at once, and in the long run; what is beyond is dropped. */
+  /** Events of one reason that an object may have written at once, and in the long run; what is beyond is dropped. */
   readonly limit?: { readonly burst: number; readonly perSecond: number }
 }
 
@@ -65,7 +65,8 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
     const message = (isCombined ? `(combined from similar events) ${given}` : given).slice(0, 1024)
     const identity = isCombined ? group : `${group}/${given}`
 
-    const limiter = limiters.get(uid || name) ?? limiters.set(uid || name, createLimiter(limit, clock))
+    const source = `${uid || name}/${reason}`
+    const limiter = limiters.get(source) ?? limiters.set(source, createLimiter(limit, clock))
     if (!limiter.tryTake()) return
     const now = clock.wall()
     const time = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z')

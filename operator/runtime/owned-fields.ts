@@ -1,10 +1,12 @@
 import { canonicalJson } from '../../lib/canonical-json.ts'
 import type { FieldSet, KubeObject } from './kube-object.ts'
 
-interface ManagedFieldsEntry {
+export interface ManagedFieldsEntry {
   readonly manager?: string
   readonly operation?: string
   readonly subresource?: string
+  /** RFC 3339. */
+  readonly time?: string
   readonly fieldsV1?: FieldSet
 }
 
@@ -61,34 +63,55 @@ const untracked = {
  */
 export function coversIntent(owned: FieldSet | undefined, intent: KubeObject): boolean {
   if (owned === undefined) return false
+  for (const _ of uncovered(owned, intent)) return false
+  return true
+}
+
+/** The fields of the intent that are owned no more, as paths into a field set. */
+export const uncoveredPaths = (owned: FieldSet, intent: KubeObject): readonly (readonly string[])[] => [
+  ...uncovered(owned, intent),
+]
+
+type Path = readonly string[]
+
+function* uncovered(owned: FieldSet, intent: KubeObject): Generator<Path> {
   for (const [name, value] of Object.entries(intent)) {
     if (untracked.object.has(name)) continue
     const below = owned[`f:${name}`]
     if (name !== 'metadata') {
-      if (!covers(below, value)) return false
+      yield* missing(below, value, [`f:${name}`])
       continue
     }
-    for (const [field, fieldValue] of Object.entries(intent.metadata)) {
-      if (!untracked.metadata.has(field) && !covers(below?.[`f:${field}`], fieldValue)) return false
-    }
+    for (const [field, fieldValue] of Object.entries(intent.metadata))
+      if (!untracked.metadata.has(field)) yield* missing(below?.[`f:${field}`], fieldValue, [`f:${name}`, `f:${field}`])
   }
-  return true
 }
 
-function covers(owned: FieldSet | undefined, value: unknown): boolean {
-  if (value === undefined || value === null) return true
-  if (owned === undefined) return false
-  const paths = Object.keys(owned)
-  if (paths.length === 0 || typeof value !== 'object') return true
-  if (!Array.isArray(value)) return Object.entries(value).every(([name, child]) => covers(owned[`f:${name}`], child))
-  const keyed = paths
-    .filter((path) => path.startsWith('k:'))
-    .map((path) => [JSON.parse(path.slice(2)) as object, path] as const)
-  return value.every((item) => {
-    if (typeof item !== 'object' || item === null) return owned[`v:${JSON.stringify(item)}`] !== undefined
-    const path = keyed.find(([keys]) =>
-      Object.entries(keys).every(([key, wanted]) => (item[key] ?? wanted) === wanted),
+function* missing(owned: FieldSet | undefined, value: unknown, path: Path): Generator<Path> {
+  if (value === undefined || value === null) return
+  if (owned === undefined) {
+    yield path
+    return
+  }
+  const steps = Object.keys(owned)
+  if (steps.length === 0 || typeof value !== 'object') return
+  if (!Array.isArray(value)) {
+    for (const [name, child] of Object.entries(value)) yield* missing(owned[`f:${name}`], child, [...path, `f:${name}`])
+    return
+  }
+  const keyed = steps
+    .filter((step) => step.startsWith('k:'))
+    .map((step) => [JSON.parse(step.slice(2)) as object, step] as const)
+  for (const item of value as readonly unknown[]) {
+    if (typeof item !== 'object' || item === null) {
+      if (owned[`v:${JSON.stringify(item)}`] === undefined) yield path
+      continue
+    }
+    const fields = item as Readonly<Record<string, unknown>>
+    const step = keyed.find(([keys]) =>
+      Object.entries(keys).every(([key, wanted]) => (fields[key] ?? wanted) === wanted),
     )?.[1]
-    return path !== undefined && covers(owned[path], item)
-  })
+    if (step === undefined) yield path
+    else yield* missing(owned[step], item, [...path, step])
+  }
 }

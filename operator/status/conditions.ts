@@ -45,22 +45,42 @@ export function progress(
 ): Verdict {
   if (isDisabled) return { ...disabledVerdict, status: 'False' }
   if (blocking?.stalled === true) return { status: 'False', reason: blocking.reason, message: blocking.message }
-  const moving = states.filter(({ isComplete }) => !isComplete)
-  if (moving.length > 0)
-    return { status: 'True', reason: 'RollingOut', message: moving.map((state) => describeComponent(state)).join('; ') }
+  const rolling = states.filter(({ isServing }) => !isServing)
+  const scaling = states.filter(({ isServing, isComplete }) => isServing && !isComplete)
+  const told = (some: readonly ComponentState[]) => some.map((state) => describeComponent(state)).join('; ')
+  if (rolling.length > 0) return { status: 'True', reason: 'RollingOut', message: told([...rolling, ...scaling]) }
+  if (scaling.length > 0) return { status: 'True', reason: 'Scaling', message: told(scaling) }
   if (blocking?.reason === 'TopicMissing')
     return { status: 'True', reason: 'CreatingTopics', message: blocking.message }
   return { status: 'False', reason: 'Complete', message: 'Nothing is rolling out' }
 }
 
-export function validity(issues: readonly string[]): Verdict {
-  return issues.length === 0
+export interface Validity {
+  /** A line for each thing that is wrong with the document. */
+  readonly issues: readonly string[]
+  /** A line for each thing that is allowed, and hardly meant. */
+  readonly warnings: readonly string[]
+  readonly problems: readonly Problem[]
+}
+
+export function validity({ issues, warnings, problems }: Validity): Verdict {
+  const keeps = 'What the last valid document asked for keeps running.'
+  const invalid = (reason: string, lines: readonly string[]): Verdict => ({
+    status: 'False',
+    reason,
+    message: `${lines.join('\n')}\n${keeps}`.slice(0, 32_768),
+  })
+  if (issues.length > 0) return invalid('InvalidSpec', issues)
+  // Parts of it are handed on as they are: what they may say the API server knows.
+  const refused = problems.filter(({ isOfDocument }) => isOfDocument === true)
+  if (refused.length > 0)
+    return invalid(
+      'Refused',
+      refused.map(({ message }) => message),
+    )
+  return warnings.length === 0
     ? { status: 'True', reason: 'Valid', message: 'The document is valid' }
-    : {
-        status: 'False',
-        reason: 'InvalidSpec',
-        message: `${issues.join('\n')}\nWhat the last valid document asked for keeps running.`.slice(0, 32_768),
-      }
+    : { status: 'True', reason: 'ValidWithWarnings', message: warnings.join('\n').slice(0, 32_768) }
 }
 
 export function reachability(source: SourceSample | undefined, isPaused: boolean): Verdict {
@@ -80,6 +100,28 @@ export function modelReadiness(pipeline: Pipeline | undefined, { model }: PodRep
   if (model === null)
     return { status: 'False', reason: 'Learning', message: 'The first model is learning; profiles and rules decide' }
   return { status: 'True', reason: 'ModelLoaded', message: `Model ${model.version} scores` }
+}
+
+const notAsked = (isPaused: boolean): Verdict => ({
+  status: 'Unknown',
+  reason: isPaused ? 'Paused' : 'NotSeen',
+  message: isPaused ? 'Paused as asked for: no pod runs that could tell' : 'No pod has told yet',
+})
+
+/** Whether the store of profiles and models answers, by what the pods say. */
+export function stateReachability({ state }: PodReports, isPaused: boolean): Verdict {
+  if (isPaused || state === undefined) return notAsked(isPaused)
+  return state.problem === undefined
+    ? { status: 'True', reason: 'Reachable', message: 'The pods reach the store of what was learnt' }
+    : { status: 'False', reason: 'StateUnavailable', message: state.problem }
+}
+
+/** Whether it works otherwise than it should, by what the pods say. */
+export function degradation({ degradations }: PodReports, isPaused: boolean): Verdict {
+  if (isPaused || degradations === undefined) return notAsked(isPaused)
+  const [first] = degradations
+  if (first === undefined) return { status: 'False', reason: 'AsExpected', message: 'The pods report nothing amiss' }
+  return { status: 'True', reason: first.reason, message: degradations.map(({ message }) => message).join('\n') }
 }
 
 /** Undefined where no workload is scaled automatically. */

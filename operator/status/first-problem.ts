@@ -23,7 +23,7 @@ export function firstProblem(
   const lacking = isPaused ? undefined : sourceProblem(source, pipeline)
   const isCause = lacking !== undefined && (lacking.stalled || lacking.reason === 'SourceUnreachable')
   for (const state of states) {
-    if (state.isComplete) continue
+    if (state.isServing) continue
     if (isCause && waitsForSource(state)) return lacking
     return {
       reason: `${capitalised(state.component)}NotReady`,

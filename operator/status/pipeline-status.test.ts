@@ -46,7 +46,7 @@ const messageOf = ({ conditions = [] }: PipelineStatus, type: string) =>
 
 describe('pipelineStatus', () => {
   it('says that all is well, at a glance and in full', () => {
-    const reports = { model: { version: 'v3', rows: 9000 }, alertsPerMillion: 940 }
+    const reports = { model: { version: 'v3', rows: 9000 }, alertsPerMillion: 940, state: {}, degradations: [] }
     const status = statusOf({ reports })
     expect(told(status)).to.deep.equal({
       Ready: 'True AllReady',
@@ -55,6 +55,8 @@ describe('pipelineStatus', () => {
       SpecValid: 'True Valid',
       SourceReachable: 'True Reachable',
       ModelReady: 'True ModelLoaded',
+      StateReachable: 'True Reachable',
+      Degraded: 'False AsExpected',
     })
     const { conditions, ...others } = status
     expect(conditions?.[0]).to.deep.equal({
@@ -106,6 +108,93 @@ describe('pipelineStatus', () => {
     expect(status.components?.consumer).to.include({ reason: 'ImagePullBackOff', summary: '2/3' })
   })
 
+  describe('of what does not heal by itself', () => {
+    const waitsSince = (lastTransitionTime: string, metadata: object = {}) => {
+      const conditions = [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', lastTransitionTime }]
+      return {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'p', ...metadata },
+        status: { phase: 'Pending', conditions },
+      }
+    }
+    const redis = workload('redis', 1, { readyReplicas: 0 })
+    const workloads = { ...running, redis }
+
+    it('is stalled after ninety seconds, and not before', () => {
+      const early = statusOf({ workloads, pods: { redis: [waitsSince('2025-06-01T11:58:31Z')] } })
+      expect(told(early)).to.include({ Ready: 'False RedisNotReady', Progressing: 'True RollingOut' })
+      expect(told(early)).to.not.have.property('Stalled')
+      const late = statusOf({ workloads, pods: { redis: [waitsSince('2025-06-01T11:58:30Z')] } })
+      expect(told(late)).to.include({ Ready: 'False RedisNotReady', Stalled: 'True RedisNotReady' })
+    })
+
+    it('names the volume that cannot be made', () => {
+      const message = 'storageclass.storage.k8s.io "fast" not found'
+      const refusal = { reason: 'ProvisioningFailed', message, since: '2025-06-01T11:58:00Z', needsPerson: true }
+      const status = statusOf({ workloads, pods: { redis: [waitsSince('2025-06-01T11:58:00Z')] }, refusal })
+      expect(messageOf(status, 'Stalled')).to.equal(`redis: 0 of 1 ready: ProvisioningFailed: ${message}`)
+    })
+  })
+
+  describe('of workloads that are scaled automatically', () => {
+    const scaled = testParent({ consumer: { autoscaling: { minReplicas: 2, maxReplicas: 8 } } }).pipeline
+    const scaling = (status: object, replicas = 5) =>
+      statusOf({ pipeline: scaled, workloads: { ...running, consumer: workload('consumer', replicas, status) } })
+
+    it('stays ready while more are started or fewer are left, and says that in Progressing', () => {
+      for (const status of [{ readyReplicas: 2 }, { replicas: 7, updatedReplicas: 7, readyReplicas: 7 }]) {
+        const found = told(scaling(status))
+        expect(found).to.include({ Ready: 'True AllReady', Progressing: 'True Scaling' })
+        expect(found).to.not.have.property('Reconciling')
+      }
+    })
+
+    it('is not ready with fewer than the document asks for, nor while pods of another template are left', () => {
+      expect(told(scaling({ readyReplicas: 1 }))).to.include({ Ready: 'False ConsumerNotReady' })
+      expect(told(scaling({ updatedReplicas: 3 }))).to.include({ Ready: 'False ConsumerNotReady' })
+    })
+  })
+
+  it('says what the pods say of the store and of themselves, at once', () => {
+    const message = 'consumer: redis:6379 is unreachable'
+    const degradations = [{ reason: 'StateUnavailable', message } as const]
+    const reports = { state: { problem: message }, degradations }
+    const status = statusOf({ reports })
+    expect(told(status)).to.include({
+      Ready: 'True AllReady',
+      StateReachable: 'False StateUnavailable',
+      Degraded: 'True StateUnavailable',
+    })
+    expect(messageOf(status, 'Degraded')).to.equal(message)
+    // After a restart of the operator it stands, until it has been looked at again.
+    expect(told(statusOf({}, status))).to.include({ Degraded: 'True StateUnavailable' })
+    expect(told(statusOf({ reports: {} }, status))).to.include({ Degraded: 'Unknown NotSeen' })
+  })
+
+  it('says in the words of the document what the API server does not take of it', () => {
+    const problem = {
+      reason: 'ApplyRefused',
+      message: 'spec.api.template.affinity: no',
+      stalled: true,
+      isOfDocument: true,
+    }
+    expect(told(statusOf({ problems: [problem] }))).to.include({
+      Ready: 'False ApplyRefused',
+      SpecValid: 'False Refused',
+    })
+    expect(told(statusOf({ warnings: ['metadata.annotations["anomaly.com/x"]: nobody reads it'] }))).to.include({
+      Ready: 'True AllReady',
+      SpecValid: 'True ValidWithWarnings',
+    })
+  })
+
+  it('shows no rate of alerts where the last hour had too few events to tell', () => {
+    const before = statusOf({ reports: { alertsPerMillion: 940 } })
+    expect(statusOf({ reports: {} }, before).alerts).to.deep.include({ perMillion: 940 })
+    expect(statusOf({ reports: { alertsPerMillion: null } }, before).alerts).to.deep.equal({ budgetPerMillion: 1000 })
+  })
+
   for (const [what, change] of Object.entries({
     'a pod of the former template is left': { replicas: 4 },
     'not all pods run the present template': { updatedReplicas: 1 },
@@ -139,7 +228,7 @@ describe('pipelineStatus', () => {
   it('says what refuses the pod of a StatefulSet, or where to look for it', () => {
     const redis = workload('redis', 1, { replicas: 0, readyReplicas: 0, updatedReplicas: 0 })
     const workloads = { ...running, redis: { ...redis, kind: 'StatefulSet' } }
-    const refusal = { reason: 'FailedCreate', message: 'exceeded quota: pods=2' }
+    const refusal = { reason: 'FailedCreate', message: 'exceeded quota: pods=2', needsPerson: true }
     expect(messageOf(statusOf({ workloads, refusal }), 'Ready')).to.equal(
       'redis: 0 of 1 ready: FailedCreate: exceeded quota: pods=2',
     )

@@ -3,18 +3,19 @@ import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { conditionTypes, PipelineStatus } from '../../lib/pipeline/status.ts'
 import type { Bounds } from '../desired/replicas.ts'
 import type { SourceSample } from '../lag/lag-sampler.ts'
-import type { PodReports } from '../pods/pod-reports.ts'
 import type { Problem } from '../problem.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { type ComponentsInput, componentStates, shownComponent } from './component-state.ts'
 import {
   availability,
+  degradation,
   disabledVerdict,
   modelReadiness,
   progress,
   reachability,
   readiness,
   scalingActivity,
+  stateReachability,
   type Verdict,
   validity,
 } from './conditions.ts'
@@ -27,6 +28,8 @@ export interface StatusInput extends ComponentsInput {
   readonly pipeline?: Pipeline | undefined
   /** A line for each thing that is wrong with it. */
   readonly issues: readonly string[]
+  /** A line for each thing in it that is allowed, and hardly meant. */
+  readonly warnings?: readonly string[] | undefined
   /** What went wrong in this reconcile, the worst first. */
   readonly problems: readonly Problem[]
   readonly disabled: boolean
@@ -34,9 +37,6 @@ export interface StatusInput extends ComponentsInput {
   readonly source?: SourceSample | undefined
   /** The bounds of the consumers that the lag asks for, as far as it was looked at. */
   readonly recommended?: Bounds | undefined
-  readonly reports?: PodReports | undefined
-  /** RFC 3339. */
-  readonly now: string
 }
 
 type ConditionType = (typeof conditionTypes)[number]
@@ -59,19 +59,23 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
   verdicts.set('Available', availability(states, isPaused, known('Available')))
   const moving = progress(input.disabled, states, blocking)
   verdicts.set('Progressing', moving)
-  verdicts.set('SpecValid', validity(input.issues))
+  verdicts.set('SpecValid', validity({ ...input, warnings: input.warnings ?? [] }))
   verdicts.set('SourceReachable', reachability(source, isPaused))
   const model = modelReadiness(pipeline, reports)
   verdicts.set('ModelReady', model.reason === 'NotSeen' ? (known('ModelReady') ?? model) : model)
+  const seen = (type: ConditionType, verdict: Verdict) =>
+    verdicts.set(type, verdict.reason === 'NotSeen' && input.reports === undefined ? (known(type) ?? verdict) : verdict)
+  seen('StateReachable', stateReachability(reports, isPaused))
+  seen('Degraded', degradation(reports, isPaused))
   const scaling = pipeline === undefined || isPaused ? undefined : scalingActivity(pipeline, input.autoscalers)
   if (scaling !== undefined) verdicts.set('ScalingActive', scaling)
   // kstatus reads these two, which are there only while they are true.
-  if (moving.status === 'True') verdicts.set('Reconciling', moving)
+  if (moving.status === 'True' && moving.reason !== 'Scaling') verdicts.set('Reconciling', moving)
   if (blocking?.stalled === true) verdicts.set('Stalled', { ...blocking, status: 'True' })
 
   const budget = pipeline === undefined ? undefined : resolveDecision(pipeline.spec.detection)
   const alerts = alertsOf(
-    reports.alertsPerMillion ?? previous.alerts?.perMillion,
+    reports.alertsPerMillion === undefined ? previous.alerts?.perMillion : (reports.alertsPerMillion ?? undefined),
     budget?.type === 'alertBudget' ? budget.perMillion : undefined,
   )
   const modelShown = reports.model === undefined ? previous.model : (reports.model ?? undefined)

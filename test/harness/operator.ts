@@ -14,7 +14,6 @@ import { eventually } from './eventually.ts'
 
 const events: Resource = { apiVersion: 'v1', kind: 'Event', plural: 'events', namespaced: true }
 const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false }
-const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 export interface OperatorBench {
   /** Straight to the API server: never counted by the proxy. */
@@ -37,6 +36,8 @@ export interface OperatorBench {
   condition(namespace: string, type: string, name?: string): Promise<string | undefined>
   /** `type reason message` of each event that was written about pipelines. */
   events(namespace: string): Promise<string[]>
+  /** Messages that operators of this `describe` logged, without those of debugging. */
+  logged(): readonly string[]
   /** Waits until the operator has said nothing to the API server for a while. */
   quiet(ms?: number): Promise<void>
   /** Does the work of the absent kubelets: says of every workload of the namespace that its pods are ready. */
@@ -74,6 +75,9 @@ export function useOperator(cluster: Cluster): OperatorBench {
   let count = 0
   const reconciles = new Map<string, number>()
   const started = new Set<Operator>()
+  const logged: string[] = []
+  const note = (_: unknown, message?: string) => void logged.push(message ?? '')
+  const log = { debug() {}, info: note, warn: note, error: note }
 
   before('install the CRD', async () => {
     client = createKubeClient(cluster.server.kubeConfig, { userAgent: 'test' })
@@ -116,7 +120,7 @@ export function useOperator(cluster: Cluster): OperatorBench {
         leaseNamespace: 'default',
         identity: `operator-${started.size}`,
         concurrency: 8,
-        log: silent,
+        log,
         onDeath: () => {},
         metrics: { ...metrics, observer },
         election: { leaseMs: 3_000, renewDeadlineMs: 2_000, retryMs: 200 },
@@ -160,6 +164,7 @@ export function useOperator(cluster: Cluster): OperatorBench {
         .filter(({ involvedObject }) => (involvedObject as { kind: string }).kind === kinds.pipelines.kind)
         .map(({ type, reason, message }) => `${type} ${reason} ${message}`)
     },
+    logged: () => logged,
     async quiet(ms = 700) {
       // Leases are renewed all the time, and do not count.
       const seen = () =>

@@ -83,6 +83,8 @@ describe('Operator: drift', () => {
     const signing = () => bench.get(kinds.secrets, namespace, 'payments-signing')
     const before = await signing()
     for (const { resource, name } of await children()) {
+      // With a Deployment its HPA goes for a moment.
+      await eventually(() => bench.get(resource, namespace, name))
       const { uid } = (await bench.get(resource, namespace, name)).metadata
       await bench.client.delete(resource, { namespace, name })
       await eventually(async () => expect((await bench.get(resource, namespace, name)).metadata.uid).to.not.equal(uid))
@@ -107,6 +109,90 @@ describe('Operator: drift', () => {
     await bench.client.delete(kinds.services, key)
     await bench.apply(namespace, minimalSpec, { annotations: { freed: 'yes' } })
     await bench.untilReady(namespace)
+  })
+
+  it('makes nothing that would run as, read or call what another has put in the place of a child', async () => {
+    await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 60_000)
+    const metadata = { name: 'payments', namespace }
+    await bench.client.create(kinds.serviceAccounts, { apiVersion: 'v1', kind: 'ServiceAccount', metadata })
+    await bench.apply(namespace)
+    await eventually(async () => expect(await bench.condition(namespace, 'Stalled')).to.equal('True NameTaken'))
+    await bench.quiet(300)
+    expect(
+      (await bench.children(namespace)).filter((child) => /^(Deployment|StatefulSet|Horizontal)/.test(child)),
+    ).to.deep.equal([])
+    await bench.client.delete(kinds.serviceAccounts, metadata)
+    await bench.apply(namespace, minimalSpec, { annotations: { freed: 'yes' } })
+    await bench.untilReady(namespace)
+  })
+
+  it('of a Secret whose name another took leaves what runs as it is', async () => {
+    await bench.untilReady(namespace)
+    const template = async () =>
+      ((await bench.get(kinds.deployments, namespace, 'payments-api')).spec as { template: unknown }).template
+    const before = await template()
+    const key = { namespace, name: 'payments-redis' }
+    const url = Buffer.from('redis://elsewhere:6379').toString('base64')
+    // In one moment, as somebody would who knows how.
+    await bench.client.patch(kinds.secrets, key, { metadata: { ownerReferences: [] }, data: { url } })
+    await eventually(async () => expect(await bench.condition(namespace, 'Stalled')).to.equal('True NameTaken'))
+    await bench.apply(namespace, { ...minimalSpec, detection: { refractorySeconds: 7 } })
+    await bench.quiet(500)
+    expect(await template()).to.deep.equal(before)
+    expect(((await bench.get(kinds.secrets, namespace, 'payments-redis')).data as { url: string }).url).to.equal(url)
+  })
+
+  it('adopts nothing that only carries its marks, and takes none of its entries away', async () => {
+    await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 60_000)
+    const labels = { 'app.kubernetes.io/managed-by': 'anomaly-operator' }
+    const data = { mine: 'precious' }
+    const object = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'payments-pipeline', namespace, labels },
+      data,
+    }
+    await bench.client.apply(kinds.configMaps, object, { fieldManager: 'anomaly-operator', force: true })
+    await bench.apply(namespace)
+    await eventually(async () => expect(await bench.condition(namespace, 'Stalled')).to.equal('True NameTaken'))
+    await bench.quiet(300)
+    expect((await bench.get(kinds.configMaps, namespace, 'payments-pipeline')).data).to.deep.equal(data)
+  })
+
+  it('is told with who changed what, in the log and in one event', async () => {
+    const key = { namespace, name: 'payments-redis' }
+    const spec = { podSelector: {}, ingress: [{}] }
+    const object = { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: key, spec }
+    await bench.client.apply(kinds.networkPolicies, object, { fieldManager: 'somebody', force: true })
+    await eventually(async () => {
+      const healed = (await bench.events(namespace)).find((event) => event.includes('DriftHealed NetworkPolicy'))
+      expect(healed).to.match(
+        /DriftHealed NetworkPolicy payments-redis: .*spec\.ingress.* changed by somebody; set right/,
+      )
+    })
+    expect(bench.logged()).to.include.members(
+      (await bench.events(namespace)).map((event) => event.split(' ').slice(2).join(' ')),
+    )
+  })
+
+  it('goes on being told after a hundred times', async () => {
+    for (let port = 1; port <= 40; port++) {
+      await bench.client.patch(
+        kinds.services,
+        { namespace, name: 'payments-api' },
+        { spec: { selector: { n: String(port), 'app.kubernetes.io/component': 'x' } } },
+      )
+      await eventually(async () => {
+        const { spec } = await bench.get(kinds.services, namespace, 'payments-api')
+        expect((spec as { selector: Record<string, string> }).selector['app.kubernetes.io/component']).to.equal('api')
+      })
+    }
+    await bench.client.delete(kinds.services, { namespace, name: 'payments-api' })
+    await eventually(async () =>
+      expect((await bench.events(namespace)).join('\n')).to.contain('Created Service payments-api created'),
+    )
   })
 
   it('never overwrites the signing key, even where its Secret is out of sight', async () => {
@@ -158,6 +244,16 @@ describe('Operator: drift', () => {
       expect(children).to.have.length(16)
     })
     await bench.get(kinds.configMaps, namespace, 'payments-mine')
+  })
+
+  it('is not healed by guess where reconcile is misspelt: that is said', async () => {
+    await bench.apply(namespace, minimalSpec, { annotations: { 'anomaly.com/reconcile': 'disabled' } })
+    await eventually(async () => expect(await bench.condition(namespace, 'SpecValid')).to.equal('False InvalidSpec'))
+    await bench.client.patch(kinds.deployments, { namespace, name: 'payments-api' }, { spec: { replicas: 9 } })
+    await bench.quiet(500)
+    expect(
+      ((await bench.get(kinds.deployments, namespace, 'payments-api')).spec as { replicas: number }).replicas,
+    ).to.equal(9)
   })
 
   it('is left alone with reconcile: Disabled', async () => {

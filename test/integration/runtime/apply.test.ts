@@ -209,7 +209,6 @@ describe('Applier against an API server', () => {
     ['a value', configMaps, { data: { 'pipeline.yaml': 'edited' } }],
     ['a removed field', configMaps, { data: { 'pipeline.yaml': null } }],
     ['a removed label', configMaps, { metadata: { labels: { app: null } } }],
-    ['a removed owner', configMaps, { metadata: { ownerReferences: [] } }],
     ['a number', autoscalers, { spec: { maxReplicas: 30 } }],
     ['a list that is one value', autoscalers, { spec: { metrics: [] } }],
     [
@@ -308,6 +307,43 @@ describe('Applier against an API server', () => {
     ])
     expect(applied).to.have.length(everything().length - 1)
     expect((await direct.get(configMaps, { namespace, name: 'main' })).data).to.deep.equal({ precious: 'yes' })
+  })
+
+  it('refuses an object that was cut loose, or that only carries its marks', async () => {
+    await sync(everything())
+    await direct.patch(configMaps, { namespace, name: 'main' }, { metadata: { ownerReferences: [] } })
+    await seen(configMaps, 'main')
+    const { failures } = await applier.sync(owner, everything())
+    expect(failures.map(({ error }) => (error as Error).message)).to.deep.equal([
+      `Cannot apply ConfigMap ${namespace}/main: it exists already and belongs to nobody; rename or delete it`,
+    ])
+  })
+
+  it('leaves alone what needs an object that failed, and what needs that', async () => {
+    await direct.create(configMaps, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'main', namespace } })
+    const needs = ({ kind }: KubeObject) =>
+      kind === 'Deployment'
+        ? [`ConfigMap ${namespace}/main`]
+        : kind === 'HorizontalPodAutoscaler'
+          ? [`Deployment ${namespace}/main`]
+          : []
+    const { skipped, failures } = await applier.sync(owner, everything(), { needs })
+    expect(failures).to.have.length(1)
+    expect(skipped.map(({ kind }) => kind)).to.deep.equal(['Deployment', 'HorizontalPodAutoscaler'])
+  })
+
+  it('says who changed what it healed', async () => {
+    await sync(everything())
+    const object = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'main', namespace },
+      data: { 'pipeline.yaml': 'b' },
+    }
+    await direct.apply(configMaps, object, { fieldManager: 'somebody', force: true })
+    await seen(configMaps, 'main')
+    const { applied } = await applier.sync(owner, everything())
+    expect(applied.flatMap(({ drift }) => drift ?? [])).to.deep.equal([{ fields: ['data'], managers: ['somebody'] }])
   })
 
   it('does not fight over a field that the API server will not give it', async () => {
