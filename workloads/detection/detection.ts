@@ -39,8 +39,8 @@ export class Detection {
   readonly explainFrom: Surprisal
   /** Names of the detectors that need a model, in the order in which scored rows hold their surprisals. */
   readonly modelNames: readonly string[]
-  /** Type and name of the detectors that keep memories. */
-  readonly keyedDetectors: readonly { readonly type: string; readonly name: string }[]
+  /** Layout and name of the detectors that keep memories. */
+  readonly keyedDetectors: readonly Pick<KeyedDetector, 'layout' | 'name'>[]
   /** What is remembered of each key. */
   readonly memories: readonly SlotMemory[]
   /** What is remembered of all keys together. */
@@ -61,19 +61,14 @@ export class Detection {
   constructor(pipeline: Pipeline, schema: FeatureSchema) {
     const { event, detection } = pipeline.spec
     const keyed: KeyedDetector[] = []
-    const keyedDetectors: { type: string; name: string }[] = []
     const modelNames: string[] = []
     for (const detector of resolveDetectors(detection)) {
-      const { type, name } = detector
-      if (detector.type === 'isolationForest') modelNames.push(name)
-      else {
-        keyed.push(detector.type === 'profile' ? new Profile(detector) : new Discord(name))
-        keyedDetectors.push({ type, name })
-      }
+      if (detector.type === 'isolationForest') modelNames.push(detector.name)
+      else keyed.push(detector.type === 'profile' ? new Profile(detector) : new Discord(detector.name))
     }
     this.#schema = schema
     this.#keyed = keyed
-    this.keyedDetectors = keyedDetectors
+    this.keyedDetectors = keyed
     this.modelNames = modelNames
     this.#limits = limitsOf(detection.rules, schema)
     this.#episodes = new Episodes({

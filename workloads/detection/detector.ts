@@ -28,6 +28,8 @@ export interface SlotMemory {
 export interface KeyedDetector extends SlotMemory {
   /** Name in the pipeline document. */
   readonly name: string
+  /** What `save` writes and its version: memories of another layout are left aside. */
+  readonly layout: string
   /** After an alert, the number of the key's own events that belong to the same episode; 0 where only time counts. */
   readonly refractoryEvents: number
   /**

@@ -78,6 +78,7 @@ interface Page {
  */
 export class Discord implements KeyedDetector {
   readonly name: string
+  readonly layout = 'discord/1'
   readonly bytesPerKey = 8 * doublesPerSlot + 4 * floatsPerSlot + 2 * countsPerSlot
   readonly refractoryEvents = 120
   readonly #pages: Page[] = []

@@ -1,74 +1,77 @@
 import type { KeyedDetector, SharedMemory, Surprisal } from './detector.ts'
 import type { Event } from './event.ts'
 import { type Evidence, firstFeature, intervalField, missingField, valueField } from './evidence.ts'
+import { logDeviation, ProfileField } from './profile-field.ts'
 import { loadTime, SlotPages, storeTime } from './slot-pages.ts'
 import { TailHistogram, type TailShape } from './tail-histogram.ts'
 
 /** Weight, in events, of what all keys show in a key's own location and spread. */
 const priorWeight = 2
+/** That weight shrinks where a key varies by less than this part of the spread over all keys, to nothing where it is constant. */
+const ownLevels = 0.25
 /** A key's location moves towards a number by that many spreads at most: an anomaly moves it only to its edge. */
 const locationEdge = 2
 /**
- * The same for its spread. A field that is 0 but for one event in n keeps its spread only if the edge exceeds the root
- * of n; the value's is as narrow as its location's, since high amounts come in episodes that must not become ordinary.
+ * The same for its spread, and at most the root of the key's weight: no number moves a variance by more than itself. A field
+ * that is 0 but for one event in n keeps its spread only if the edge exceeds the root of n; the value's is as narrow as
+ * its location's, since high amounts come in episodes that must not become ordinary.
  */
-const spreadEdge = { value: 2, others: 20 } as const
+const spreadEdge = { young: 5, value: 2, others: 20 } as const
 /** No edge is narrower than this part of the spread over all keys, or a field that was constant could never begin to vary. */
 const edgeOfAll = 0.5
-const leastVariance = 1e-30
-/** So many events at the edge in a row are no anomaly but a new normal: the key learns it whole. */
+/** Greater than 0, which says that the field is new to the key. */
+const leastSpread = 2 ** -100
+/** So many more numbers beyond the edge than within it are no anomaly but a new normal: the key learns it anew. */
 const releaseAfter = 20
+/** If the number that it began from was an anomaly itself, so many more tell. */
+const doubt = 3
+/** If that comes again within so many, it is the spread that has grown: it is multiplied. */
+const young = 20
+const growth = 8
+/** After so many in a row beyond the edge, what follows is the same episode: calibrations count it no more. */
+const episode = 3
+/** A second number so many spreads from the first is no average with it: the one nearer to all keys is kept. */
+const farApart = 8
+/** A field has no history before so many numbers of all keys. */
+const leastHistory = 50
+/** What differs by less than this part of a location may be its rounding to single precision. */
+const singlePrecision = 2 ** -22
+/** Presence counts up to 7; a key usually carries a feature that counts so much. */
+const usual = 4
+const mostPresence = 7
+const mostRun = 31
 /** The memory of recent excess (in spreads above 1.5, at most 6) fades by this factor an event. */
 const excessDecay = 0.95
 const excessFrom = 1.5
 const excessMost = 6
-const stepsOfDeviation: TailShape = {
-  bins: 160,
-  min: -6,
-  width: 0.1,
-  capacity: 16_000,
-  priorShape: 0.3,
-  priorCount: 20,
-}
 const stepsOfSurprisal: TailShape = { bins: 160, min: 0, width: 0.1, capacity: 16_000, priorShape: 1, priorCount: 20 }
-/** The edge of what all keys show, in its spreads: wide enough for a field that is 0 but for one event in a thousand. */
-const edgeOverKeys = 32
-/** What all keys show is learnt with at least this weight an event. */
-const globalWeightCap = 20_000
 
-/** Numbers of a key before those of its fields: weight, run at the edge, excess, weight of the excess, time in two halves. */
-const header = 6
+/**
+ * Numbers of a key before those of its fields: its events (up to the cap), events since it last began anew, excess, weight
+ * of the excess, latest time in two halves, events in a row that were not later.
+ */
+const header = 7
 const atWeight = 0
-const atRun = 1
+const atPace = 1
 const atExcess = 2
 const atExcessWeight = 3
 const atTime = 4
-/** Numbers a field: location (from the field's origin), variance. */
-const perField = 2
+const atLate = 6
+/**
+ * Fields come in threes: 8 bits each in one number (presence in three, run beyond the edge in five), then location (from
+ * the field's origin) and spread of each.
+ */
+const perGroup = 3
+const groupWidth = 1 + 2 * perGroup
+
+function widthFor(fields: number): number {
+  return header + groupWidth * Math.ceil(fields / perGroup)
+}
 
 export interface ProfileOptions {
   readonly name: string
   /** After so many events of a key, what it showed before weighs half. */
   readonly halfLifeEvents: number
-}
-
-/** Statistics of one field over all keys. */
-class Field {
-  /** The first number seen; locations are kept relative to it, so that 32 bits are enough for any offset. */
-  origin = Number.NaN
-  weight = 0
-  mean = 0
-  variance = 0
-  readonly tail = new TailHistogram(stepsOfDeviation)
-
-  /** @param spread the root of the variance */
-  learn(x: number, spread: number): void {
-    this.weight = Math.min(this.weight + 1, globalWeightCap)
-    const rate = 1 / this.weight
-    const delta = this.weight > 100 ? clamp(x - this.mean, edgeOverKeys * spread) : x - this.mean
-    this.mean += rate * delta
-    this.variance = Math.max(0, (1 - rate) * (this.variance + rate * delta * delta))
-  }
 }
 
 /**
@@ -81,18 +84,30 @@ class Field {
  */
 export class Profile implements KeyedDetector {
   readonly name: string
+  readonly layout = 'profile/2'
   readonly refractoryEvents = 0
   readonly #weightCap: number
-  readonly #fields: Field[] = []
-  readonly #amount = new TailHistogram(stepsOfDeviation)
-  readonly #excess = new TailHistogram(stepsOfDeviation)
+  readonly #fields: ProfileField[] = []
+  readonly #amount = new TailHistogram(logDeviation)
+  readonly #excess = new TailHistogram(logDeviation)
+  /** How far the first numbers of a key's fields lie from all keys. */
+  readonly #first = new TailHistogram(logDeviation)
   readonly #joined = new TailHistogram(stepsOfSurprisal)
-  readonly #shared = [this.#amount, this.#excess, this.#joined]
+  readonly #shared = [this.#amount, this.#excess, this.#first, this.#joined]
   readonly #sharedBytes = this.#shared.reduce((sum, tail) => sum + tail.bytes, 0)
-  #pages = new SlotPages(header + perField * firstFeature)
+  #pages = new SlotPages(widthFor(firstFeature))
   /** The profile's view of the event last observed: its value and interval in spreads of the key; NaN where absent. */
   valueDeviation = Number.NaN
   intervalDeviation = Number.NaN
+  /** Events whose time was not later than their key's latest. */
+  notLater = 0
+  /** Of the event being observed: the largest surprisal of a field, their sum and number; whether a field began
+   *  anew, or goes on beyond its edge. */
+  #most = 0
+  #sum = 0
+  #scored = 0
+  #startsAnew = false
+  #inEpisode = false
 
   constructor(options: ProfileOptions) {
     this.name = options.name
@@ -111,115 +126,197 @@ export class Profile implements KeyedDetector {
   }
 
   observe(slot: number, event: Event, evidence: Evidence): Surprisal {
-    const fields = firstFeature + event.features.length
-    if (header + perField * fields > this.#pages.width)
-      this.#pages = this.#pages.widened(header + perField * (fields + (fields >> 3)))
-    while (this.#fields.length < fields) this.#fields.push(new Field())
+    const { features } = event
+    const fields = firstFeature + features.length
+    if (widthFor(fields) > this.#pages.width) this.#pages = this.#pages.widened(widthFor(fields + (fields >> 3)))
+    while (this.#fields.length < fields) this.#fields.push(new ProfileField())
     const page = this.#pages.page(slot)
     const at = this.#pages.offset(slot)
-    const weight = page[at + atWeight]!
-    const released = page[at + atRun]! >= releaseAfter
-    /** The share of all keys in what is expected of the key. */
-    const prior = priorWeight / (weight + priorWeight)
-    const unsure = weight <= priorWeight || released
-    const rate = 1 / Math.min(weight + 1, released ? Math.min(this.#weightCap, releaseAfter) : this.#weightCap)
-
-    let most = 0
-    let sum = 0
-    let counted = 0
-    let atEdge = false
-    const { features } = event
-    let missing = 0
-    for (let j = 0; j < features.length; j++) if (Number.isNaN(features[j]!)) missing++
-    for (let f = valueField; f < fields; f++) {
-      let x = features[f - firstFeature]!
-      if (f === valueField) x = event.value
-      else if (f === intervalField) x = this.#interval(page, at, event.time)
-      else if (f === missingField) x = features.length === 0 ? Number.NaN : missing
-      if (Number.isNaN(x)) {
-        if (f === valueField) this.valueDeviation = Number.NaN
-        else if (f === intervalField) this.intervalDeviation = Number.NaN
-        continue
-      }
-      const field = this.#fields[f]!
-      if (Number.isNaN(field.origin)) field.origin = x
-      const own = at + header + perField * f
-      // A stored variance is never 0: a field that is new to an old key starts from what all keys show.
-      const isNew = page[own + 1] === 0
-      const share = isNew ? 1 : prior
-      const spreadOfAll = Math.sqrt(field.variance)
-      const mean = (1 - share) * (page[own]! + field.origin) + share * field.mean
-      // The value's spreads are mixed, which is sharper while a key is young; a feature that has not varied yet has no
-      // spread of its own, and mixing variances gives it more of all keys'.
-      const mixed =
-        f === valueField
-          ? (1 - share) * Math.sqrt(page[own + 1]!) + share * spreadOfAll
-          : Math.sqrt((1 - share) * page[own + 1]! + share * field.variance)
-      const spread = Math.max(mixed, 1e-7 * Math.abs(mean), 1e-12)
-      const deviation = (x - mean) / spread
-      const known = field.weight > 0
-      const y = Math.log(Math.abs(deviation) + 1e-9)
-      let surprisal = known ? field.tail.surprisal(y) : 0
-      if (f === valueField) {
-        this.valueDeviation = deviation
-        if (known) {
-          const amountY = Math.log(Math.abs(x - field.mean) / Math.max(spreadOfAll, 1e-12) + 1e-9)
-          const excessY = Math.log(page[at + atExcess]! / (page[at + atExcessWeight]! + priorWeight) + 1e-9)
-          const deviates = surprisal
-          surprisal += 0.5 * this.#amount.surprisal(amountY) + 0.5 * Math.min(this.#excess.surprisal(excessY), deviates)
-          this.#amount.add(amountY)
-          this.#excess.add(excessY)
-        }
-        page[at + atExcess] =
-          page[at + atExcess]! * excessDecay + clamp(Math.max(deviation - excessFrom, 0), excessMost)
-        page[at + atExcessWeight] = page[at + atExcessWeight]! * excessDecay + 1
-      } else if (f === intervalField) {
-        this.intervalDeviation = deviation
-        // A key that falls silent shows nothing; one that suddenly sends many events does.
-        if (deviation > 0) surprisal = 0
-      }
-      if (known) field.tail.add(y)
-      if (surprisal > most) most = surprisal
-      sum += surprisal
-      counted++
-      // A mean that is nothing but the fading rest of an old number is 0.
-      const expected = Math.abs(mean) < 1e-3 * spreadOfAll ? 0 : mean
-      if (f === intervalField) evidence.offer(f, Math.expm1(x), Math.expm1(expected), surprisal)
-      else evidence.offer(f, x, expected, surprisal)
-
-      if (isNew) {
-        page[own] = x - field.origin
-        page[own + 1] = Math.max(weight > priorWeight ? field.variance : 0, leastVariance)
-      } else {
-        if (!unsure && Math.abs(deviation) > locationEdge) atEdge = true
-        const isValue = f === valueField
-        const edge = isValue ? spread : Math.max(spread, edgeOfAll * spreadOfAll)
-        const toMean = mean - field.origin - page[own]!
-        const step = unsure ? x - mean : clamp(x - mean, locationEdge * edge)
-        const width = unsure ? x - mean : clamp(x - mean, (isValue ? spreadEdge.value : spreadEdge.others) * edge)
-        const delta = toMean + width
-        page[own] = page[own]! + rate * (toMean + step)
-        page[own + 1] = Math.max((1 - rate) * (page[own + 1]! + rate * delta * delta), leastVariance)
-      }
-      field.learn(x, spreadOfAll)
-    }
-    page[at + atWeight] = Math.min(weight + 1, this.#weightCap)
-    page[at + atRun] = atEdge ? page[at + atRun]! + 1 : 0
-    if (counted === 0) return 0
-    const raw = most + sum / counted
-    const surprisal = this.#joined.surprisal(raw)
-    this.#joined.add(raw)
+    const missing = this.#countMissing(page, at, features)
+    const interval = this.#interval(page, at, event.time)
+    this.valueDeviation = Number.NaN
+    this.intervalDeviation = Number.NaN
+    this.#startsAnew = false
+    this.#inEpisode = false
+    this.#most = 0
+    this.#sum = 0
+    this.#scored = 0
+    this.#see(page, at, valueField, event.value, evidence)
+    this.#see(page, at, intervalField, interval, evidence)
+    this.#see(page, at, missingField, missing, evidence)
+    for (let f = firstFeature; f < fields; f++) this.#see(page, at, f, features[f - firstFeature]!, evidence)
+    page[at + atWeight] = Math.min(page[at + atWeight]! + 1, this.#weightCap)
+    page[at + atPace] = this.#startsAnew ? 1 : Math.min(page[at + atPace]! + 1, this.#weightCap)
+    if (this.#scored === 0) return 0
+    const raw = this.#most + this.#sum / this.#scored
+    // Among constants alone anything would be rare: what no field finds surprising is not.
+    const surprisal = Math.min(raw, this.#joined.surprisal(raw))
+    if (!this.#inEpisode) this.#joined.add(raw)
     return surprisal
   }
 
-  /** ln(1 + seconds since the key's last event); NaN for a key's first and where there is no time. Learns the time. */
+  /** Scores one field against what is expected of the key, then learns it. */
+  #see(page: Float32Array, at: number, f: number, x: number, evidence: Evidence): void {
+    if (Number.isNaN(x)) return
+    const field = this.#fields[f]!
+    const { overKeys, withinKeys } = field
+    const weight = page[at + atWeight]!
+    const group = at + header + groupWidth * Math.floor(f / perGroup)
+    const own = group + 1 + 2 * (f % perGroup)
+    const location = page[own]!
+    const ownSpread = page[own + 1]!
+    const isNew = ownSpread === 0
+    const presence = isNew ? 0 : presenceIn(page[group]!, f % perGroup)
+    let run = isNew ? 0 : runIn(page[group]!, f % perGroup)
+    const typical = withinKeys.weight === 0 ? overKeys.spread : withinKeys.spread
+    let units = field.ofNumber(x)
+    let mean = overKeys.mean
+    let mixed = overKeys.spread
+    if (!isNew) {
+      const share = priorWeight / (weight + priorWeight)
+      // The value's spreads are mixed, which is sharper while a key is young; a feature that has not varied yet has no
+      // spread of its own, and mixing variances gives it more of all keys'.
+      mixed =
+        f === valueField
+          ? (1 - share) * ownSpread + share * typical
+          : Math.sqrt((1 - share) * ownSpread * ownSpread + share * typical * typical)
+      const varies = (presence === 1 ? typical : ownSpread) / (ownLevels * overKeys.spread)
+      const prior = varies >= 1 ? priorWeight : varies > 0 ? priorWeight * varies : 0
+      mean = (weight * location + prior * overKeys.mean) / (weight + prior)
+    }
+    const least = field.leastSpread(mean)
+    const spread = Math.max(mixed, least)
+    let deviation = (units - mean) / Math.max(spread, singlePrecision * Math.abs(mean))
+    if (presence === 1) {
+      // One number is no history: what repeats it is ordinary, and so is what would be for other keys.
+      const ofAll = (units - overKeys.mean) / Math.max(overKeys.spread, field.leastSpread(units))
+      const ofFirst = (units - location) / spread
+      if (Math.abs(ofAll) < Math.abs(deviation)) deviation = ofAll
+      if (Math.abs(ofFirst) < Math.abs(deviation)) deviation = ofFirst
+    }
+    if (f === valueField) this.valueDeviation = deviation
+    else if (f === intervalField) this.intervalDeviation = deviation
+    if (overKeys.weight >= leastHistory) {
+      const surprisal = this.#score(page, at, f, field, isNew, run, deviation, units)
+      if (surprisal > 0) {
+        const expected = field.expectedNumber(mean)
+        if (f === intervalField) evidence.offer(f, Math.expm1(x), Math.expm1(expected), surprisal)
+        else evidence.offer(f, x, expected, surprisal)
+      }
+      if (surprisal > this.#most) this.#most = surprisal
+      this.#sum += surprisal
+      this.#scored++
+    }
+    if (f === valueField) {
+      page[at + atExcess] = page[at + atExcess]! * excessDecay + clamp(Math.max(deviation - excessFrom, 0), excessMost)
+      page[at + atExcessWeight] = page[at + atExcessWeight]! * excessDecay + 1
+    }
+
+    if (!field.settle(x)) return
+    units = field.ofNumber(x)
+    if (isNew) {
+      page[own] = units
+      page[own + 1] = Math.max(weight > priorWeight ? typical : 0, leastSpread)
+    } else if (presence === 1 && Math.abs(units - location) > farApart * Math.max(typical, overKeys.spread, least)) {
+      if (Math.abs(units - overKeys.mean) < Math.abs(location - overKeys.mean)) page[own] = units
+    } else {
+      const pace = page[at + atPace]!
+      if (weight > priorWeight && Math.abs(deviation) > locationEdge) run = Math.min(run + 1, mostRun)
+      else run = pace <= young ? run >> 1 : Math.max(run - 1, 0)
+      if (run >= releaseAfter) {
+        if (pace <= young) page[own + 1] = growth * Math.max(ownSpread, least)
+        page[own] = units
+        run = releaseAfter - doubt
+        this.#startsAnew = true
+      } else {
+        const rate = 1 / Math.min(pace + 1, this.#weightCap)
+        const isValue = f === valueField
+        const edge = isValue ? spread : Math.max(spread, edgeOfAll * overKeys.spread)
+        const widest = pace <= young ? spreadEdge.young : isValue ? spreadEdge.value : spreadEdge.others
+        const delta = clamp(units - location, Math.min(widest, Math.max(spreadEdge.young, Math.sqrt(pace))) * edge)
+        page[own] = location + rate * clamp(units - location, locationEdge * edge)
+        const variance = (1 - rate) * (ownSpread * ownSpread + rate * delta * delta)
+        page[own + 1] = Math.max(Math.sqrt(variance), leastSpread)
+      }
+    }
+    page[group] = withBits(page[group]!, f % perGroup, Math.min(presence + 1, mostPresence), run)
+    const leastOfAll = field.leastSpread(overKeys.mean)
+    if (!isNew) {
+      // A first guess, as if the others had been 0.
+      if (withinKeys.spread === 0)
+        withinKeys.spread = Math.min(overKeys.spread, Math.abs(units - location)) / Math.sqrt(withinKeys.weight + 1)
+      withinKeys.learn(units - location, leastOfAll)
+    }
+    overKeys.learn(units, leastOfAll)
+  }
+
+  /** Surprisal of a deviation from what was expected of the key; counts it in the calibrations. */
+  #score(
+    page: Float32Array,
+    at: number,
+    f: number,
+    field: ProfileField,
+    isNew: boolean,
+    run: number,
+    deviation: number,
+    units: number,
+  ): Surprisal {
+    const size = Math.abs(deviation)
+    const y = Math.log(size + 1e-9)
+    const tail = isNew ? this.#first : field.tail
+    // What lies within a spread of the expected is ordinary, even where everything else lies nearer.
+    let surprisal = Math.min(size, 1) * tail.surprisal(y)
+    if (run < episode || size <= locationEdge) tail.add(y)
+    else this.#inEpisode = true
+    if (f === intervalField) return deviation > 0 ? 0 : surprisal
+    if (f !== valueField) return surprisal
+    const { overKeys } = field
+    const amountY = Math.log(
+      Math.abs(units - overKeys.mean) / Math.max(overKeys.spread, field.leastSpread(units)) + 1e-9,
+    )
+    const excessY = Math.log(page[at + atExcess]! / (page[at + atExcessWeight]! + priorWeight) + 1e-9)
+    const deviates = surprisal
+    surprisal +=
+      0.5 * Math.min(this.#amount.surprisal(amountY), 2 * deviates) +
+      0.5 * Math.min(this.#excess.surprisal(excessY), deviates)
+    this.#amount.add(amountY)
+    this.#excess.add(excessY)
+    return surprisal
+  }
+
+  /** How many features the event lacks that the key usually carries; NaN where the stream has no features. */
+  #countMissing(page: Float32Array, at: number, features: readonly number[]): number {
+    if (features.length === 0) return Number.NaN
+    let missing = 0
+    for (let j = 0; j < features.length; j++) {
+      if (!Number.isNaN(features[j]!)) continue
+      const f = firstFeature + j
+      const group = at + header + groupWidth * Math.floor(f / perGroup)
+      const bits = page[group]!
+      const presence = presenceIn(bits, f % perGroup)
+      if (presence === 0) continue
+      if (presence >= usual) missing++
+      if (presence > 1) page[group] = withBits(bits, f % perGroup, presence - 1, runIn(bits, f % perGroup))
+    }
+    return missing
+  }
+
+  /**
+   * ln(1 + seconds since the key's latest event); NaN for a key's first, where there is no time, and where the time is not
+   * later than the latest: it says nothing of the interval. Learns the time. Were the latest one ahead of its time, all
+   * others would be late for ever: after so many in a row the key's clock is set back.
+   */
   #interval(page: Float32Array, at: number, time: number): number {
     if (Number.isNaN(time)) return Number.NaN
-    const last = loadTime(page, at + atTime)
-    // Not the latest time: one event ahead of its time must not make all that follow come at once.
+    const latest = loadTime(page, at + atTime)
+    if (latest !== 0 && time <= latest) {
+      this.notLater++
+      page[at + atLate] = time === latest ? page[at + atLate]! : page[at + atLate]! + 1
+      if (page[at + atLate]! < releaseAfter) return Number.NaN
+    }
+    page[at + atLate] = 0
     storeTime(page, at + atTime, time)
-    if (page[at + atWeight] === 0) return Number.NaN
-    return Math.log1p(Math.max(0, time - last) / 1000)
+    return latest === 0 || time <= latest ? Number.NaN : Math.log1p((time - latest) / 1000)
   }
 
   trim(slots: number): void {
@@ -246,26 +343,22 @@ export class Profile implements KeyedDetector {
   /** Little-endian: the calibrations of amount, excess and join, then each field's statistics and calibration. */
   readonly shared: SharedMemory = {
     save: () => {
-      const bytes = new Uint8Array(this.#sharedBytes + fieldBytes * this.#fields.length)
+      const bytes = new Uint8Array(this.#sharedBytes + ProfileField.bytes * this.#fields.length)
       const view = new DataView(bytes.buffer)
       let at = 0
       for (const tail of this.#shared) {
         tail.save(view, at)
         at += tail.bytes
       }
-      for (const { origin, weight, mean, variance, tail } of this.#fields) {
-        view.setFloat64(at, origin, true)
-        view.setFloat64(at + 8, weight, true)
-        view.setFloat64(at + 16, mean, true)
-        view.setFloat64(at + 24, variance, true)
-        tail.save(view, at + 32)
-        at += fieldBytes
+      for (const field of this.#fields) {
+        field.save(view, at)
+        at += ProfileField.bytes
       }
       return bytes
     },
     load: (bytes) => {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-      const fields = (bytes.byteLength - this.#sharedBytes) / fieldBytes
+      const fields = (bytes.byteLength - this.#sharedBytes) / ProfileField.bytes
       if (!Number.isInteger(fields) || fields < 0)
         throw new RangeError(`${bytes.byteLength} bytes are no shared memory of a profile`)
       let at = 0
@@ -275,21 +368,25 @@ export class Profile implements KeyedDetector {
       }
       this.#fields.length = Math.min(fields, this.#fields.length)
       for (let f = 0; f < fields; f++) {
-        this.#fields[f] ??= new Field()
-        const field = this.#fields[f]!
-        field.origin = view.getFloat64(at, true)
-        field.weight = view.getFloat64(at + 8, true)
-        field.mean = view.getFloat64(at + 16, true)
-        field.variance = view.getFloat64(at + 24, true)
-        field.tail.load(view, at + 32)
-        at += fieldBytes
+        this.#fields[f] ??= new ProfileField()
+        this.#fields[f]!.load(view, at)
+        at += ProfileField.bytes
       }
     },
   }
 }
 
-/** What a field takes in the shared memory. */
-const fieldBytes = 32 + new Field().tail.bytes
+function presenceIn(bits: number, place: number): number {
+  return (bits >> (8 * place)) & 7
+}
+
+function runIn(bits: number, place: number): number {
+  return (bits >> (8 * place + 3)) & 31
+}
+
+function withBits(bits: number, place: number, presence: number, run: number): number {
+  return (bits & ~(255 << (8 * place))) | (((run << 3) | presence) << (8 * place))
+}
 
 function clamp(x: number, most: number): number {
   return Math.max(-most, Math.min(most, x))

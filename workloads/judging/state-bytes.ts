@@ -2,27 +2,18 @@ import type { Detection } from '../detection/detection.ts'
 
 /**
  * How the memory of a key and of a partition is stored, little-endian: the id of the layout, then each part's length
- * and bytes. The id is a hash of `anomaly state 2` and the detectors' types and names; memories of other detectors are
- * left aside. What the former version wrote is read as well: its id was a hash of class names, and the first part of
- * either memory had no length.
+ * and bytes. The id is a hash of `anomaly state 3` and the detectors' layouts and names; memories of other detectors, or
+ * of other layouts of the same ones, are left aside.
  */
-const version = 'anomaly state 2'
-const formerClassNames: Readonly<Record<string, string>> = { profile: 'Profile', discord: 'Discord' }
-/** Of the number of events of a key and its last alert. */
-const formerEpisodeBytes = 20
-/** Layout, length of the histogram, threshold, events. */
-const formerHeaderBytes = 24
+const version = 'anomaly state 3'
 
 export class StateBytes {
   readonly #detection: Detection
   readonly #id: number
-  readonly #formerId: number
 
   constructor(detection: Detection) {
-    const { keyedDetectors } = detection
     this.#detection = detection
-    this.#id = hashOf([version, ...keyedDetectors.map(({ type, name }) => `${type} ${name}`)].join('\n'))
-    this.#formerId = hashOf(keyedDetectors.map(({ type, name }) => `${formerClassNames[type]} ${name}`).join())
+    this.#id = hashOf([version, ...detection.keyedDetectors.map(({ layout, name }) => `${layout} ${name}`)].join('\n'))
   }
 
   /** What `writeSlot` writes. */
@@ -47,16 +38,13 @@ export class StateBytes {
    * @throws RangeError where it is of other detectors or damaged
    */
   readSlot(slot: number, view: DataView, offset = 0): void {
-    const id = view.getUint32(offset, true)
-    if (id !== this.#id && id !== this.#formerId) throw new RangeError('the memory is of other detectors')
+    if (view.getUint32(offset, true) !== this.#id) throw new RangeError('the memory is of other detectors')
     let at = offset + 4
-    for (const [m, memory] of this.#detection.memories.entries()) {
+    for (const memory of this.#detection.memories) {
       if (at >= view.byteLength) return
-      const isUnmeasured = id === this.#formerId && m === 0
-      const length = isUnmeasured ? formerEpisodeBytes : view.getUint32(at, true)
-      if (!isUnmeasured) at += 4
-      memory.load(slot, view, at, length)
-      at += length
+      const length = view.getUint32(at, true)
+      memory.load(slot, view, at + 4, length)
+      at += 4 + length
     }
   }
 
@@ -77,16 +65,9 @@ export class StateBytes {
   /** @throws RangeError where it is of other detectors or damaged; some of it may have been read then */
   readShared(bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    const id = view.getUint32(0, true)
-    if (id !== this.#id && id !== this.#formerId) throw new RangeError('the memory is of other detectors')
+    if (view.getUint32(0, true) !== this.#id) throw new RangeError('the memory is of other detectors')
     const parts: Uint8Array[] = []
-    let at = 4
-    if (id === this.#formerId) {
-      at = formerHeaderBytes + view.getUint32(4, true)
-      if (at > bytes.length) throw new RangeError('the memory has no end')
-      parts.push(bytes.subarray(8, at))
-    }
-    for (; at < bytes.length; ) {
+    for (let at = 4; at < bytes.length; ) {
       const length = view.getUint32(at, true)
       if (at + 4 + length > bytes.length) throw new RangeError('the memory has no end')
       parts.push(bytes.subarray(at + 4, at + 4 + length))
