@@ -5,11 +5,13 @@ import { clientOf, connecting, type KafkaSettings } from './client.ts'
 import { kafkaErrorOf } from './errors.ts'
 import { byTopic, placing } from './outgoing.ts'
 import { type OutgoingRecord, sizeOf } from './records.ts'
+import { TopicLimits } from './topic-limits.ts'
 
 export interface KafkaProducer {
   /**
    * Resolves when every replica in sync has the records. Rejects with `Unavailable`, or `DeadlineExceeded` after
-   * `timeoutMs`: then what was not under way yet is never sent, the rest may have arrived, in part or as a whole.
+   * `timeoutMs`: then what was not under way yet is never sent, the rest may have arrived, in part or as a whole. Where
+   * a record is larger than its topic takes it is a `KafkaError` that is `TooLarge`, and nothing was sent.
    */
   send(records: readonly OutgoingRecord[], options?: { readonly timeoutMs?: number | undefined }): Promise<void>
   /** What is under way is waited for, but no longer than some seconds. */
@@ -33,6 +35,7 @@ const closeMs = 5000
  */
 export async function connectProducer(settings: KafkaSettings): Promise<KafkaProducer> {
   const kafka = clientOf(settings, connecting)
+  const limits = new TopicLimits(kafka)
   const connect = async (): Promise<Kafkajs.Producer> => {
     const producer = kafka.producer({
       idempotent: true,
@@ -83,9 +86,15 @@ export async function connectProducer(settings: KafkaSettings): Promise<KafkaPro
       if (closed) return Promise.reject(new AppError('Unavailable', 'Cannot send to Kafka: the producer is closed'))
       const { promise: sent, resolve: done, reject: failed } = Promise.withResolvers<void>()
       const mine = { records, bytes: records.reduce((sum, record) => sum + sizeOf(record), 0), done, failed }
-      waiting.push(mine)
-      flushing ??= Promise.resolve().then(flush)
-      return within(timeoutMs, sent, `Cannot send to Kafka: no answer in ${timeoutMs} ms`).finally(() => {
+      let isOver = false
+      const work = limits.check(records).then(() => {
+        if (isOver) return
+        waiting.push(mine)
+        flushing ??= Promise.resolve().then(flush)
+        return sent
+      })
+      return within(timeoutMs, work, `Cannot send to Kafka: no answer in ${timeoutMs} ms`).finally(() => {
+        isOver = true
         waiting = waiting.filter((one) => one !== mine)
       })
     },

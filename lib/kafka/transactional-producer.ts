@@ -5,6 +5,7 @@ import { kafkaErrorOf } from './errors.ts'
 import { byTopic, placing } from './outgoing.ts'
 import type { OutgoingRecord, TopicPartition } from './records.ts'
 import { retryPassing } from './retry-passing.ts'
+import { TopicLimits } from './topic-limits.ts'
 
 /** After it the broker aborts a transaction by itself. */
 const transactionMs = 30_000
@@ -20,7 +21,7 @@ export interface TransactionalProducer {
 }
 
 export interface Transaction {
-  /** One request a leader: bound what one call holds. */
+  /** One request a leader: bound what one call holds. A record that its topic does not take is not sent at all. */
   send(records: readonly OutgoingRecord[]): Promise<void>
   /** After the last `send`. `offset` is the next one to read. */
   sendOffsets(groupId: string, offsets: readonly (TopicPartition & { readonly offset: number })[]): Promise<void>
@@ -38,6 +39,7 @@ export function transactionalProducers(
 ): OpenProducer {
   const { timeoutMs = transactionMs } = options
   const kafka = clientOf(settings, { ...connecting, ...transacting })
+  const limits = new TopicLimits(kafka)
   /** kafkajs repeats each request for more than a minute; what it does after the deadline, the next producer fences. */
   const timely = async <T>(what: string, work: Promise<T>): Promise<T> => {
     const late = `Cannot ${what}: no answer from ${settings.brokers.join(',')} in ${timeoutMs} ms`
@@ -67,6 +69,7 @@ export function transactionalProducers(
         next = undefined
         return {
           send: async (records) => {
+            await limits.check(records)
             await timely('send', transaction.sendBatch({ topicMessages: byTopic(records), acks: -1 }))
           },
           sendOffsets: (groupId, offsets) => {

@@ -5,8 +5,14 @@ import { connect, createServer, type Socket } from 'node:net'
 export const kafkaApi = {
   Produce: 0,
   Fetch: 1,
+  ListOffsets: 2,
+  Metadata: 3,
   OffsetFetch: 9,
   FindCoordinator: 10,
+  JoinGroup: 11,
+  Heartbeat: 12,
+  SyncGroup: 14,
+  ApiVersions: 18,
   InitProducerId: 22,
   AddPartitionsToTxn: 24,
   AddOffsetsToTxn: 25,
@@ -27,6 +33,8 @@ export interface KafkaProxy {
   readonly requests: ReadonlyMap<number, number>
   /** Forwards the `nth` matching request from now, then cuts its connection instead of giving the reply. Resolves when cut. */
   cutReply(apiKey: number, nth?: number): Promise<KafkaRequest>
+  /** Gives something else instead of the reply to the next matching request; ends the connection after less. */
+  damageReply(apiKey: number, damage: (reply: Buffer) => Buffer): void
   /** Resolves when the next matching request has gone to the broker. */
   passed(apiKey: number): Promise<KafkaRequest>
   /** Cuts every connection and refuses new ones until `accept`. */
@@ -41,6 +49,7 @@ export interface KafkaProxy {
 interface Watch {
   readonly apiKey: number
   readonly cuts: boolean
+  readonly damage?: (reply: Buffer) => Buffer
   left: number
   readonly done: (request: KafkaRequest) => void
 }
@@ -95,7 +104,7 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
         for (const watch of watches) {
           if (watch.apiKey !== request.apiKey || --watch.left > 0) continue
           watches.delete(watch)
-          if (watch.cuts) cutting.set(request.correlationId, { watch, request })
+          if (watch.cuts || watch.damage) cutting.set(request.correlationId, { watch, request })
           else watch.done(request)
         }
       }),
@@ -105,6 +114,13 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
       framed((message) => {
         const lost = cutting.get(message.readInt32BE(4))
         if (lost === undefined) return void client.write(message)
+        cutting.delete(lost.request.correlationId)
+        if (lost.watch.damage !== undefined) {
+          const reply = lost.watch.damage(message)
+          client.write(reply)
+          if (reply.length < message.length) client.end()
+          return
+        }
         destroy()
         lost.watch.done(lost.request)
       }),
@@ -116,6 +132,7 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
     port: (server.address() as { port: number }).port,
     requests,
     cutReply: (apiKey, nth = 1) => new Promise((done) => void watches.add({ apiKey, cuts: true, left: nth, done })),
+    damageReply: (apiKey, damage) => void watches.add({ apiKey, cuts: false, damage, left: 1, done: () => {} }),
     passed: (apiKey) => new Promise((done) => void watches.add({ apiKey, cuts: false, left: 1, done })),
     drop: () => {
       refusing = true
