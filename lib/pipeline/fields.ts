@@ -52,20 +52,21 @@ export const map = <T extends z.ZodType>(value: T, max: number) =>
     .refine((entries) => Object.keys(entries).length <= max, { error: `must have at most ${max} entries` })
     .meta({ maxProperties: max })
 
-const quantityPattern = /^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$/
+/** As Kubernetes reads it, but for a sign: nothing here may be negative. */
+const quantityPattern = /^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]{1,3})?$/
 const quantityExpected = 'must be a quantity such as 500m, 2 or 1Gi'
 
 /** What Kubernetes calls a quantity: an amount with an optional unit. */
 export const quantity = () =>
   z
-    .union([integer(0, 2_147_483_647), z.string().max(24).regex(quantityPattern, quantityExpected)], {
+    .union([integer(0, Number.MAX_SAFE_INTEGER), z.string().max(32).regex(quantityPattern, quantityExpected)], {
       error: quantityExpected,
     })
     .meta({
       'x-kubernetes-int-or-string': true,
       minimum: 0,
-      maximum: 2_147_483_647,
-      maxLength: 24,
+      maximum: Number.MAX_SAFE_INTEGER,
+      maxLength: 32,
       pattern: quantityPattern.source,
     })
 

@@ -80,8 +80,10 @@ export type Scaling =
       readonly targetCpuPercent: number
       /** Events waiting for each replica; the consumer's only. */
       readonly targetLag?: number
-      /** Whether the lag changes the consumers or only says what it would do. */
-      readonly mode?: 'Automatic' | 'Recommend'
+      /** Whether the lag changes the consumers or only says what it would do, or somebody else's autoscaler counts the pods. */
+      readonly mode?: 'Automatic' | 'Recommend' | 'External'
+      /** Of the HPA, in the place of the operator's own. */
+      readonly behavior?: Readonly<Record<string, unknown>> | undefined
     }
 
 export function resolveScaling(spec: Pick<PipelineSpec, Role>, role: Role): Scaling {
@@ -93,6 +95,7 @@ export function resolveScaling(spec: Pick<PipelineSpec, Role>, role: Role): Scal
 
 type RedisSpec = PipelineSpec['state']['redis']
 type ExternalRedis = NonNullable<RedisSpec['external']>
+type ManagedRedis = NonNullable<RedisSpec['managed']>
 
 export type ResolvedRedis =
   | {
@@ -105,6 +108,8 @@ export type ResolvedRedis =
         readonly storageClassName?: string
         readonly whenDeleted: 'Delete' | 'Retain'
       }
+      readonly resources?: ManagedRedis['resources']
+      readonly template?: ManagedRedis['template']
     }
   | ({ readonly type: 'external'; readonly keyPrefix: string } & Pick<ExternalRedis, 'urlSecretRef' | 'tls'>)
 
@@ -113,5 +118,12 @@ export function resolveRedis({ metadata, spec }: Pipeline): ResolvedRedis {
   if (external !== undefined)
     return { type: 'external', keyPrefix: `anomaly:${metadata.namespace}:${metadata.name}:`, ...external }
   const defaults = unionDefaults.managedRedis
-  return { type: 'managed', ...defaults, ...managed, storage: { ...defaults.storage, ...managed?.storage } }
+  const { memoryMebibytes = defaults.memoryMebibytes, resources, template } = managed ?? {}
+  return {
+    type: 'managed',
+    memoryMebibytes,
+    resources,
+    template,
+    storage: { ...defaults.storage, ...managed?.storage },
+  }
 }

@@ -255,6 +255,120 @@ const detectionSpec = constrain(
   notBoth('alertBudget', 'alertBudgetPerMillion'),
 )
 
+// --- pods ----------------------------------------------------------------------------------------------------------
+
+const amounts = (what: string) =>
+  object({
+    cpu: quantity().optional().describe('CPU, such as 500m or 2.'),
+    memory: quantity().optional().describe('Memory, such as 512Mi.'),
+    'ephemeral-storage': quantity().optional().describe('Space on the disk of the node, such as 1Gi.'),
+  })
+    .optional()
+    .describe(what)
+
+const resources = object({
+  requests: amounts('What a pod is sure to get.'),
+  limits: amounts('What a pod may use at most.'),
+})
+  .optional()
+  .describe("Resources of a pod's container; what is left out is as the operator has it.")
+
+const reserved = ['app.kubernetes.io/', 'anomaly.com/']
+const ownLabels = constrain(map(text(63), 32), {
+  message: `must not begin with ${reserved.join(' or ')}: these labels are the operator's`,
+  cel: `self.all(key, ${reserved.map((prefix) => `!key.startsWith('${prefix}')`).join(' && ')})`,
+  holds: (labels) => !Object.keys(labels).some((label) => reserved.some((prefix) => label.startsWith(prefix))),
+})
+
+/** Parts of a pod that are handed on as they are; the API server knows what they may say. */
+const parts = (what: string, item: string, max = 16) =>
+  list(anything().describe(item), 0, max).optional().describe(what)
+
+const variable = constrain(
+  object({
+    name: pattern(/^[A-Za-z_][A-Za-z0-9_]*$/, 253, 'the name of an environment variable').describe(
+      'Name of the variable.',
+    ),
+    value: text(4096).optional().describe('Value of the variable.'),
+    valueFrom: anything()
+      .optional()
+      .describe('Where its value comes from, as in a Pod: an entry of a Secret, a field.'),
+  }),
+  exactlyOne('value', 'valueFrom'),
+)
+
+/** Changes to the pods of a component. */
+const templateFields = {
+  labels: ownLabels.optional().describe('Labels added to the pods.'),
+  annotations: map(text(4096), 32).optional().describe('Annotations added to the pods.'),
+  nodeSelector: map(text(63), 32).optional().describe('Labels that a node must have.'),
+  tolerations: list(
+    object({
+      key: text(317).optional().describe('Taint; all if absent.'),
+      operator: choice(['Exists', 'Equal']).optional().describe('Equal if absent.'),
+      value: text(63).optional().describe('Value of the taint, for Equal.'),
+      effect: choice(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional().describe('Effect; all if absent.'),
+      tolerationSeconds: integer(0, 2_147_483_647)
+        .optional()
+        .describe('How long NoExecute is tolerated; for ever if absent.'),
+    }).describe('A taint that is tolerated.'),
+    0,
+    32,
+  )
+    .optional()
+    .describe('Taints of nodes that the pods tolerate.'),
+  affinity: anything().optional().describe('Affinity of the pods, as in a Pod.'),
+  topologySpreadConstraints: parts(
+    'How the pods are spread, as in a Pod; over zones and nodes as far as possible if absent, not at all if empty.',
+    'A constraint; without a labelSelector it is about the pods of the component.',
+  ),
+  priorityClassName: objectName('PriorityClass of the pods.').optional(),
+  schedulerName: objectName('Scheduler of the pods.').optional(),
+  runtimeClassName: objectName('RuntimeClass of the pods.').optional(),
+  securityContext: anything()
+    .optional()
+    .describe("Of the pod, in the place of the operator's own; {} says nothing, as OpenShift wants it."),
+  containerSecurityContext: anything()
+    .optional()
+    .describe("Of the container, in the place of the operator's own; {} says nothing."),
+  env: listMap(variable.describe('A variable.'), 'name', 0, 64)
+    .optional()
+    .describe('Environment variables added to the container.'),
+  volumes: parts('Volumes added to the pods, as in a Pod.', 'A volume.', 32),
+  volumeMounts: parts('Mounts added to the container, as in a Pod.', 'A mount.', 32),
+  initContainers: parts('Containers that run before, as in a Pod.', 'A container.'),
+  sidecars: parts('Containers that run beside, as in a Pod.', 'A container.'),
+  imagePullPolicy: choice(['Always', 'IfNotPresent', 'Never'])
+    .optional()
+    .describe('When the image is pulled; as Kubernetes sees fit if absent.'),
+  imagePullSecrets: list(secretRef('A Secret of type kubernetes.io/dockerconfigjson.'), 0, 8)
+    .optional()
+    .describe("Secrets with which the images are pulled; the operator's if absent."),
+  serviceAccount: constrain(
+    object({
+      name: objectName('One that exists, as which the pods run.').optional(),
+      annotations: map(text(4096), 32)
+        .optional()
+        .describe('Annotations of one that the operator makes for these pods, such as the identity in a cloud.'),
+    }),
+    exactlyOne('name', 'annotations'),
+  )
+    .optional()
+    .describe("As whom the pods run; as the pipeline's own ServiceAccount if absent."),
+  terminationGracePeriodSeconds: integer(1, 3600)
+    .optional()
+    .describe('How long the pods may take to end; 45 if absent, 60 for Redis.'),
+}
+
+const template = object({
+  ...templateFields,
+  logLevel: choice(['debug', 'info', 'warn', 'error'])
+    .optional()
+    .describe("Least severe log line; the operator's workload log level if absent."),
+})
+  .optional()
+  .describe('Changes to the pods.')
+
 // --- results and state ----------------------------------------------------------------------------------------------
 
 const resultsSpec = object({
@@ -291,6 +405,8 @@ const redisSpec = constrain(
       })
         .optional()
         .describe('Where the managed Redis keeps its data.'),
+      resources,
+      template: object(templateFields).optional().describe('Changes to the pod.'),
     })
       .optional()
       .describe('A Redis of its own, which the operator runs. This is so if neither managed nor external is given.'),
@@ -340,76 +456,33 @@ const stateSpec = object({
 
 // --- the three workloads --------------------------------------------------------------------------------------------
 
-const amounts = (what: string) =>
-  object({
-    cpu: quantity().optional().describe('CPU, such as 500m or 2.'),
-    memory: quantity().optional().describe('Memory, such as 512Mi.'),
-    'ephemeral-storage': quantity().optional().describe('Space on the disk of the node, such as 1Gi.'),
-  })
-    .optional()
-    .describe(what)
-
-const resources = object({
-  requests: amounts('What a pod is sure to get.'),
-  limits: amounts('What a pod may use at most.'),
-})
-  .optional()
-  .describe("Resources of a pod's container; the operator's own if absent.")
-
-const reserved = ['app.kubernetes.io/', 'anomaly.com/']
-const ownLabels = constrain(map(text(63), 32), {
-  message: `must not begin with ${reserved.join(' or ')}: these labels are the operator's`,
-  cel: `self.all(key, ${reserved.map((prefix) => `!key.startsWith('${prefix}')`).join(' && ')})`,
-  holds: (labels) => !Object.keys(labels).some((label) => reserved.some((prefix) => label.startsWith(prefix))),
-})
-
-const template = object({
-  labels: ownLabels.optional().describe('Labels added to the pods.'),
-  annotations: map(text(4096), 32).optional().describe('Annotations added to the pods.'),
-  nodeSelector: map(text(63), 32).optional().describe('Labels that a node must have.'),
-  tolerations: list(
-    object({
-      key: text(317).optional().describe('Taint; all if absent.'),
-      operator: choice(['Exists', 'Equal']).optional().describe('Equal if absent.'),
-      value: text(63).optional().describe('Value of the taint, for Equal.'),
-      effect: choice(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional().describe('Effect; all if absent.'),
-      tolerationSeconds: integer(0, 2_147_483_647)
-        .optional()
-        .describe('How long NoExecute is tolerated; for ever if absent.'),
-    }).describe('A taint that is tolerated.'),
-    0,
-    32,
-  )
-    .optional()
-    .describe('Taints of nodes that the pods tolerate.'),
-  affinity: anything().optional().describe('Affinity of the pods, as in a Pod.'),
-  priorityClassName: objectName('PriorityClass of the pods.').optional(),
-  env: listMap(
-    object({
-      name: pattern(/^[A-Za-z_][A-Za-z0-9_]*$/, 253, 'the name of an environment variable').describe(
-        'Name of the variable.',
-      ),
-      value: text(4096).describe('Value of the variable.'),
-    }).describe('A variable.'),
-    'name',
-    0,
-    64,
-  )
-    .optional()
-    .describe('Environment variables added to the container.'),
-})
-  .optional()
-  .describe('Changes to the pods.')
-
 const autoscalingFields = (role: Role) => {
   const { minReplicas, maxReplicas, targetCpuPercent } = unionDefaults.scaling[role].autoscaling
   return {
-    minReplicas: integer(1, 1000).optional().describe(`Fewest replicas. ${minReplicas} if absent.`),
+    minReplicas: integer(0, 1000)
+      .optional()
+      .describe(`Fewest replicas; 0 only with mode External. ${minReplicas} if absent.`),
     maxReplicas: integer(1, 1000).optional().describe(`Most replicas. ${maxReplicas} if absent.`),
     targetCpuPercent: integer(1, 1000)
       .optional()
-      .describe(`Average CPU in use, in percent of what the pods request. ${targetCpuPercent} if absent.`),
+      .describe(`Average CPU in use by the container, in percent of what it requests. ${targetCpuPercent} if absent.`),
+    behavior: anything()
+      .optional()
+      .describe("How fast it scales, as in a HorizontalPodAutoscaler; the operator's own if absent."),
   }
+}
+
+const scalingMode = 'External: an autoscaler of your own says how many there are, such as KEDA.'
+
+const followsCpu = () =>
+  choice(['Automatic', 'External'])
+    .optional()
+    .describe(`Automatic: an autoscaler by CPU. ${scalingMode} Automatic if absent.`)
+
+interface Scale {
+  readonly minReplicas?: number | undefined
+  readonly maxReplicas?: number | undefined
+  readonly mode?: string | undefined
 }
 
 const ordered = (role: Role) => {
@@ -417,12 +490,19 @@ const ordered = (role: Role) => {
   return {
     message: `minReplicas (${minReplicas} if absent) must not exceed maxReplicas (${maxReplicas} if absent)`,
     cel: `self.?minReplicas.orValue(${minReplicas}) <= self.?maxReplicas.orValue(${maxReplicas})`,
-    holds: (scale: { minReplicas?: number | undefined; maxReplicas?: number | undefined }) =>
-      (scale.minReplicas ?? minReplicas) <= (scale.maxReplicas ?? maxReplicas),
+    holds: (scale: Scale) => (scale.minReplicas ?? minReplicas) <= (scale.maxReplicas ?? maxReplicas),
   }
 }
 
-const replicas = (sentence: string) => integer(1, 1000).optional().describe(`A fixed number of replicas. ${sentence}`)
+/** The API server takes an HPA of none only where a feature gate is on that hardly anybody has on. */
+const fewest = {
+  message: 'minReplicas must be 1 or more, unless mode is External',
+  cel: "self.?minReplicas.orValue(1) > 0 || self.?mode.orValue('') == 'External'",
+  holds: ({ minReplicas = 1, mode }: Scale) => minReplicas > 0 || mode === 'External',
+}
+
+const replicas = (sentence: string, min = 0) =>
+  integer(min, 1000).optional().describe(`A fixed number of replicas. ${sentence}`)
 
 export const roles = ['consumer', 'inference', 'api'] as const
 /** A workload that the pipeline runs. */
@@ -430,7 +510,7 @@ export type Role = (typeof roles)[number]
 
 const consumerSpec = constrain(
   object({
-    replicas: replicas('Instead of autoscaling.'),
+    replicas: replicas('Instead of autoscaling.', 1),
     autoscaling: constrain(
       object({
         ...autoscalingFields('consumer'),
@@ -439,13 +519,14 @@ const consumerSpec = constrain(
           .describe(
             `Events waiting in the topic that one replica may have before there are more. ${unionDefaults.scaling.consumer.autoscaling.targetLag} if absent.`,
           ),
-        mode: choice(['Automatic', 'Recommend'])
+        mode: choice(['Automatic', 'Recommend', 'External'])
           .optional()
           .describe(
-            `Automatic: the lag raises the fewest replicas. Recommend: it only says in the status what it would do. ${unionDefaults.scaling.consumer.autoscaling.mode} if absent.`,
+            `Automatic: the lag raises the fewest replicas. Recommend: it only says in the status what it would do. ${scalingMode} ${unionDefaults.scaling.consumer.autoscaling.mode} if absent.`,
           ),
       }),
       ordered('consumer'),
+      fewest,
     )
       .optional()
       .describe(
@@ -460,7 +541,11 @@ const consumerSpec = constrain(
 const inferenceSpec = constrain(
   object({
     replicas: replicas(`${unionDefaults.scaling.inference.replicas} if neither this nor autoscaling is given.`),
-    autoscaling: constrain(object(autoscalingFields('inference')), ordered('inference'))
+    autoscaling: constrain(
+      object({ ...autoscalingFields('inference'), mode: followsCpu() }),
+      ordered('inference'),
+      fewest,
+    )
       .optional()
       .describe('Replicas follow CPU. Instead of replicas.'),
     resources,
@@ -486,7 +571,7 @@ const authSpec = constrain(
 const apiSpec = constrain(
   object({
     replicas: replicas(`${unionDefaults.scaling.api.replicas} if neither this nor autoscaling is given.`),
-    autoscaling: constrain(object(autoscalingFields('api')), ordered('api'))
+    autoscaling: constrain(object({ ...autoscalingFields('api'), mode: followsCpu() }), ordered('api'), fewest)
       .optional()
       .describe('Replicas follow CPU. Instead of replicas.'),
     auth: authSpec.prefault({ mode: 'None' }).describe('Who may call the API.'),
@@ -525,6 +610,21 @@ const networkSpec = object({
     ),
 })
 
+// --- monitoring -----------------------------------------------------------------------------------------------------
+
+const monitoringSpec = object({
+  serviceMonitor: object({
+    labels: ownLabels.optional().describe('Labels added, by which a Prometheus selects it.'),
+    interval: pattern(/^([0-9]{1,4}(ms|s|m|h))+$/, 16, 'a duration such as 30s')
+      .default('15s')
+      .describe('How often it is scraped.'),
+    relabelings: parts('Changes to the labels of what is scraped, as in a ServiceMonitor.', 'A rule.', 32),
+    metricRelabelings: parts('Changes to the labels of metrics, as in a ServiceMonitor.', 'A rule.', 32),
+  })
+    .prefault({})
+    .describe('The ServiceMonitor that there is where the Prometheus operator is installed.'),
+})
+
 // --- the whole ------------------------------------------------------------------------------------------------------
 
 export const pipelineSpec = constrain(
@@ -537,6 +637,7 @@ export const pipelineSpec = constrain(
     consumer: consumerSpec.prefault({}).describe('The workload that reads events from Kafka.'),
     inference: inferenceSpec.prefault({}).describe('The workload that scores rows with the model.'),
     api: apiSpec.prefault({}).describe('The workload that answers requests over HTTP.'),
+    monitoring: monitoringSpec.prefault({}).describe('How the pods are monitored.'),
     network: networkSpec.prefault({}).describe('Which connections NetworkPolicies allow.'),
     desiredState: choice(['Running', 'Paused'])
       .default('Running')

@@ -41,11 +41,16 @@ const behaviors = {
   },
 } as const
 
+interface Target extends Bounds {
+  readonly targetCpuPercent: number
+  readonly behavior?: Readonly<Record<string, unknown>> | undefined
+}
+
 /** The HPA of a workload: CPU within the bounds. */
 export function autoscaler(
   parent: Parent,
   role: Role,
-  { minReplicas, maxReplicas, targetCpuPercent }: Bounds & { readonly targetCpuPercent: number },
+  { minReplicas, maxReplicas, targetCpuPercent, behavior }: Target,
 ): KubeObject {
   const spec = {
     scaleTargetRef: { apiVersion: deployments.apiVersion, kind: deployments.kind, name: childName(parent, role) },
@@ -53,11 +58,16 @@ export function autoscaler(
     maxReplicas,
     metrics: [
       {
-        type: 'Resource',
-        resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: targetCpuPercent } },
+        // Of this container: what runs beside it says nothing of the load.
+        type: 'ContainerResource',
+        containerResource: {
+          name: 'cpu',
+          container: role,
+          target: { type: 'Utilization', averageUtilization: targetCpuPercent },
+        },
       },
     ],
-    behavior: role === 'consumer' ? behaviors.consumer : behaviors.inference,
+    behavior: behavior ?? (role === 'consumer' ? behaviors.consumer : behaviors.inference),
   }
   return child(parent, autoscalers, role, { spec }, { component: role })
 }

@@ -52,6 +52,8 @@ export const managedSelector = `app.kubernetes.io/managed-by=${manager}`
 
 export interface ChildOptions {
   readonly component?: Component | undefined
+  /** Beside those that every child has. */
+  readonly labels?: Readonly<Record<string, string>> | undefined
   readonly annotations?: Readonly<Record<string, string>> | undefined
 }
 
@@ -61,12 +63,12 @@ export function child(
   { apiVersion, kind }: Resource,
   suffix: string,
   body: Readonly<Record<string, unknown>>,
-  { component, annotations }: ChildOptions = {},
+  { component, labels, annotations }: ChildOptions = {},
 ): KubeObject {
   const metadata = {
     name: childName(parent, suffix),
     namespace: parent.pipeline.metadata.namespace,
-    labels: childLabels(parent, component),
+    labels: { ...labels, ...childLabels(parent, component) },
     ...(annotations === undefined ? {} : { annotations }),
     ownerReferences: [parent.owner],
   }

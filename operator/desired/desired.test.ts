@@ -1,8 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { expect } from 'chai'
 import { parseAllDocuments, stringify } from 'yaml'
 import { desired, type Observed } from './desired.ts'
+import { planReplicas } from './replicas.ts'
 import { testObserved, testParent } from './test-parent.ts'
 
 const settings = { workloadImage: 'anomaly:1', redisImage: 'redis:8', logLevel: 'info' }
@@ -36,10 +38,35 @@ const full = {
       env: [
         { name: 'NODE_OPTIONS', value: '--max-old-space-size=1024' },
         { name: 'ANOMALY_REDIS_URL', value: 'redis://elsewhere' },
+        { name: 'PASSWORD', valueFrom: { secretKeyRef: { name: 'other', key: 'password' } } },
       ],
+      topologySpreadConstraints: [{ maxSkew: 2, topologyKey: 'rack', whenUnsatisfiable: 'DoNotSchedule' }],
+      schedulerName: 'batch',
+      runtimeClassName: 'gvisor',
+      securityContext: {},
+      containerSecurityContext: { readOnlyRootFilesystem: true },
+      volumes: [{ name: 'scratch', emptyDir: {} }],
+      volumeMounts: [{ name: 'scratch', mountPath: '/scratch' }],
+      initContainers: [{ name: 'wait', image: 'wait:1', restartPolicy: 'Always' }],
+      sidecars: [{ name: 'proxy', image: 'proxy:1' }],
+      imagePullPolicy: 'Always',
+      imagePullSecrets: [{ name: 'own-registry' }],
+      serviceAccount: { annotations: { 'iam.example.com/role': 'consumer' } },
+      terminationGracePeriodSeconds: 120,
+      logLevel: 'debug',
     },
   },
-  inference: { autoscaling: { maxReplicas: 5 } },
+  inference: {
+    autoscaling: { maxReplicas: 5, behavior: { scaleDown: { selectPolicy: 'Disabled' } } },
+    template: { serviceAccount: { name: 'existing' } },
+  },
+  monitoring: {
+    serviceMonitor: {
+      labels: { release: 'prometheus' },
+      interval: '30s',
+      relabelings: [{ targetLabel: 'cluster', replacement: 'a' }],
+    },
+  },
   api: { replicas: 3, auth: { mode: 'Bearer', secretRef: { name: 'tokens' } } },
   network: { policy: 'IngressAndEgress', egress: [{ cidr: '10.0.0.0/8', ports: [9093, 6379] }] },
 }
@@ -62,7 +89,16 @@ const cases: Readonly<Record<string, { spec: object; observed?: Partial<Observed
   'paused-ephemeral': {
     spec: {
       desiredState: 'Paused',
-      state: { redis: { managed: { memoryMebibytes: 1000, storage: { type: 'Ephemeral' } } } },
+      state: {
+        redis: {
+          managed: {
+            memoryMebibytes: 1000,
+            storage: { type: 'Ephemeral' },
+            resources: { requests: { cpu: '50m' } },
+            template: { tolerations: [{ key: 'state', operator: 'Exists' }], nodeSelector: { disk: 'ssd' } },
+          },
+        },
+      },
       network: { policy: 'Disabled' },
     },
   },
@@ -102,6 +138,41 @@ describe('desired', () => {
     expect(templates({ detection: { refractorySeconds: 1 } })).to.not.deep.equal(before)
     for (const [index, template] of templates({}, { restartAt: 'now' }).entries())
       expect(template).to.not.deep.equal(before[index])
+  })
+
+  it('rolls only the pods that read what changed', () => {
+    const names = ['inference', 'consumer', 'api'].map((role) => `payments-${role}`)
+    const before = workloads({})
+    const rolled = (spec: object) => {
+      const after = workloads(spec)
+      return names.filter((name) => !isDeepStrictEqual(after.get(name)!.template, before.get(name)!.template))
+    }
+    expect(rolled({ detection: { refractorySeconds: 1 } })).to.deep.equal(names)
+    expect(rolled({ event: { value: 'amount' } })).to.deep.equal(['payments-consumer', 'payments-api'])
+    expect(rolled({ results: { publish: 'Anomalies' } })).to.deep.equal(['payments-consumer', 'payments-api'])
+    expect(rolled({ api: { publishEvents: 'Disabled' } })).to.deep.equal(['payments-api'])
+    expect(rolled({ api: { template: { logLevel: 'debug' } } })).to.deep.equal(['payments-api'])
+    expect(rolled({ monitoring: { serviceMonitor: { interval: '1m' } } })).to.deep.equal([])
+  })
+
+  it('makes no autoscaler where somebody else has one, and leaves the replicas to that one', () => {
+    const parent = testParent({ api: { autoscaling: { mode: 'External', minReplicas: 0 } } })
+    const live = {
+      apiVersion: '',
+      kind: '',
+      metadata: { name: 'payments-api', annotations: { 'anomaly.com/replicas': 'autoscaled' } },
+      spec: { replicas: 0 },
+    }
+    const api = planReplicas({ spec: parent.pipeline.spec, role: 'api', live, autoscalerExists: false })
+    expect(api).to.deep.equal({ mark: 'autoscaled', autoscaler: false })
+    const { replicas } = testObserved(parent)
+    const objects = desired(parent, testObserved(parent, { replicas: { ...replicas, api } }), settings)
+    expect(
+      objects.filter(({ kind, metadata }) => kind === 'HorizontalPodAutoscaler' && metadata.name === 'payments-api'),
+    ).to.deep.equal([])
+    expect(
+      objects.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'payments-api')?.spec,
+    ).to.not.have.property('replicas')
   })
 
   it('leaves out a workload that waits for its first Secret', () => {

@@ -50,18 +50,23 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
   const { pipeline } = parent
   const { replicas, secretHashes, signingKey, redisPassword, restartAt } = observed
   const redis = resolveRedis(pipeline)
-  const objects = [
-    serviceAccount(parent, settings.imagePullSecrets),
-    pipelineFile(parent),
-    signingSecret(parent, signingKey),
-  ]
+  const { imagePullSecrets } = settings
+  const objects = [...serviceAccounts(parent, settings), pipelineFile(parent), signingSecret(parent, signingKey)]
   const present: readonly Component[] = redis.type === 'managed' ? [...roles, 'redis'] : roles
   objects.push(...present.flatMap((component) => networkPolicy(parent, component)))
   if (redis.type === 'managed') {
     const paused = pipeline.spec.desiredState === 'Paused'
     objects.push(
       redisSecret(parent, redisPassword),
-      ...managedRedis({ ...parent, redis, image: settings.redisImage, password: redisPassword, paused, restartAt }),
+      ...managedRedis({
+        ...parent,
+        redis,
+        image: settings.redisImage,
+        password: redisPassword,
+        paused,
+        restartAt,
+        imagePullSecrets,
+      }),
     )
   }
   objects.push(...present.map((component) => disruptionBudget(parent, component)))
@@ -77,6 +82,7 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
       replicas: replicas[role],
       secretsHash,
       restartAt,
+      imagePullSecrets,
     }
     objects.push(...builders[role](input))
     const scaling = resolveScaling(pipeline.spec, role)
@@ -87,4 +93,19 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
   }
   if (observed.servesMonitors) objects.push(serviceMonitor(parent))
   return objects
+}
+
+/** The pipeline's own, and one for each component whose template has annotations for it. */
+function serviceAccounts(parent: Parent, { imagePullSecrets }: Settings): readonly KubeObject[] {
+  const { spec } = parent.pipeline
+  const redis = resolveRedis(parent.pipeline)
+  const templates = [
+    ...roles.map((role) => [role, spec[role].template] as const),
+    ['redis', redis.type === 'managed' ? redis.template : undefined] as const,
+  ]
+  const own = templates.flatMap(([component, template]) => {
+    const annotations = template?.serviceAccount?.annotations
+    return annotations === undefined ? [] : [serviceAccount(parent, imagePullSecrets, { component, annotations })]
+  })
+  return [serviceAccount(parent, imagePullSecrets), ...own]
 }

@@ -17,7 +17,12 @@ export function needsOf(parent: Parent, { kind, metadata }: KubeObject): readonl
   }
   const component = metadata.labels?.['app.kubernetes.io/component'] ?? ''
   const redis = [one(secrets, 'redis'), one(services, 'redis')]
-  const own = [one(serviceAccounts, ''), one(networkPolicies, component), one(services, component)]
+  const own = [
+    one(serviceAccounts, ''),
+    one(serviceAccounts, component),
+    one(networkPolicies, component),
+    one(services, component),
+  ]
   if (kind === 'HorizontalPodAutoscaler') return [one(deployments, component)]
   if (kind === 'StatefulSet') return [...own, ...redis]
   if (kind !== 'Deployment') return []

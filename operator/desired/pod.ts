@@ -1,3 +1,4 @@
+import type { ResolvedRedis } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline, Role } from '../../lib/pipeline/spec.ts'
 import {
   type Component,
@@ -11,11 +12,14 @@ import {
   selectorLabels,
 } from './child.ts'
 
-type Template = NonNullable<Pipeline['spec'][Role]['template']>
+/** What a person changes of the pods of a component. */
+export type Template = NonNullable<
+  Pipeline['spec'][Role]['template'] | Extract<ResolvedRedis, { readonly type: 'managed' }>['template']
+>
 
 export interface EnvironmentVariable {
   readonly name: string
-  readonly value?: string
+  readonly value?: string | undefined
   readonly valueFrom?: unknown
 }
 
@@ -42,13 +46,13 @@ export interface PodOptions {
   readonly restartAt?: string | undefined
   readonly template?: Template | undefined
   readonly terminationGracePeriodSeconds: number
+  /** Where the pods run as a ServiceAccount that does not name them itself. */
+  readonly imagePullSecrets?: readonly string[] | undefined
 }
 
 /** A pod with one container under the restricted Pod Security Standard, with what the user adds merged in. */
 export function podTemplate(parent: Parent, component: Component, options: PodOptions) {
-  const { image, command, args, mounts, container, user, configuration, secrets, restartAt, template = {} } = options
-  const { nodeSelector, tolerations, affinity, priorityClassName } = template
-  const env = mergedByName(options.env, template.env ?? [])
+  const { configuration, secrets, restartAt, template = {} } = options
   return {
     metadata: {
       labels: { ...template.labels, ...childLabels(parent, component) },
@@ -60,56 +64,114 @@ export function podTemplate(parent: Parent, component: Component, options: PodOp
         ...(restartAt === undefined ? {} : { [restartAnnotation]: restartAt }),
       },
     },
-    spec: {
-      serviceAccountName: childName(parent, ''),
-      automountServiceAccountToken: false,
-      // Variables of Services, such as ANOMALY_API_SERVICE_HOST, would be taken for flags.
-      enableServiceLinks: false,
-      terminationGracePeriodSeconds: options.terminationGracePeriodSeconds,
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: user,
-        runAsGroup: user,
-        fsGroup: user,
-        fsGroupChangePolicy: 'OnRootMismatch',
-        seccompProfile: { type: 'RuntimeDefault' },
-      },
-      topologySpreadConstraints: ['topology.kubernetes.io/zone', 'kubernetes.io/hostname'].map((topologyKey) => ({
-        maxSkew: 1,
-        topologyKey,
-        whenUnsatisfiable: 'ScheduleAnyway',
-        labelSelector: { matchLabels: selectorLabels(parent, component) },
-      })),
-      ...(nodeSelector === undefined ? {} : { nodeSelector }),
-      ...(tolerations === undefined ? {} : { tolerations }),
-      ...(affinity === undefined ? {} : { affinity }),
-      ...(priorityClassName === undefined ? {} : { priorityClassName }),
-      containers: [
-        {
-          name: component,
-          image,
-          ...(command === undefined ? {} : { command }),
-          args,
-          ...(env.length === 0 ? {} : { env }),
-          securityContext: {
-            allowPrivilegeEscalation: false,
-            readOnlyRootFilesystem: true,
-            capabilities: { drop: ['ALL'] },
-          },
-          // The last line of its log says in the status why a container ended.
-          terminationMessagePolicy: 'FallbackToLogsOnError',
-          ...container,
-          volumeMounts: mounts.map(({ name, path, writable }) => ({
-            name,
-            mountPath: path,
-            ...(writable === true ? {} : { readOnly: true }),
-          })),
-        },
-      ],
-      volumes: mounts.flatMap(({ name, source }) => (Object.keys(source).length === 0 ? [] : [{ name, ...source }])),
-    },
+    spec: podSpec(parent, component, options, template),
   }
 }
+
+function podSpec(parent: Parent, component: Component, options: PodOptions, template: Template) {
+  const { mounts, terminationGracePeriodSeconds } = options
+  const { nodeSelector, tolerations, affinity, priorityClassName, schedulerName, runtimeClassName } = template
+  const { initContainers, sidecars = [], volumes = [] } = template
+  return {
+    ...identity(parent, component, options, template),
+    automountServiceAccountToken: false,
+    // Variables of Services, such as ANOMALY_API_SERVICE_HOST, would be taken for flags.
+    enableServiceLinks: false,
+    terminationGracePeriodSeconds: template.terminationGracePeriodSeconds ?? terminationGracePeriodSeconds,
+    ...unlessEmpty('securityContext', template.securityContext ?? restrictedPod(options.user)),
+    topologySpreadConstraints: spread(parent, component, template),
+    ...given({
+      nodeSelector,
+      tolerations,
+      affinity,
+      priorityClassName,
+      schedulerName,
+      runtimeClassName,
+      initContainers,
+    }),
+    containers: [containerOf(component, options, template), ...sidecars],
+    volumes: [
+      ...mounts.flatMap(({ name, source }) => (Object.keys(source).length === 0 ? [] : [{ name, ...source }])),
+      ...volumes,
+    ],
+  }
+}
+
+function containerOf(component: Component, options: PodOptions, template: Template) {
+  const { image, command, args, mounts, container } = options
+  const env = mergedByName(options.env, template.env ?? [])
+  return {
+    name: component,
+    image,
+    ...given({ command, imagePullPolicy: template.imagePullPolicy }),
+    args,
+    ...(env.length === 0 ? {} : { env }),
+    ...unlessEmpty('securityContext', template.containerSecurityContext ?? restrictedContainer),
+    // The last line of its log says in the status why a container ended.
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+    ...container,
+    volumeMounts: [
+      ...mounts.map(({ name, path, writable }) => ({
+        name,
+        mountPath: path,
+        ...(writable === true ? {} : { readOnly: true }),
+      })),
+      ...(template.volumeMounts ?? []),
+    ],
+  }
+}
+
+/** As whom the pods run, and with which Secrets their images are pulled. */
+function identity(
+  parent: Parent,
+  component: Component,
+  options: PodOptions,
+  { serviceAccount, imagePullSecrets }: Template,
+) {
+  const foreign = serviceAccount?.name
+  const own = childName(parent, serviceAccount?.annotations === undefined ? '' : component)
+  const named =
+    imagePullSecrets?.map(({ name }) => name) ?? (foreign === undefined ? [] : options.imagePullSecrets) ?? []
+  return {
+    serviceAccountName: foreign ?? own,
+    ...(named.length === 0 ? {} : { imagePullSecrets: named.map((name) => ({ name })) }),
+  }
+}
+
+const restrictedPod = (user: number) => ({
+  runAsNonRoot: true,
+  runAsUser: user,
+  runAsGroup: user,
+  fsGroup: user,
+  fsGroupChangePolicy: 'OnRootMismatch',
+  seccompProfile: { type: 'RuntimeDefault' },
+})
+
+const restrictedContainer = {
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'] },
+}
+
+/** Over zones and nodes as far as that is possible, or as the user says. */
+function spread(parent: Parent, component: Component, { topologySpreadConstraints }: Template) {
+  const labelSelector = { matchLabels: selectorLabels(parent, component) }
+  if (topologySpreadConstraints !== undefined)
+    return topologySpreadConstraints.map((constraint) => ({ labelSelector, ...constraint }))
+  return ['topology.kubernetes.io/zone', 'kubernetes.io/hostname'].map((topologyKey) => ({
+    maxSkew: 1,
+    topologyKey,
+    whenUnsatisfiable: 'ScheduleAnyway',
+    labelSelector,
+  }))
+}
+
+/** The fields that have a value. */
+const given = (fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+
+const unlessEmpty = (name: string, value: Readonly<Record<string, unknown>>) =>
+  Object.keys(value).length === 0 ? {} : { [name]: value }
 
 /** Probes of a process that answers on the metrics port; a start may take two minutes. */
 export const probes = {

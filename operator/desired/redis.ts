@@ -3,6 +3,7 @@ import { statefulSets } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { child, childName, hashOf, type Parent, ports, selectorLabels } from './child.ts'
 import { type Mount, podTemplate } from './pod.ts'
+import { mergedResources } from './resources.ts'
 import { service } from './service.ts'
 
 export interface RedisInput extends Parent {
@@ -11,6 +12,7 @@ export interface RedisInput extends Parent {
   readonly password: string
   readonly paused: boolean
   readonly restartAt?: string | undefined
+  readonly imagePullSecrets?: readonly string[] | undefined
 }
 
 /** User `redis` of the image. */
@@ -45,7 +47,7 @@ export function managedRedis(input: RedisInput): readonly KubeObject[] {
     mounts,
     container: {
       ports: [{ name: 'redis', containerPort: ports.redis }],
-      resources: { requests: { cpu: '100m', memory }, limits: { memory } },
+      resources: mergedResources(redis.resources, { requests: { cpu: '100m', memory }, limits: { memory } }),
       startupProbe: { ...ping, failureThreshold: 120 },
       readinessProbe: { ...ping, failureThreshold: 2 },
       livenessProbe: { tcpSocket: { port: 'redis' }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
@@ -53,7 +55,9 @@ export function managedRedis(input: RedisInput): readonly KubeObject[] {
     user,
     secrets: hashOf(password),
     restartAt,
+    template: redis.template,
     terminationGracePeriodSeconds: 60,
+    imagePullSecrets: input.imagePullSecrets,
   })
   const claim = {
     metadata: { name: 'data', labels: selectorLabels(input, 'redis') },

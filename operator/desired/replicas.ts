@@ -51,11 +51,14 @@ export function planReplicas({ spec, role, live, autoscalerExists, bounds }: Rep
     return state(0, String(spec[role].replicas ?? former ?? begin))
   }
   if (scaling.type === 'autoscaling') {
+    const autoscaler = scaling.mode !== 'External'
+    // Somebody else's autoscaler may go to none.
+    if (!autoscaler && live !== undefined && mark === 'autoscaled') return { mark, autoscaler }
     const { minReplicas, maxReplicas } = bounds ?? scaling
-    const wanted = Math.min(maxReplicas, Math.max(minReplicas, former ?? minReplicas))
+    const wanted = Math.min(maxReplicas, Math.max(minReplicas, 1, former ?? minReplicas))
     if (live === undefined || present === 0) return state(wanted)
-    if (mark === 'autoscaled') return { mark, autoscaler: true }
-    return { mark: 'autoscaled', handOver: true, autoscaler: true }
+    if (mark === 'autoscaled') return { mark, autoscaler }
+    return { mark: 'autoscaled', handOver: true, autoscaler }
   }
   if (mark === 'autoscaled') {
     // First the HPA goes, so that it cannot change what is about to be taken over.

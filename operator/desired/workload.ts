@@ -1,12 +1,13 @@
 import { resolveRedis } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Role } from '../../lib/pipeline/spec.ts'
-import { workloadPart } from '../../lib/pipeline/workload-part.ts'
+import { readBy } from '../../lib/pipeline/workload-part.ts'
 import { deployments } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { child, childName, hashOf, type Parent, replicasAnnotation, selectorLabels } from './child.ts'
 import { pipelineFileMount, pipelineFilePath } from './pipeline-file.ts'
 import { type EnvironmentVariable, type Mount, metricsPort, podTemplate, probes } from './pod.ts'
 import type { ReplicasPlan } from './replicas.ts'
+import { mergedResources } from './resources.ts'
 
 /** What a workload is made from besides the pipeline. */
 export interface WorkloadInput extends Parent {
@@ -17,6 +18,7 @@ export interface WorkloadInput extends Parent {
   /** Hash of the Secrets that it reads. */
   readonly secretsHash: string
   readonly restartAt?: string | undefined
+  readonly imagePullSecrets?: readonly string[] | undefined
 }
 
 export interface WorkloadOptions {
@@ -36,11 +38,12 @@ const user = 1000
 
 /** A Deployment of one of the three commands, with what they have in common. */
 export function workload(input: WorkloadInput, options: WorkloadOptions): KubeObject {
-  const { pipeline, image, logLevel, otlpEndpoint, replicas, secretsHash, restartAt } = input
+  const { pipeline, image, logLevel, otlpEndpoint, replicas, secretsHash, restartAt, imagePullSecrets } = input
   const { role, flags, env = [], mounts = [], containerPorts = [], requests, memoryLimit, served } = options
-  const { resources = { requests, limits: { memory: memoryLimit } }, template } = pipeline.spec[role]
+  const { template } = pipeline.spec[role]
+  const resources = mergedResources(pipeline.spec[role].resources, { requests, limits: { memory: memoryLimit } })
   const redis = redisAccess(input)
-  const args = [role, '-f', pipelineFilePath, ...flags, ...redis.flags, '--log-level', logLevel]
+  const args = [role, '-f', pipelineFilePath, ...flags, ...redis.flags, '--log-level', template?.logLevel ?? logLevel]
   if (otlpEndpoint !== undefined) args.push('--otlp-endpoint', otlpEndpoint)
   const preStop = served ? { lifecycle: { preStop: { sleep: { seconds: 5 } } } } : {}
   const body = {
@@ -57,11 +60,12 @@ export function workload(input: WorkloadInput, options: WorkloadOptions): KubeOb
         mounts: [pipelineFileMount(input), ...mounts, ...redis.mounts],
         container: { ports: [...containerPorts, metricsPort], resources, ...probes, ...preStop },
         user,
-        configuration: hashOf(workloadPart(pipeline)),
+        configuration: hashOf(readBy(role, pipeline)),
         secrets: secretsHash,
         restartAt,
         template,
         terminationGracePeriodSeconds: 45,
+        imagePullSecrets,
       }),
     },
   }

@@ -22,5 +22,5 @@ export function consumerBounds(
   const maxReplicas = Math.max(1, Math.min(scaling.maxReplicas, partitions))
   const least = Math.min(scaling.minReplicas, maxReplicas)
   const recommended = { minReplicas: Math.min(maxReplicas, Math.max(least, floor ?? least)), maxReplicas }
-  return { recommended, applied: scaling.mode === 'Recommend' ? { minReplicas: least, maxReplicas } : recommended }
+  return { recommended, applied: scaling.mode === 'Automatic' ? recommended : { minReplicas: least, maxReplicas } }
 }

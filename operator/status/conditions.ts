@@ -1,5 +1,5 @@
 import { resolveDetectors, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
-import { type Pipeline, roles } from '../../lib/pipeline/spec.ts'
+import { type Pipeline, type Role, roles } from '../../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../../lib/pipeline/status.ts'
 import type { SourceSample } from '../lag/lag-sampler.ts'
 import type { PodReports } from '../pods/pod-reports.ts'
@@ -32,7 +32,9 @@ export function availability(
 ): Verdict {
   if (isPaused) return { status: 'False', reason: 'Paused', message: 'Paused as asked for' }
   if (states.length === 0 && former !== undefined) return former
-  const without = states.filter(({ ready }) => ready === 0).map(({ component }) => component)
+  const without = states
+    .filter(({ ready, desired, exists }) => ready === 0 && (desired > 0 || !exists))
+    .map(({ component }) => component)
   if (states.length === 0 || without.length > 0)
     return { status: 'False', reason: 'NotServing', message: `No pod is ready of: ${without.join(', ') || 'any'}` }
   return { status: 'True', reason: 'Serving', message: 'Each component has a pod that is ready' }
@@ -126,7 +128,7 @@ export function degradation({ degradations }: PodReports, isPaused: boolean): Ve
 
 /** Undefined where no workload is scaled automatically. */
 export function scalingActivity(pipeline: Pipeline, autoscalers: readonly KubeObject[]): Verdict | undefined {
-  const wanted = roles.filter((role) => resolveScaling(pipeline.spec, role).type === 'autoscaling')
+  const wanted = roles.filter((role) => isScaledByOperator(pipeline, role))
   if (wanted.length === 0) return undefined
   const said = autoscalers.map(({ metadata, status }) => {
     const { conditions = [] } = (status ?? {}) as { conditions?: readonly (Verdict & { readonly type: string })[] }
@@ -141,4 +143,9 @@ export function scalingActivity(pipeline: Pipeline, autoscalers: readonly KubeOb
   if (known.length < wanted.length)
     return { status: 'Unknown', reason: 'NotSeen', message: 'The autoscalers have not looked at their workloads yet' }
   return { status: 'True', reason: 'ScalingActive', message: `Scaled automatically: ${wanted.join(', ')}` }
+}
+
+function isScaledByOperator({ spec }: Pipeline, role: Role): boolean {
+  const scaling = resolveScaling(spec, role)
+  return scaling.type === 'autoscaling' && scaling.mode !== 'External'
 }
