@@ -42,6 +42,8 @@ export interface Scope {
   readonly source?: SourceSample | undefined
   readonly reports?: PodReports | undefined
   readonly servesMonitors: boolean
+  /** `namespace/name` of the pipeline whose events this one would take. */
+  readonly rival?: string | undefined
 }
 
 export interface ObserverOptions {
@@ -59,6 +61,8 @@ export interface ObserverOptions {
   /** Whether it cannot be known, since the API server refuses it or does not answer. */
   readonly isUnreadable: (key: string) => boolean
   readonly servesMonitors: () => boolean
+  /** The pipeline whose events this one would take. */
+  readonly rival: (document: KubeObject) => string | undefined
   /** What was seen last of the topic and of what pods say, each in its own time. */
   readonly sampled: (key: string) => LagView & { readonly reports?: PodReports | undefined }
 }
@@ -133,6 +137,7 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
       source,
       reports,
       servesMonitors: options.servesMonitors(),
+      rival: options.rival(document),
     }
   }
 }

@@ -7,6 +7,7 @@ import { version } from '../lib/version.ts'
 import { createCrdCheck } from './crd-check.ts'
 import { manager } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
+import { rivalOf, sharingGroup } from './group-rival.ts'
 import { autoscalers, deployments, pipelines, secrets, statefulSets } from './kinds.ts'
 import type { LagSamplerOptions } from './lag/lag-sampler.ts'
 import { createObserver, namedSecretsOf } from './observer.ts'
@@ -37,6 +38,7 @@ export interface OperatorOptions {
   /** Called when it cannot go on: nothing but a new process would help. */
   readonly onDeath: (error: unknown) => void
   /** Shorter ones for tests. */
+  readonly patienceMs?: number | undefined
   readonly election?: Pick<ElectionOptions, 'leaseMs' | 'renewDeadlineMs' | 'retryMs'> | undefined
   readonly watch?: { readonly idleTimeoutMs: number; readonly backoff: { baseMs: number; maxMs: number } } | undefined
   readonly sampling?: Pick<LagSamplerOptions, 'openAdmin' | 'intervalMs' | 'tellMs'> | undefined
@@ -151,7 +153,7 @@ interface World {
 
 /** The controller of pipelines, and who records its events. */
 function createControl(
-  { settings, identity, concurrency, log, metrics }: OperatorOptions,
+  { settings, identity, concurrency, log, metrics, patienceMs }: OperatorOptions,
   { client, watches, named, samplers, mayWrite, crdProblem }: World,
 ): { readonly controller: Controller; readonly recorder: EventRecorder } {
   const recorder = createEventRecorder({ client, component: manager, instance: identity, log })
@@ -174,10 +176,11 @@ function createControl(
     namedSecret: named.get,
     isUnreadable: (key) => named.failure(key) !== undefined,
     servesMonitors: watches.servesMonitors,
+    rival: (document) => rivalOf(document, watches.pipelines),
     sampled: samplers.read,
   })
   const reconcile = createReconciler({
-    ...{ client, applier, observe, recorder, settings, mayWrite, crdProblem, log },
+    ...{ client, applier, observe, recorder, settings, mayWrite, crdProblem, log, patienceMs },
     pipelines: watches.pipelines,
     watch(key, pipeline) {
       const names = pipeline === undefined ? [] : namedSecretsOf(pipeline)
@@ -193,6 +196,10 @@ function createControl(
       {
         cache: watches.pipelines,
         keys: (change) => (applier.wrote(change.object) ? ownKey(change) : [keyOf(change.object)]),
+      },
+      {
+        cache: watches.pipelines,
+        keys: ({ type, object }) => (type === 'updated' ? [] : sharingGroup(object, watches.pipelines)),
       },
       ...watches.children.map(({ cache }) => ({ cache, keys: ownerKey(pipelines) })),
       { cache: watches.pods, keys: pipelineOfPod },

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Logger } from '../lib/log.ts'
 import { checkPipeline, type ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
+import { resolveGroupId } from '../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
 import { traced } from '../lib/telemetry.ts'
@@ -36,6 +37,8 @@ export interface ReconcilerOptions {
   /** Called with each pipeline before it is observed, and with undefined when one is gone: what it names is watched. */
   readonly watch: (key: string, pipeline: Pipeline | undefined) => void
   readonly log: Logger
+  /** What does not heal by itself is left so much time to do so all the same. */
+  readonly patienceMs?: number | undefined
   readonly wall: () => number
 }
 
@@ -96,6 +99,7 @@ export function createReconciler(options: ReconcilerOptions) {
     if (outdated !== undefined) return { problems: [{ reason: 'CrdOutdated', message: outdated, stalled: true }] }
     // What the last valid document asked for keeps running.
     if (pipeline === undefined || scope.issues.length > 0 || isDisabled(document)) return { problems: [] }
+    if (scope.rival !== undefined) return { problems: [groupTaken(pipeline, scope.rival)] }
     if (secrets === undefined) return { problems: [], skip: { requeueAfterMs: unreadMs } }
 
     const { desired, needs, handOver, problems } = planOf({ ...scope, pipeline, secrets }, { settings, newSecret })
@@ -130,6 +134,7 @@ export function createReconciler(options: ReconcilerOptions) {
       autoscalers: autoscalersAfter(scope.autoscalers, sync),
       recommended: isAsked ? consumerBounds(pipeline, demand)?.recommended : undefined,
       disabled: isDisabled(document),
+      patienceMs: options.patienceMs,
       now: new Date(wall()).toISOString().replace(/\.\d+Z$/, 'Z'),
     })
     const former = (document.status ?? {}) as PipelineStatus
@@ -171,6 +176,13 @@ export function createReconciler(options: ReconcilerOptions) {
 
   return (key: string, { signal }: { readonly signal: AbortSignal }): Promise<Result | undefined> =>
     traced('reconcile', { attributes: { 'anomaly.pipeline': key } }, () => reconcile(key, signal))
+}
+
+/** What it would run takes events from another pipeline; so it is not made, and what runs stays as it is. */
+function groupTaken(pipeline: Pipeline, rival: string): Problem {
+  const { topic } = pipeline.spec.source
+  const message = `spec.source.groupId: AnomalyPipeline ${rival} reads topic ${topic} as group ${resolveGroupId(pipeline)} already; create this one anew with another groupId`
+  return { reason: 'GroupTaken', message, stalled: true }
 }
 
 /** Whether it is on its way, or waits for what may come by itself. */

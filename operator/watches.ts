@@ -1,5 +1,6 @@
 import type { Logger } from '../lib/log.ts'
 import { managedSelector, manager } from './desired/child.ts'
+import { groupOf } from './group-rival.ts'
 import { childKinds, pipelines, pods, serviceMonitors } from './kinds.ts'
 import { followOptionalKind } from './optional-kind.ts'
 import type { ChildKind } from './runtime/apply.ts'
@@ -21,6 +22,7 @@ export interface WatchesOptions extends Pick<ReflectorOptions, 'idleTimeoutMs' |
 
 /** What the operator sees of the cluster all the time. */
 export interface Watches {
+  /** With an index `group`; see group-rival.ts. */
   readonly pipelines: Cache
   /** With an index `component`: `namespace/pipeline/component`. */
   readonly pods: Cache
@@ -40,7 +42,7 @@ const staleAfterMs = 60_000
 export function startWatches({ onMonitorsServed, ...options }: WatchesOptions): Watches {
   const keep = keepOwnedFields(manager)
   const ours = { ...options, keep, labelSelector: managedSelector }
-  const pipelineCache = createCache()
+  const pipelineCache = createCache({ group: groupOf })
   const podCache = createCache({ component: componentOf })
   const monitorCache = createCache()
   const children = [

@@ -99,10 +99,23 @@ describe('The CRD', () => {
   })
 
   it('leaves types that are not its own open only where Kubernetes has a big one', () => {
-    expect(paths(({ schema }) => 'x-kubernetes-preserve-unknown-fields' in schema)).to.deep.equal([
-      '.spec.consumer.template.affinity',
-      '.spec.inference.template.affinity',
-      '.spec.api.template.affinity',
+    const ofPods = [
+      'affinity',
+      'topologySpreadConstraints[]',
+      'securityContext',
+      'containerSecurityContext',
+      'env[].valueFrom',
+      'volumes[]',
+      'volumeMounts[]',
+      'initContainers[]',
+      'sidecars[]',
+    ]
+    const roles = ['consumer', 'inference', 'api'].map((role) => `.spec.${role}`)
+    const components = ['.spec.state.redis.managed', ...roles]
+    expect(paths(({ schema }) => 'x-kubernetes-preserve-unknown-fields' in schema)).to.have.members([
+      ...components.flatMap((component) => ofPods.map((field) => `${component}.template.${field}`)),
+      ...roles.map((role) => `${role}.autoscaling.behavior`),
+      ...['relabelings[]', 'metricRelabelings[]'].map((field) => `.spec.monitoring.serviceMonitor.${field}`),
     ])
   })
 

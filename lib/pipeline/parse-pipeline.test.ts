@@ -43,6 +43,7 @@ describe('parsePipeline', () => {
         consumer: {},
         inference: {},
         api: { auth: { mode: 'None' }, publishEvents: 'Enabled' },
+        monitoring: { serviceMonitor: { interval: '15s' } },
         network: { policy: 'Ingress', egress: [] },
         desiredState: 'Running',
       },

@@ -111,7 +111,7 @@ export const outOfBounds: readonly RefusedPipeline[] = [
     what: 'an amount below nothing',
     spec: { source, api: { resources: { requests: { cpu: -1 } } } },
     field: 'spec.api.resources.requests.cpu',
-    message: '-1 must be between 0 and 2147483647',
+    message: '-1 must be between 0 and 9007199254740991',
   },
   {
     what: 'a name that its children could not have',

@@ -68,8 +68,11 @@ export function resolveFeatures(event: Pick<EventMapping, 'features' | 'featureF
 }
 
 /** The consumer group; also the start of every transactional id. */
-export const resolveGroupId = ({ metadata, spec }: Pipeline): string =>
-  spec.source.groupId ?? `anomaly-${metadata.namespace}-${metadata.name}`
+export const resolveGroupId = ({ metadata, spec }: Pipeline): string => spec.source.groupId ?? defaultGroupId(metadata)
+
+/** The group of a pipeline that names none. */
+export const defaultGroupId = ({ namespace, name }: { readonly namespace?: string; readonly name: string }): string =>
+  `anomaly-${namespace}-${name}`
 
 export type Scaling =
   | { readonly type: 'fixed'; readonly replicas: number }
@@ -118,12 +121,5 @@ export function resolveRedis({ metadata, spec }: Pipeline): ResolvedRedis {
   if (external !== undefined)
     return { type: 'external', keyPrefix: `anomaly:${metadata.namespace}:${metadata.name}:`, ...external }
   const defaults = unionDefaults.managedRedis
-  const { memoryMebibytes = defaults.memoryMebibytes, resources, template } = managed ?? {}
-  return {
-    type: 'managed',
-    memoryMebibytes,
-    resources,
-    template,
-    storage: { ...defaults.storage, ...managed?.storage },
-  }
+  return { type: 'managed', ...defaults, ...managed, storage: { ...defaults.storage, ...managed?.storage } }
 }

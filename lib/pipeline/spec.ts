@@ -14,6 +14,7 @@ export const kind = 'AnomalyPipeline'
 
 /** What an absent member of a union means. */
 export const unionDefaults = {
+  topic: 'anomaly-events',
   alertBudget: { perMillion: 1000, mode: 'Quota' },
   features: 'features',
   profile: { halfLifeEvents: 500 },
@@ -69,7 +70,7 @@ const sourceSpec = constrain(
     ).describe('Kafka brokers to start from; the others are learnt from them.'),
     // Profiles, calibration and offsets belong to a topic's partitions: on another topic they would describe other events.
     topic: immutable(topicName(), 'cannot be changed: what was learnt belongs to the topic; create another pipeline')
-      .default('anomaly-events')
+      .default(unionDefaults.topic)
       .describe('Topic of the events. Immutable.'),
     groupId: pattern(/^[a-zA-Z0-9._-]+$/, 200, 'letters, digits, dot, underscore and hyphen')
       .optional()

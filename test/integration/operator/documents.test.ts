@@ -148,12 +148,31 @@ describe('Operator: documents and Secrets', () => {
     }
   })
 
+  it('refuses a second pipeline on one topic with one group, naming the first, until that is gone', async () => {
+    await bench.start()
+    const source = { ...minimalSpec.source, groupId: 'shared' }
+    await bench.apply(namespace, { source }, { name: 'first' })
+    await eventually(() => bench.get(kinds.deployments, namespace, 'first-api'))
+    const other = await bench.namespace()
+    // Times of creation are in whole seconds.
+    await new Promise((resolve) => setTimeout(resolve, 1100))
+    await bench.apply(other, { source }, { name: 'second' })
+    await eventually(async () => expect(await bench.condition(other, 'Stalled', 'second')).to.equal('True GroupTaken'))
+    const { conditions = [] } = await bench.status(other, 'second')
+    expect(conditions.find(({ type }) => type === 'Ready')?.message).to.contain(`AnomalyPipeline ${namespace}/first`)
+    expect(await bench.children(other)).to.deep.equal([])
+    await bench.client.delete(kinds.pipelines, { namespace, name: 'first' })
+    await eventually(() => bench.get(kinds.deployments, other, 'second-api'))
+  })
+
   it('tells of an affinity that no pod can have, and goes on when it is corrected', async () => {
     await bench.start()
     const api = { template: { affinity: { nodeAfinity: {} } } }
     await bench.apply(namespace, { ...minimalSpec, api })
     await eventually(async () => expect(await bench.condition(namespace, 'Stalled')).to.equal('True ApplyRefused'))
-    await eventually(async () => expect((await bench.events(namespace)).join()).to.contain('affinity.nodeAfinity'))
+    const field = 'spec.api.template.affinity.nodeAfinity'
+    await eventually(async () => expect((await bench.events(namespace)).join()).to.contain(field))
+    expect(await bench.condition(namespace, 'SpecValid')).to.equal('False Refused')
     await bench.apply(namespace)
     await bench.untilReady(namespace)
   })

@@ -30,6 +30,7 @@ describe('Operator: with the controllers of workloads', () => {
       'garbage-collector-controller',
       'horizontal-pod-autoscaler-controller',
       'namespace-controller',
+      'persistentvolume-binder-controller',
       'persistentvolumeclaim-protection-controller',
       'replicaset-controller',
       'resourcequota-controller',
@@ -261,6 +262,30 @@ describe('Operator: with the controllers of workloads', () => {
     cluster.proxy.clear()
     await bench.touch(namespace)
     expect(traffic(cluster)).to.deep.equal([])
+  })
+
+  it('is stalled, and names the class, where the volume of Redis can never be made', async () => {
+    await bench.start({ patienceMs: 2_000 })
+    await apply({ state: { redis: { managed: { storage: { storageClassName: 'no-such-class' } } } } })
+    await eventually(async () => expect(await podsOf('redis')).to.have.length(1))
+    // What a scheduler would say.
+    const [pod] = await podsOf('redis')
+    const lastTransitionTime = new Date().toISOString().replace(/\.\d+Z$/, 'Z')
+    const message = 'pod has unbound immediate PersistentVolumeClaims'
+    const unscheduled = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message, lastTransitionTime }
+    await bench.client.patch(
+      kinds.pods,
+      pod!.metadata,
+      { status: { conditions: [unscheduled] } },
+      { subresource: 'status' },
+    )
+    await eventually(
+      async () => expect(await bench.condition(namespace, 'Stalled')).to.equal('True RedisNotReady'),
+      60_000,
+    )
+    const { conditions = [] } = await bench.status(namespace)
+    expect(conditions.find(({ type }) => type === 'Ready')?.message).to.contain('"no-such-class" not found')
+    await eventually(async () => expect((await bench.events(namespace)).join()).to.contain('Warning RedisNotReady'))
   })
 
   it('makes no key without end where a quota refuses its Secret', async () => {
