@@ -147,6 +147,27 @@ export const outOfBounds: readonly RefusedPipeline[] = [
 /** Fields that contradict each other: both say so in the same words. */
 export const contradictory: readonly RefusedPipeline[] = [
   {
+    what: 'a variable with two values',
+    spec: { source, api: { template: { env: [{ name: 'A', value: '1', valueFrom: {} }] } } },
+    field: 'spec.api.template.env[0]',
+    message: 'exactly one of value, valueFrom must be given',
+  },
+  {
+    what: 'a ServiceAccount that exists and is made',
+    spec: {
+      source,
+      state: { redis: { managed: { template: { serviceAccount: { name: 'a', annotations: { b: 'c' } } } } } },
+    },
+    field: 'spec.state.redis.managed.template.serviceAccount',
+    message: 'exactly one of name, annotations must be given',
+  },
+  {
+    what: 'an autoscaler that goes to none',
+    spec: { source, inference: { autoscaling: { minReplicas: 0 } } },
+    field: 'spec.inference.autoscaling',
+    message: 'minReplicas must be 1 or more, unless mode is External',
+  },
+  {
     what: 'a detector without an algorithm',
     spec: { source, detection: { detectors: [{ name: 'none' }] } },
     field: 'spec.detection.detectors[0]',

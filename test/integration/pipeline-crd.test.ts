@@ -6,7 +6,7 @@ import { expect } from 'chai'
 import { parse } from 'yaml'
 import { crd } from '../../lib/pipeline/crd.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
-import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
+import { checkPipeline, parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { allowedChanges, contradictory, outOfBounds, refusedChanges } from '../../lib/pipeline/refused-pipelines.ts'
 import type { PipelineStatus } from '../../lib/pipeline/status.ts'
 import { useApiServer } from '../harness/apiserver/use-api-server.ts'
@@ -121,6 +121,14 @@ describe('The CRD in an API server', () => {
       expect(causes(changed)).to.deep.equal([])
       expect(changed.code).to.equal(200)
     })
+
+  it('takes every quantity that a pod takes, as a laptop does', async () => {
+    for (const memory of [4294967296, '4294967296', '129e6', '1Ei', '.5Gi', '1.5Gi', '123456k', '+1Gi', 0]) {
+      const spec = { source: { brokers: ['a:1'] }, api: { resources: { limits: { memory } } } }
+      expect(causes(await create(document(spec))), String(memory)).to.deep.equal([])
+      expect(checkPipeline(document(spec)).issues, String(memory)).to.equal(undefined)
+    }
+  })
 
   it('tests each rule that it has', () => {
     const rules = new Set<string>()

@@ -10,6 +10,7 @@ import { minimalSpec, traffic, useOperator } from '../../harness/operator.ts'
 
 const manifests = join(import.meta.dirname, '../../../operator/desired/manifests')
 const text = { type: 'string' }
+const rules = { type: 'array', items: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } }
 const texts = { type: 'object', additionalProperties: text }
 /** As far as this operator uses it, the kind of the Prometheus operator. */
 const serviceMonitorSchema = {
@@ -21,7 +22,7 @@ const serviceMonitorSchema = {
         selector: { type: 'object', properties: { matchLabels: texts } },
         endpoints: {
           type: 'array',
-          items: { type: 'object', properties: { port: text, interval: text } },
+          items: { type: 'object', properties: { port: text, interval: text, relabelings: rules } },
         },
       },
     },
