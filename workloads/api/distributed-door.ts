@@ -13,7 +13,7 @@ import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import { type KeyStates, PartitionView } from '../judging/partition-view.ts'
-import type { ComponentHealth, DetectionDoor, DetectOutcome } from '../rest/door.ts'
+import type { ComponentHealth, DetectionDoor, DetectOutcome, EventBody } from '../rest/door.ts'
 import { coalescingScorer } from '../scoring/coalescing-scorer.ts'
 import type { RowBatch, Scorer } from '../scoring/scorer.ts'
 import { batches } from '../state/batches.ts'
@@ -117,26 +117,26 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
   }
 
   /** The event; without an id of its own, with an empty one. */
-  function read(body: unknown): Event | Rejection | Promise<Event | Rejection> {
+  function read({ text, value }: EventBody): Event | Rejection | Promise<Event | Rejection> {
     const arrival = wall()
     const origin = { id: '', source: source.topic, recordKey: undefined, arrival, latest: arrival + futureTolerance }
-    const decoded = current().decode(body, origin)
+    const decoded = current().decode(value, origin, text)
     if (isEvent(decoded) || isRejection(decoded)) return decoded
     return names.extend(decoded.unknown).then(() => {
-      const known = current().decode(body, { ...origin, knownOnly: true })
+      const known = current().decode(value, { ...origin, knownOnly: true }, text)
       if (isEvent(known) || isRejection(known)) return known
       throw new AppError('Internal', `${known.unknown.join(', ')} should have been left aside`)
     })
   }
 
-  async function detectOne(body: unknown, trace: TraceHeaders | undefined): Promise<DetectOutcome> {
+  async function detectOne(body: EventBody, trace: TraceHeaders | undefined): Promise<DetectOutcome> {
     const began = clock()
     const decoded = read(body)
     const found = decoded instanceof Promise ? await decoded : decoded
     if (isRejection(found)) return rejected(found)
     const isIdAssigned = found.id === ''
     const event = isIdAssigned ? { ...found, id: `api-${randomUUID()}` } : found
-    const value = Buffer.from(publishing === undefined ? '' : JSON.stringify(body))
+    const value = Buffer.from(publishing === undefined ? '' : body.text)
     if (value.length > maxEventBytes) return tooLarge()
     const { promise, resolve: settle, reject: fail } = Promise.withResolvers<DetectOutcome>()
     submit({ event, isIdAssigned, value, began, trace, settle, fail })
@@ -342,7 +342,7 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     return publishing === undefined && topic.partitions() !== undefined ? undefined : topic.problem()
   }
 
-  async function detectAll(bodies: readonly unknown[], trace: TraceHeaders | undefined): Promise<DetectOutcome[]> {
+  async function detectAll(bodies: readonly EventBody[], trace: TraceHeaders | undefined): Promise<DetectOutcome[]> {
     const missing = problem()
     if (missing !== undefined) throw new AppError('Unavailable', missing)
     if (counts.underway + bodies.length > maxUnderway)

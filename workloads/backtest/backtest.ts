@@ -4,7 +4,9 @@ import type { Verdict } from '../detection/verdict.ts'
 import { type InputFile, type InputRecord, readEvents } from '../files/read-events.ts'
 import { createLocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
-import { type FieldReader, fieldReader, type Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/decode.ts'
+import { type FieldReader, fieldReader } from '../wire/event-fields.ts'
+import { parseBody } from '../wire/json-body.ts'
 
 export interface BacktestEvent {
   readonly record: InputRecord
@@ -101,7 +103,8 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
 
 function labelOf({ body, value }: InputRecord, readLabel: FieldReader | undefined): 0 | 1 | undefined {
   if (readLabel === undefined) return undefined
-  const raw = readLabel((body ?? JSON.parse(value ?? '{}')) as Record<string, unknown>)
+  const parsed = body === undefined ? parseBody(value) : { value: body }
+  const raw = 'reason' in parsed ? undefined : readLabel(parsed.value as Record<string, unknown>)
   const truth = typeof raw === 'string' ? truthOf[raw.toLowerCase()] : raw
   return truth === 1 || truth === true ? 1 : truth === 0 || truth === false ? 0 : undefined
 }

@@ -27,6 +27,7 @@ import type { StateStore } from '../state/state.ts'
 import { KafkaStream } from '../streams/kafka.ts'
 import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
 import { futureTolerance, type Origin } from '../wire/decode.ts'
+import { recordKeyText } from '../wire/record-key.ts'
 import { verifyVerdict } from '../wire/signed-verdict.ts'
 
 export interface ConsumerArguments extends KafkaArguments, RedisArguments {
@@ -87,7 +88,7 @@ class RecordOrigin implements Origin {
   }
 
   get recordKey(): string | undefined {
-    return this.#record.key === null ? undefined : String(this.#record.key)
+    return recordKeyText(this.#record.key)
   }
 
   get arrival(): number {
@@ -195,7 +196,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     const counted = count(processed)
     const { batch, events } = processed
     const at = events.findIndex((event) => event !== undefined)
-    const isMisplaced = at >= 0 && String(batch.records[at]!.key ?? '') !== events[at]!.key
+    const isMisplaced = at >= 0 && (recordKeyText(batch.records[at]!.key) ?? '') !== events[at]!.key
     const { topic, partition } = batch
     return () => {
       counted()

@@ -79,7 +79,7 @@ describe('readEvents()', () => {
           row: 1,
           line: 2,
           body: { id: 'x', v: '1.5' },
-          text: true,
+          text: 'Point',
         },
         {
           offset: 0,
@@ -90,7 +90,7 @@ describe('readEvents()', () => {
           row: 2,
           line: 3,
           body: { id: 'y', v: '' },
-          text: true,
+          text: 'Point',
         },
       ])
     })

@@ -2,6 +2,7 @@ import { globSync, type Stats, statSync } from 'node:fs'
 import { basename, relative, resolve, sep } from 'node:path'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { StreamRecord } from '../streams/stream.ts'
+import type { DecimalMark } from '../wire/cell-number.ts'
 import type { Rejection } from '../wire/decode.ts'
 import { csvFields, unfinished } from './csv-fields.ts'
 import { longestLine, type ReadOptions, readLines } from './read-lines.ts'
@@ -21,7 +22,7 @@ export interface InputRecord extends StreamRecord {
   readonly line: number
   /** The parsed body, where it is known beforehand: of CSV the fields by column, all of them text. */
   readonly body?: unknown
-  readonly text?: boolean
+  readonly text?: DecimalMark
   /** The row could not be read. */
   readonly rejection?: Rejection
 }
@@ -140,7 +141,7 @@ async function* readCsv(file: InputFile, options: ReadOptions): AsyncGenerator<r
       return { ...record, rejection: ragged(`the row has ${fields.length} fields, the header ${length}`) }
     const body: Record<string, string> = {}
     for (let c = 0; c < length; c++) body[columns![c]!] = fields[c]!
-    return { ...record, body, text: true }
+    return { ...record, body, text: 'Point' }
   }
 
   function recordsOf(lines: Lines, isLast: boolean): readonly InputRecord[] {

@@ -135,7 +135,11 @@ describe('createLocalPipeline()', () => {
       Array.from({ length: 600 }, (_, i) => {
         const body: Record<string, unknown> = { x0: Math.sin(i), x1: i % 7, y: Math.cos(i), xLabel: label(i) }
         if (body.xLabel === undefined) delete body.xLabel
-        return { body: text ? Object.fromEntries(Object.entries(body).map(([k, v]) => [k, String(v)])) : body, text }
+        if (!text) return { body }
+        return {
+          body: Object.fromEntries(Object.entries(body).map(([k, v]) => [k, String(v)])),
+          text: 'Point' as const,
+        }
       })
     const labels: readonly (readonly [what: string, label: (i: number) => unknown])[] = [
       ['numbers', (i) => (i % 50 === 49 ? 1 : 0)],
@@ -176,7 +180,7 @@ describe('createLocalPipeline()', () => {
 
   it('reads numbers written as text in CSV only', async () => {
     const body = { userId: 'u', value: '12.5' }
-    const { outcomes } = await judge(pipelineWith(), [{ body, text: true }, { body }])
+    const { outcomes } = await judge(pipelineWith(), [{ body, text: 'Point' }, { body }])
     expect(outcomes.map(isVerdict)).to.deep.equal([true, false])
   })
 

@@ -6,6 +6,7 @@ import { type Fitting, InProcessScorer } from '../scoring/in-process.ts'
 import { MemoryStream } from '../streams/memory.ts'
 import type { StreamRecord } from '../streams/stream.ts'
 import { futureTolerance, latestPlausibleTime, type Origin } from '../wire/decode.ts'
+import { type ParsedBody, parseBody } from '../wire/json-body.ts'
 import { MemoryPartitions, type Partitions } from './partitions.ts'
 import { type ProcessedBatch, Processor } from './processor.ts'
 
@@ -86,11 +87,11 @@ function originOf(record: InputRecord, several: boolean, wall: (() => number) | 
     recordKey: record.key ?? undefined,
     arrival: now ?? Number.NaN,
     latest: now === undefined ? latestPlausibleTime : now + futureTolerance,
-    text: record.text === true,
+    text: record.text,
   }
 }
 
-function parseInput(record: StreamRecord): unknown {
+function parseInput(record: StreamRecord): ParsedBody {
   const { body, value } = record as InputRecord
-  return body === undefined ? JSON.parse(value ?? 'null') : body
+  return body === undefined ? parseBody(value) : { value: body }
 }

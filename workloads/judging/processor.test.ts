@@ -9,6 +9,7 @@ import { InProcessScorer } from '../scoring/in-process.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { OutgoingRecord, RecordBatch } from '../streams/stream.ts'
 import { futureTolerance, type Rejection } from '../wire/decode.ts'
+import { recordKeyText } from '../wire/record-key.ts'
 import { MemoryPartitions, type Partitions } from './partitions.ts'
 import { isVerdict, type Outcome, type ProcessedBatch, Processor, type ProcessorOptions } from './processor.ts'
 
@@ -111,6 +112,12 @@ const unreadable: readonly (readonly [what: string, body: unknown, reason: strin
   ['malformed JSON', '{"eventId": "x", ', 'MalformedJson', undefined],
   ['an empty record', '', 'MalformedJson', undefined],
   ['NaN', '{"userId":"u","value":NaN}', 'MalformedJson', undefined],
+  [
+    'a value that is nested deeply',
+    `{"userId":"u","value":${'['.repeat(9000)}${']'.repeat(9000)}}`,
+    'InvalidValue',
+    'value',
+  ],
   ['an array', [good], 'NotAnObject', undefined],
   ['a number', 7, 'NotAnObject', undefined],
   ['null', null, 'NotAnObject', undefined],
@@ -127,6 +134,42 @@ const unreadable: readonly (readonly [what: string, body: unknown, reason: strin
 ]
 
 describe('Processor', () => {
+  it("publishes under the bytes of a record whose key is the event's", async () => {
+    const { processor, processed } = await open(pipelineWith({ event: { key: '$key' } }), {
+      originOf: ({ key }) => ({
+        id: 'a',
+        source: 'events',
+        recordKey: recordKeyText(key),
+        arrival: now,
+        latest: now + futureTolerance,
+      }),
+    })
+    const keys = ['00000000000000c8', '00000000000000c9', '75'].map((hex) => Buffer.from(hex, 'hex'))
+    const records = keys.map((key, offset) => ({ offset, key, value: Buffer.from('{"value":1}'), timestamp: now }))
+    const produced = await processor.batch({ topic: 'events', partition: 0, records })
+    processor.committed(0)
+    expect(produced.map(({ key }) => key)).to.deep.equal(keys)
+    const shown = processed[0]!.outcomes.map((outcome) => (outcome as Verdict).userId)
+    expect(shown).to.deep.equal(['hex:00000000000000c8', 'hex:00000000000000c9', 'u'])
+  })
+
+  it('leaves tombstones aside: neither a verdict nor a dead letter', async () => {
+    const { processor, processed } = await open()
+    const records = [{ offset: 0, key: 'u', value: null, timestamp: now }]
+    expect(await processor.batch({ topic: 'events', partition: 0, records })).to.deep.equal([])
+    processor.committed(0)
+    expect(processed[0]!.outcomes).to.deep.equal([{ reason: 'Tombstone', message: 'the record has no value' }])
+  })
+
+  it('refuses bytes that are no UTF-8, and keeps them as they are', async () => {
+    const { processor } = await open()
+    const value = Buffer.concat([Buffer.from('{"userId":"'), Buffer.from([0xe9]), Buffer.from('"}')])
+    const records = [{ offset: 0, key: 'u', value, timestamp: now }]
+    const [letter] = await processor.batch({ topic: 'events', partition: 0, records })
+    expect(letter!.headers).to.include({ reason: 'NotUtf8' })
+    expect(letter!.value).to.deep.equal(value)
+  })
+
   it('publishes the same verdicts as text and as bytes, and reads the same events from text and from bytes', async () => {
     const bodies = events(600).map((event) => JSON.stringify(event))
     bodies[7] = '{"broken'

@@ -1,4 +1,4 @@
-import { AppError, messageOf } from '../../lib/errors.ts'
+import { AppError } from '../../lib/errors.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { ObservedBatch } from '../detection/detection.ts'
 import type { Event } from '../detection/event.ts'
@@ -11,13 +11,14 @@ import {
   createDecode,
   type Decode,
   type Decoded,
-  type DecodeOptions,
   isEvent,
   isRejection,
   type Origin,
   type Rejection,
 } from '../wire/decode.ts'
+import type { FeatureOptions } from '../wire/event-fields.ts'
 import { EventTemplate } from '../wire/event-template.ts'
+import { type ParsedBody, parseBody } from '../wire/json-body.ts'
 import { verdictBytes, verdictJson } from '../wire/verdict-bytes.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
@@ -52,11 +53,11 @@ export interface ProcessorOptions {
   /** Makes new features part of the schema, for good; afterwards `schema` knows them. */
   readonly extendSchema: (names: readonly string[]) => Promise<void> | void
   readonly originOf: (record: StreamRecord, batch: RecordBatch) => Origin
-  /** The parsed body of a record. @throws SyntaxError where it cannot be parsed */
-  readonly parse?: (record: StreamRecord) => unknown
+  /** The body of a record; as JSON if absent. */
+  readonly parse?: (record: StreamRecord) => ParsedBody
   /** A record that is known to be unreadable. */
   readonly rejectionOf?: (record: StreamRecord) => Rejection | undefined
-  readonly decode?: DecodeOptions
+  readonly decode?: FeatureOptions
   readonly partitions: Partitions
   /** The verdict that an event was given already, as JSON: it is published in place of a second one. */
   readonly givenVerdict?: ((record: StreamRecord, event: Event, batch: RecordBatch) => string | undefined) | undefined
@@ -82,7 +83,7 @@ interface InHand {
 export class Processor implements StreamHandler {
   readonly #options: ProcessorOptions
   readonly #decode: Decode
-  readonly #parse: (record: StreamRecord) => unknown
+  readonly #parse: (record: StreamRecord) => ParsedBody
   /** Where records come as bytes. */
   readonly #template: EventTemplate | undefined
   readonly #inHand = new Map<number, InHand>()
@@ -90,7 +91,7 @@ export class Processor implements StreamHandler {
   constructor(options: ProcessorOptions) {
     this.#options = options
     this.#decode = createDecode(options.pipeline.spec.event, options.schema, options.decode)
-    this.#parse = options.parse ?? parseJson
+    this.#parse = options.parse ?? (({ value }) => parseBody(value))
     if (options.parse === undefined)
       this.#template = new EventTemplate(options.pipeline.spec.event, options.schema, options.decode)
   }
@@ -135,7 +136,8 @@ export class Processor implements StreamHandler {
     await judge()
 
     const { givenVerdict, asBytes, observer } = this.#options
-    const { results } = this.#options.pipeline.spec
+    const { results, event } = this.#options.pipeline.spec
+    const isRecordKey = event.key === '$key'
     const took = began === undefined ? undefined : clock!() - began
     const produced: OutgoingRecord[] = []
     const published: (string | undefined)[] = new Array(records.length)
@@ -159,7 +161,7 @@ export class Processor implements StreamHandler {
       const traceparent = records[i]!.headers?.traceparent
       produced.push({
         topic: results.topic,
-        key: verdict.userId,
+        key: isRecordKey ? records[i]!.key : verdict.userId,
         value,
         ...(traceparent === undefined ? undefined : { headers: { traceparent } }),
       })
@@ -167,7 +169,8 @@ export class Processor implements StreamHandler {
     if (rejected > 0) {
       for (let i = 0; i < records.length; i++) {
         const outcome = outcomes[i]!
-        if (!isVerdict(outcome)) produced.push(this.#deadLetter(records[i]!, batch, outcome))
+        if (!isVerdict(outcome) && outcome.reason !== 'Tombstone')
+          produced.push(this.#deadLetter(records[i]!, batch, outcome))
       }
     }
     for (const event of eventOf) if (event !== undefined && hasFeatures(event)) inHand.last.set(event.key, event)
@@ -210,15 +213,14 @@ export class Processor implements StreamHandler {
     const bytes = Buffer.isBuffer(value) ? value : undefined
     const quickly = bytes === undefined ? undefined : this.#template?.read(bytes, origin)
     if (quickly !== undefined) return quickly
-    let body: unknown
-    try {
-      body = this.#parse(record)
-    } catch (error) {
-      return { reason: 'MalformedJson', message: messageOf(error) }
-    }
-    const decoded = this.#decode(body, origin)
+    const decoded = this.#decodeBody(record, origin)
     if (bytes !== undefined && isEvent(decoded)) this.#template?.learn(bytes)
     return decoded
+  }
+
+  #decodeBody(record: StreamRecord, origin: Origin): Decoded {
+    const body = this.#parse(record)
+    return 'reason' in body ? body : this.#decode(body.value, origin, record.value)
   }
 
   /** Reads an event that brings features which the schema lacks: makes them part of it first. */
@@ -231,9 +233,9 @@ export class Processor implements StreamHandler {
       // While the store is away, the event is judged by the features that are known.
       knownOnly = true
     }
-    const { id, source, recordKey, arrival, latest, text = false } = this.#options.originOf(record, batch)
+    const { id, source, recordKey, arrival, latest, text } = this.#options.originOf(record, batch)
     const origin = { id, source, recordKey, arrival, latest, text, knownOnly }
-    const decoded = this.#decode(this.#parse(record), origin)
+    const decoded = this.#decodeBody(record, origin)
     if (isEvent(decoded) || isRejection(decoded)) return decoded
     return { reason: 'TooManyFeatures', message: `the schema has no room for ${decoded.unknown.join(', ')}` }
   }
@@ -284,10 +286,6 @@ export class Processor implements StreamHandler {
       },
     }
   }
-}
-
-function parseJson(record: StreamRecord): unknown {
-  return JSON.parse(String(record.value ?? 'null'))
 }
 
 function hasFeatures({ features }: Event): boolean {

@@ -4,6 +4,7 @@ import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeline.ts'
 import type { DetectOutcome, DetectOutcomeVerdict } from '../rest/door.ts'
+import { eventBodies } from '../rest/stub-door.ts'
 import { futureTolerance } from '../wire/decode.ts'
 import { createLocalDoor, type LocalDoor, type LocalDoorOptions } from './local-door.ts'
 
@@ -57,10 +58,21 @@ describe('createLocalDoor()', () => {
   const verdictOf = (outcome: DetectOutcome | undefined): Verdict & { inferenceTimeMs: number } =>
     JSON.parse((outcome as DetectOutcomeVerdict).json)
 
+  it('takes ids for the same only where they are written alike', async () => {
+    open()
+    start()
+    const bodyOf = (text: string) => [{ text, value: JSON.parse(text) }]
+    const ids = ['1524831183200260097', '1524831183200260101', '1524831183200260097']
+    const outcomes: DetectOutcome[] = []
+    for (const id of ids) outcomes.push(...(await door.detect(bodyOf(`{"eventId":${id},"userId":${id}}`))))
+    expect(outcomes.map((outcome) => verdictOf(outcome).userId)).to.deep.equal(ids)
+    expect(outcomes.map((outcome) => (outcome as DetectOutcomeVerdict).replayed)).to.deep.equal([false, false, true])
+  })
+
   it('answers with the verdict that the event gets in the stream', async () => {
     open()
     start()
-    const [outcome] = await door.detect([seedEvent])
+    const [outcome] = await door.detect(eventBodies(seedEvent))
     expect(outcome).to.include({ kind: 'verdict', replayed: false })
     const verdict = verdictOf(outcome)
     expect(verdict).to.deep.include({
@@ -78,17 +90,17 @@ describe('createLocalDoor()', () => {
   it('gives a second call the first verdict, whatever it carries, and learns nothing from it', async () => {
     open()
     start()
-    const [first] = await door.detect([seedEvent])
-    const [second] = await door.detect([{ ...seedEvent, value: 1 }])
+    const [first] = await door.detect(eventBodies(seedEvent))
+    const [second] = await door.detect(eventBodies({ ...seedEvent, value: 1 }))
     expect(second).to.deep.equal({ ...first, replayed: true })
-    const [other] = await door.detect([{ ...seedEvent, eventId: 'other', value: 1 }])
+    const [other] = await door.detect(eventBodies({ ...seedEvent, eventId: 'other', value: 1 }))
     expect(verdictOf(other)).to.deep.include({ eventId: 'other', isAnomaly: false })
     expect(verdictOf(other).confidence).to.be.closeTo((1 / 11) * 0.5, 1e-6)
   })
 
   it('gives calls that come while the first is under way its verdict too', async () => {
     open()
-    const calls = [seedEvent, seedEvent, { ...seedEvent, value: 1 }].map((body) => door.detect([body]))
+    const calls = [seedEvent, seedEvent, { ...seedEvent, value: 1 }].map((body) => door.detect(eventBodies(body)))
     expect(local.stream.waiting).to.equal(1)
     start()
     const [first, ...others] = (await Promise.all(calls)).flat()
@@ -99,10 +111,10 @@ describe('createLocalDoor()', () => {
   it('lets an event be sent again that could not be read the first time', async () => {
     open()
     start()
-    const [refused] = await door.detect([{ ...seedEvent, value: 'high' }])
+    const [refused] = await door.detect(eventBodies({ ...seedEvent, value: 'high' }))
     expect(refused).to.include({ kind: 'rejected', reason: 'InvalidValue', field: 'value' })
     expect(await door.result('test-123')).to.equal(undefined)
-    const [accepted] = await door.detect([seedEvent])
+    const [accepted] = await door.detect(eventBodies(seedEvent))
     expect(accepted).to.include({ kind: 'verdict', replayed: false })
   })
 
@@ -110,7 +122,7 @@ describe('createLocalDoor()', () => {
     open({}, { id: 'meta.id' })
     start()
     const body = { ...seedEvent, meta: { id: 7 } }
-    const outcomes = [...(await door.detect([body])), ...(await door.detect([body]))]
+    const outcomes = [...(await door.detect(eventBodies(body))), ...(await door.detect(eventBodies(body)))]
     expect(
       outcomes.map((outcome) => [verdictOf(outcome).eventId, 'replayed' in outcome && outcome.replayed]),
     ).to.deep.equal([
@@ -123,7 +135,7 @@ describe('createLocalDoor()', () => {
     open()
     start()
     const { eventId: _, ...unnamed } = seedEvent
-    const outcomes = await door.detect([unnamed, unnamed])
+    const outcomes = await door.detect(eventBodies(unnamed, unnamed))
     expect(outcomes.map((outcome) => verdictOf(outcome).eventId)).to.deep.equal(['api:row-1', 'api:row-2'])
   })
 
@@ -131,7 +143,9 @@ describe('createLocalDoor()', () => {
     open()
     start()
     const { features: _, ...withoutFeatures } = { ...seedEvent, eventId: 'b' }
-    const outcomes = await door.detect([seedEvent, 7, withoutFeatures, { ...seedEvent, eventId: 'x'.repeat(257) }])
+    const outcomes = await door.detect(
+      eventBodies(seedEvent, 7, withoutFeatures, { ...seedEvent, eventId: 'x'.repeat(257) }),
+    )
     expect(
       outcomes.map((outcome) => ('reason' in outcome ? outcome.reason : verdictOf(outcome).eventId)),
     ).to.deep.equal(['test-123', 'NotAnObject', 'b', 'InvalidId'])
@@ -154,14 +168,14 @@ describe('createLocalDoor()', () => {
     it(`refuses ${what}, and names the field`, async () => {
       open()
       start()
-      const [outcome] = await door.detect([{ ...seedEvent, ...change }])
+      const [outcome] = await door.detect(eventBodies({ ...seedEvent, ...change }))
       expect(outcome).to.include({ kind: 'rejected', reason, field })
     })
 
   it('keeps a bounded number of verdicts, the latest', async () => {
     open({ maxResults: 3 })
     start()
-    for (const eventId of ['a', 'b', 'c', 'd']) await door.detect([{ ...seedEvent, eventId }])
+    for (const eventId of ['a', 'b', 'c', 'd']) await door.detect(eventBodies({ ...seedEvent, eventId }))
     const kept = await Promise.all(['a', 'b', 'c', 'd'].map((eventId) => door.result(eventId)))
     expect(kept.map((json) => json !== undefined)).to.deep.equal([false, true, true, true])
   })
@@ -172,19 +186,19 @@ describe('createLocalDoor()', () => {
     local.stream.append({ ...row, row: 1, body: { ...seedEvent, eventId: 'high' } })
     local.stream.append({ ...row, row: 2, body: { ...seedEvent, eventId: 'ordinary', value: 1 } })
     start()
-    await door.detect([seedEvent])
+    await door.detect(eventBodies(seedEvent))
     expect(JSON.parse((await door.result('high'))!)).to.have.property('isAnomaly', true)
     expect(await door.result('ordinary')).to.equal(undefined)
   })
 
   it('turns requests away while too many events wait', async () => {
     open({ maxWaiting: 2 })
-    const first = door.detect([seedEvent, { ...seedEvent, eventId: 'b' }])
-    const error = await door.detect([{ ...seedEvent, eventId: 'c' }]).catch((error: AppError) => error)
+    const first = door.detect(eventBodies(seedEvent, { ...seedEvent, eventId: 'b' }))
+    const error = await door.detect(eventBodies({ ...seedEvent, eventId: 'c' })).catch((error: AppError) => error)
     expect(error).to.be.instanceOf(AppError).and.include({ code: 'Unavailable', retriable: true })
     start()
     expect(await first).to.have.length(2)
-    expect(await door.detect([{ ...seedEvent, eventId: 'c' }])).to.have.length(1)
+    expect(await door.detect(eventBodies({ ...seedEvent, eventId: 'c' }))).to.have.length(1)
   })
 
   it('says how it is', async () => {
@@ -198,9 +212,9 @@ describe('createLocalDoor()', () => {
 
   it('turns away who waits, and who comes later, when the pipeline has failed', async () => {
     open()
-    const waiting = door.detect([seedEvent]).catch((error: AppError) => error)
+    const waiting = door.detect(eventBodies(seedEvent)).catch((error: AppError) => error)
     door.fail(new Error('the disk is full'))
-    const later = door.detect([{ ...seedEvent, eventId: 'later' }]).catch((error: AppError) => error)
+    const later = door.detect(eventBodies({ ...seedEvent, eventId: 'later' })).catch((error: AppError) => error)
     for (const error of [await waiting, await later])
       expect(error).to.be.instanceOf(AppError).and.include({ code: 'Unavailable', message: 'the pipeline has stopped' })
     expect(door.health().status).to.equal('DOWN')

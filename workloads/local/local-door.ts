@@ -4,8 +4,9 @@ import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { InputRecord } from '../files/read-events.ts'
 import { apiSource, type LocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type Outcome, type ProcessedBatch } from '../judging/processor.ts'
-import type { DetectionDoor, DetectOutcome, Health } from '../rest/door.ts'
-import { type FieldReader, fieldReader } from '../wire/decode.ts'
+import type { DetectionDoor, DetectOutcome, EventBody, Health } from '../rest/door.ts'
+import { type FieldReader, fieldReader } from '../wire/event-fields.ts'
+import { writtenNumber } from '../wire/json-body.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
 
 export interface LocalDoorOptions {
@@ -47,7 +48,7 @@ export function createLocalDoor(
     if (results.size > maxResults) results.delete(oldestResult()!)
   }
 
-  function submit(body: unknown): Promise<DetectOutcome> {
+  function submit({ text, value: body }: EventBody): Promise<DetectOutcome> {
     return new Promise((resolve, reject) => {
       if (failure !== undefined) return reject(failure)
       waiting.add(reject)
@@ -57,7 +58,7 @@ export function createLocalDoor(
       }
       const record: Omit<DoorRecord, 'offset'> = {
         key: null,
-        value: null,
+        value: text,
         timestamp: Number.NaN,
         source: apiSource,
         row: ++row,
@@ -69,7 +70,7 @@ export function createLocalDoor(
     })
   }
 
-  function detectOne(body: unknown): Promise<DetectOutcome> {
+  function detectOne(body: EventBody): Promise<DetectOutcome> {
     const id = idOf(body, readId)
     if (id === undefined) return submit(body)
     const earlier = results.get(id)
@@ -128,8 +129,11 @@ function answerOf(outcome: Outcome, published: string | undefined, took: number 
   return { kind: 'rejected', reason, message, ...(field === undefined ? undefined : { field }) }
 }
 
-function idOf(body: unknown, readId: FieldReader): string | undefined {
-  if (typeof body !== 'object' || body === null) return undefined
-  const id = readId(body as Record<string, unknown>)
+function idOf({ text, value }: EventBody, readId: FieldReader): string | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const read = (body: unknown) => readId(body as Record<string, unknown>)
+  const rounded = read(value)
+  const id =
+    typeof rounded === 'number' && !Number.isSafeInteger(rounded) ? writtenNumber(rounded, text, read) : rounded
   return typeof id === 'string' && id !== '' ? id : typeof id === 'number' ? String(id) : undefined
 }

@@ -11,7 +11,9 @@ import { countReason } from '../files/rejects.ts'
 import { type BrokerArguments, brokerSettingsOf } from '../settings/kafka-settings.ts'
 import { progressLine, summaryLines } from '../terminal/status-line.ts'
 import { createLiveLine, lookOf } from '../terminal/terminal.ts'
-import { type FieldReader, fieldReader, type Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/decode.ts'
+import { type FieldReader, fieldReader } from '../wire/event-fields.ts'
+import { writtenNumber } from '../wire/json-body.ts'
 import { type PaymentTraffic, paymentTraffic } from './payment-traffic.ts'
 
 export interface ReplayArguments extends Omit<BrokerArguments, 'brokers'> {
@@ -233,8 +235,10 @@ async function topicDestination(args: BrokerArguments, topic: string, keyPath: s
 /** What cannot be read has no key: the pipeline says why it refuses it. */
 function keyOf(event: string, readKey: FieldReader): string | null {
   try {
-    const key = readKey(JSON.parse(event) as Record<string, unknown>)
-    return typeof key === 'string' || typeof key === 'number' ? String(key) : null
+    const read = (body: unknown) => readKey(body as Record<string, unknown>)
+    const key = read(JSON.parse(event))
+    if (typeof key === 'number') return Number.isSafeInteger(key) ? String(key) : writtenNumber(key, event, read)
+    return typeof key === 'string' ? key : null
   } catch {
     return null
   }

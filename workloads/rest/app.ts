@@ -48,7 +48,7 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     const parsed = parseJson(text)
     if ('reason' in parsed) return sendRefusal(request, response, parsed)
     const [outcome] = await within(timeoutMs, response, (signal) =>
-      door.detect([parsed.value], { trace: traceOf(request), signal }),
+      door.detect([{ text, value: parsed.value }], { trace: traceOf(request), signal }),
     )
     if (outcome!.kind === 'rejected') return sendRefusal(request, response, outcome!)
     if (outcome!.replayed) response.setHeader('Idempotent-Replayed', 'true')

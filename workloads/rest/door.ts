@@ -36,13 +36,21 @@ export interface Health {
   readonly modelVersion?: string
 }
 
+/** An event as it came. */
+export interface EventBody {
+  /** JSON. */
+  readonly text: string
+  /** The same, parsed: a JSON value of any kind. */
+  readonly value: unknown
+}
+
 /** What answers behind the REST routes. */
 export interface DetectionDoor {
   /**
-   * One outcome per event, in order; `bodies` are parsed JSON values of any kind. Rejects with an AppError where it
+   * One outcome per event, in order. Rejects with an AppError where it
    * cannot answer: Unavailable, DeadlineExceeded.
    */
-  detect(bodies: readonly unknown[], options?: DetectOptions): Promise<readonly DetectOutcome[]>
+  detect(bodies: readonly EventBody[], options?: DetectOptions): Promise<readonly DetectOutcome[]>
   /** The verdict of a recent event as JSON text; undefined where there is none (any more). */
   result(eventId: string): Promise<string | undefined>
   health(): Health

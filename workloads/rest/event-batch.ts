@@ -1,4 +1,5 @@
-import type { DetectOutcome } from './door.ts'
+import { elementsOf } from '../wire/json-body.ts'
+import type { DetectOutcome, EventBody } from './door.ts'
 import { problemOf, type Refusal } from './problem.ts'
 import { parseJson } from './request-body.ts'
 
@@ -10,7 +11,7 @@ export interface EventBatch {
   readonly format: BatchFormat
   /** Events and lines that are no JSON. */
   readonly size: number
-  readonly bodies: readonly unknown[]
+  readonly bodies: readonly EventBody[]
   /** Lines that are no JSON, by their index. */
   readonly refused: ReadonlyMap<number, Refusal>
 }
@@ -39,11 +40,13 @@ function parseArray(text: string): EventBatch | Refusal {
   if ('reason' in parsed) return parsed
   if (!Array.isArray(parsed.value))
     return { reason: 'NotAnArray', message: 'A batch is a JSON array of events; one event goes to /api/v1/detect' }
-  return { format: 'json', size: parsed.value.length, bodies: parsed.value, refused: new Map() }
+  const { value } = parsed
+  const bodies = elementsOf(text).map((element, i) => ({ text: element, value: value[i] }))
+  return { format: 'json', size: bodies.length, bodies, refused: new Map() }
 }
 
 function parseLines(text: string, maxEvents: number): EventBatch {
-  const bodies: unknown[] = []
+  const bodies: EventBody[] = []
   const refused = new Map<number, Refusal>()
   let size = 0
   for (const line of text.split('\n')) {
@@ -51,7 +54,7 @@ function parseLines(text: string, maxEvents: number): EventBatch {
     if (size > maxEvents) break
     const parsed = parseJson(line)
     if ('reason' in parsed) refused.set(size, parsed)
-    else bodies.push(parsed.value)
+    else bodies.push({ text: line.trim(), value: parsed.value })
     size++
   }
   return { format: 'ndjson', size, bodies, refused }

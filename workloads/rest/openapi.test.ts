@@ -7,7 +7,7 @@ import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { apiLimits, createApp } from './app.ts'
 import { type JsonSchema, openapi } from './openapi.ts'
 import { createApiServer } from './server.ts'
-import { createStubDoor } from './stub-door.ts'
+import { createStubDoor, eventBodies } from './stub-door.ts'
 
 function mappingOf(event: object) {
   const metadata = { name: 'test', namespace: 'default' }
@@ -141,7 +141,7 @@ describe('openapi', () => {
     ]
     const { Event } = schemas
     for (const body of bodies) {
-      const [outcome] = await createStubDoor(event).detect([body])
+      const [outcome] = await createStubDoor(event).detect(eventBodies(body))
       const valid = schemaOf(Event!).safeParse(body).success
       expect(valid, JSON.stringify(body).slice(0, 80)).to.equal(outcome!.kind === 'verdict')
     }

@@ -3,7 +3,7 @@ import type { Event } from '../detection/event.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
 import { createDecode, type Decoded, futureTolerance, isEvent, isRejection } from '../wire/decode.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
-import type { DetectionDoor, DetectOptions, DetectOutcome, Health } from './door.ts'
+import type { DetectionDoor, DetectOptions, DetectOutcome, EventBody, Health } from './door.ts'
 
 /** A door for tests of what is before a door: reads events as every door does, then calls each above 100 an anomaly. */
 export interface StubDoor extends DetectionDoor {
@@ -13,23 +13,28 @@ export interface StubDoor extends DetectionDoor {
   before: (options: DetectOptions | undefined) => Promise<void> | void
 }
 
+/** Events as a door takes them. */
+export function eventBodies(...values: readonly unknown[]): readonly EventBody[] {
+  return values.map((value) => ({ text: JSON.stringify(value), value }))
+}
+
 export function createStubDoor(mapping: EventMapping): StubDoor {
   const schema = new FeatureSchema()
   const decode = createDecode(mapping, schema)
   const verdicts = new Map<string, string>()
   let unnamed = 0
 
-  function read(body: unknown): Decoded {
+  function read({ text, value }: EventBody): Decoded {
     const arrival = Date.now()
     const latest = arrival + futureTolerance
     const origin = { id: `stub-${unnamed}`, source: 'stub', recordKey: undefined, arrival, latest }
-    const decoded = decode(body, origin)
+    const decoded = decode(value, origin, text)
     if (!('unknown' in decoded)) return decoded
     for (const name of decoded.unknown) schema.append(name)
-    return decode(body, origin)
+    return decode(value, origin, text)
   }
 
-  function answer(body: unknown): DetectOutcome {
+  function answer(body: EventBody): DetectOutcome {
     const decoded = read(body)
     if (isRejection(decoded)) return { kind: 'rejected', ...decoded }
     if (!isEvent(decoded)) throw new Error('features that were appended are unknown')

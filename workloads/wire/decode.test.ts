@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { FeatureSchema, maxFeatures } from '../detection/feature-schema.ts'
-import { createDecode, type Decoded, type DecodeOptions, isEvent, isRejection, type Origin } from './decode.ts'
+import { createDecode, type Decoded, isEvent, isRejection, type Origin } from './decode.ts'
+import type { FeatureOptions } from './event-fields.ts'
 
 const defaults = { id: 'eventId', time: 'timestamp', key: 'userId', value: 'value' } as const
 type Mapping = Parameters<typeof createDecode>[0]
@@ -25,7 +26,7 @@ function decode(
   body: unknown,
   mapping: Partial<Mapping> = {},
   from: Partial<Origin> = {},
-  options: DecodeOptions = {},
+  options: FeatureOptions = {},
 ): Decoded {
   const schema = new FeatureSchema()
   const decoder = createDecode({ ...defaults, ...mapping }, schema, options)
@@ -90,25 +91,14 @@ describe('createDecode()', () => {
   })
 
   describe('times', () => {
-    const times: readonly (readonly [unknown, number])[] = [
-      [1640000000, 1640000000000],
-      [1640000000.25, 1640000000250],
-      [1640000000123, 1640000000123],
-      [31, 31_000],
-      ['2021-12-20T11:33:20Z', 1640000000000],
-      ['2021-12-20T12:33:20.500+01:00', 1640000000500],
-      ['2021-12-20 11:33:20', 1640000000000],
-      ['2021-12-20 11:33', 1639999980000],
-      ['2021-12-20', 1639958400000],
-    ]
-    for (const [raw, time] of times)
-      it(`reads ${JSON.stringify(raw)}`, () => {
-        expect(decode({ ...seedEvent, timestamp: raw })).to.include({ time })
-      })
-    for (const raw of ['yesterday', '20.12.2021', -1, true, {}, '2021-13-40T00:00:00Z', '1640000000'])
-      it(`refuses ${JSON.stringify(raw)}`, () => {
+    it('come as whatever timeOf() reads, from numbers and text', () => {
+      expect(decode({ ...seedEvent, timestamp: 1640000000.25 })).to.include({ time: 1640000000250 })
+      expect(decode({ ...seedEvent, timestamp: '2021-12-20T11:33:20Z' })).to.include({ time: 1640000000000 })
+    })
+    it('are refused where they are none', () => {
+      for (const raw of ['yesterday', -1, true, {}])
         expect(decode({ ...seedEvent, timestamp: raw })).to.include({ reason: 'InvalidTime', field: 'timestamp' })
-      })
+    })
     it('refuses the far future', () => {
       const future = decode({ ...seedEvent, timestamp: 1_900_000_000 })
       expect(future).to.deep.equal({
@@ -121,7 +111,7 @@ describe('createDecode()', () => {
 
   describe('what cannot be an event', () => {
     const refused: readonly (readonly [what: string, body: unknown, expected: object])[] = [
-      ['a list', [1], { reason: 'NotAnObject', message: 'the event is [1], not an object' }],
+      ['a list', [1], { reason: 'NotAnObject', message: 'the event is a list, not an object' }],
       ['null', null, { reason: 'NotAnObject', message: 'the event is null, not an object' }],
       ['text', 'hello', { reason: 'NotAnObject', message: 'the event is "hello", not an object' }],
       ['no key', { eventId: 'a' }, { reason: 'MissingKey', field: 'userId', message: 'userId: the event has no key' }],
@@ -138,7 +128,7 @@ describe('createDecode()', () => {
       [
         'an id that is an object',
         { ...seedEvent, eventId: {} },
-        { reason: 'InvalidId', field: 'eventId', message: 'eventId: {} must be a string or a number' },
+        { reason: 'InvalidId', field: 'eventId', message: 'eventId: an object must be a string or a number' },
       ],
       [
         'a value in quotes',
@@ -163,7 +153,7 @@ describe('createDecode()', () => {
       [
         'features in a list',
         { ...seedEvent, features: [1, 2] },
-        { reason: 'InvalidFeature', field: 'features', message: 'features: [1,2] must be an object of numbers' },
+        { reason: 'InvalidFeature', field: 'features', message: 'features: a list must be an object of numbers' },
       ],
     ]
     for (const [what, body, expected] of refused)
@@ -181,7 +171,7 @@ describe('createDecode()', () => {
   })
 
   describe('text, as in CSV', () => {
-    const text = { text: true }
+    const text = { text: 'Point' } as const
     it('is read as numbers where numbers belong, and empty cells as absent', () => {
       const decoded = decode(
         { userId: '42', timestamp: '31', value: ' 1e3', x: '', y: '-2.5' },
@@ -190,9 +180,110 @@ describe('createDecode()', () => {
       )
       expect(decoded).to.deep.equal({ id: 'row-1', time: 31_000, key: '42', value: 1000, features: [Number.NaN, -2.5] })
     })
-    for (const cell of ['NaN', 'Infinity', 'abc', ' ', '1,5', '0x10', ' 0B1'])
+    for (const cell of ['abc', '1,5', '0x10', ' 0B1', '1e999'])
       it(`is refused where it is no number: ${JSON.stringify(cell)}`, () => {
         expect(decode({ userId: 'u', value: cell }, {}, text)).to.include({ reason: 'InvalidValue', field: 'value' })
       })
+    it('has absent numbers and times, which cost nothing else of the row', () => {
+      const decoded = decode({ userId: 'NA', timestamp: 'null', value: 'NaN' }, {}, text)
+      expect(decoded).to.deep.include({ key: 'NA', time: origin.arrival, value: Number.NaN })
+    })
+  })
+
+  describe('identity', () => {
+    const read = (json: string, mapping: Partial<Mapping> = {}) =>
+      createDecode({ ...defaults, features: '', ...mapping }, new FeatureSchema())(JSON.parse(json), origin, json)
+
+    it('is what is written, beyond what a double can hold', () => {
+      const ids = ['1524831183200260097', '-9007199254740993', '123456789012345678901234567890', '9007199254740992']
+      for (const id of ids)
+        expect(read(`{"eventId":${id},"userId":${id},"value":1}`), id).to.include({ id, key: id, value: 1 })
+      expect(read('{"userId":1524831183200260097.0}')).to.include({ key: '1524831183200260097.0' })
+      expect(read('{"userId":1e3,"eventId":1.5}')).to.include({ key: '1000', id: '1.5' })
+    })
+
+    it('is as exact where others are rounded alike, and where no double is meant', () => {
+      const alike = '"note":"9007199254740993","userId":9007199254740992,"x":[9007199254740993, 9007199254740992.0]'
+      expect(read(`{${alike}}`)).to.include({ key: '9007199254740992' })
+      expect(read(String.raw`{"\\\"":"\"", ${alike}}`)).to.include({ key: '9007199254740992' })
+      expect(read('{"userId":1e20}')).to.include({ key: '100000000000000000000' })
+    })
+
+    it('is as exact within objects, behind text that looks like a number, and of the last of two fields', () => {
+      expect(read('{"a":{"id":9007199254740993}}', { key: 'a.id' })).to.include({ key: '9007199254740993' })
+      expect(read(String.raw`{"note":"\\\"9007199254740995","userId":9007199254740993,"x":[{}]}`)).to.include({
+        key: '9007199254740993',
+      })
+      expect(read('{"userId":1,"userId":9007199254740993}')).to.include({ key: '9007199254740993' })
+    })
+
+    it('leaves numbers numbers', () => {
+      const json = '{"userId":9007199254740993,"timestamp":1640000000000000000,"value":12345678901234567890}'
+      expect(read(json)).to.include({ time: 1640000000000, value: 12345678901234567000 })
+    })
+
+    it('is refused where UTF-8 cannot write it', () => {
+      expect(read(String.raw`{"userId":"\ud800"}`)).to.include({ reason: 'MissingKey' })
+      expect(read(String.raw`{"userId":"u","eventId":"a\udc00"}`)).to.include({ reason: 'InvalidId' })
+      expect(read(String.raw`{"userId":"u","features":{"\ud800":1}}`, { features: 'features' })).to.include({
+        reason: 'InvalidFeature',
+      })
+    })
+
+    it('takes no field that an object has by nature for one of the event', () => {
+      for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
+        expect(read('{}', { key: name })).to.include({ reason: 'MissingKey' })
+        expect(read('{"userId":"u"}', { value: name, time: name, id: name })).to.deep.include({
+          id: 'row-1',
+          time: origin.arrival,
+          value: Number.NaN,
+        })
+        expect(read('{"a":{}}', { key: `a.${name}` })).to.include({ reason: 'MissingKey' })
+        expect(read(`{"${name}":"k"}`, { key: name })).to.include({ key: 'k' })
+      }
+    })
+  })
+
+  it('takes features by their dotted names out of objects, or as they are written', () => {
+    const mapping = { featureFields: ['cpu.user', 'disk.*'] }
+    const events = [
+      { userId: 'u', 'cpu.user': 5, disk: { read: 1, write: 2, queue: { depth: 3 } }, other: { user: 9 } },
+      { userId: 'u', cpu: { user: 5, system: 9 }, 'disk.read': 1, 'disk.write': 2 },
+    ]
+    const featuresOf = (body: unknown) => decode(body, mapping)
+    expect(featuresOf(events[0])).to.deep.include({ features: [5, 1, 2] })
+    expect(featuresOf(events[1])).to.deep.include({ features: [1, 2, 5] })
+  })
+
+  it('finds the columns of a CSV whose names had spaces around them', () => {
+    const mapping = { key: ' Port', value: ' Duration', featureFields: [' Fwd IAT*', 'Bytes'] }
+    const body = { Port: '80', Duration: '3', 'Fwd IAT Mean': '1.5', Bytes: '7', Other: 'x' }
+    expect(decode(body, mapping, { text: 'Point' })).to.deep.include({ key: '80', value: 3, features: [1.5, 7] })
+  })
+
+  it('answers with a short rejection, whatever is in whichever field', () => {
+    const deep = JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`) as unknown
+    const wide = Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`name-${i}`, i]))
+    const long = 'x'.repeat(1_000_000)
+    const monsters: readonly unknown[] = [
+      deep,
+      { deep },
+      wide,
+      long,
+      `${long}\ud800`,
+      [wide],
+      true,
+      Number.POSITIVE_INFINITY,
+    ]
+    for (const monster of monsters)
+      for (const field of ['eventId', 'timestamp', 'userId', 'value', 'features'] as const)
+        for (const body of [
+          { ...seedEvent, [field]: monster },
+          { ...seedEvent, features: { [long]: monster } },
+        ]) {
+          const decoded = decode(body)
+          if (!isRejection(decoded)) throw new Error(`${field} was read`)
+          expect(JSON.stringify(decoded).length).to.be.below(1000)
+        }
   })
 })

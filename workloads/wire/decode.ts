@@ -2,9 +2,14 @@ import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import { type FeatureSchema, maxFeatures } from '../detection/feature-schema.ts'
+import { type DecimalMark, isAbsentCell, numberOfCell } from './cell-number.ts'
+import { type FeatureOptions, featureBagReader, featureNames, fieldReader } from './event-fields.ts'
+import { timeOf } from './event-time.ts'
+import { writtenNumber } from './json-body.ts'
 
 export const rejectReasons = [
   'MalformedJson',
+  'NotUtf8',
   'NotAnObject',
   'MissingKey',
   'InvalidId',
@@ -15,6 +20,7 @@ export const rejectReasons = [
   'RaggedRow',
   'TooLarge',
   'Unreadable',
+  'Tombstone',
 ] as const
 export type RejectReason = (typeof rejectReasons)[number]
 
@@ -40,8 +46,8 @@ export interface Origin {
   readonly latest: number
   /** Features that the schema lacks are left aside instead of being asked for. */
   readonly knownOnly?: boolean
-  /** Numbers are written as text, as in CSV, where an empty cell is an absent field. */
-  readonly text?: boolean
+  /** Numbers are text, as in CSV, where an empty cell is an absent field. */
+  readonly text?: DecimalMark | undefined
 }
 
 /** An event carries features that the schema lacks: append them, then decode again. */
@@ -65,221 +71,150 @@ export const latestPlausibleTime = Date.UTC(2100, 0, 1)
 export const futureTolerance = 86_400_000
 
 export const maxIdLength = 256
-/** Numbers below this are seconds since 1970 (up to the year 5138), from it on milliseconds (from 1973). */
-const firstMillisecond = 1e11
 
-export type Decode = (body: unknown, origin: Origin) => Decoded
-
-export interface DecodeOptions {
-  /** Fields that are never features, whatever the mapping says: labels. */
-  readonly ignore?: readonly string[]
-}
+/** `json` is what the body was parsed from, if anything: there ids and keys are found that a double cannot hold. */
+export type Decode = (body: unknown, origin: Origin, json?: Buffer | string | null) => Decoded
 
 /** A decoder of parsed JSON bodies (or CSV records) by the pipeline's mapping of fields. */
-export function createDecode(mapping: EventMapping, schema: FeatureSchema, options: DecodeOptions = {}): Decode {
-  const readId = fieldReader(mapping.id)
+export function createDecode(mapping: EventMapping, schema: FeatureSchema, options: FeatureOptions = {}): Decode {
+  const readId = identityReader(mapping.id, 'InvalidId')
+  const readKey = identityReader(mapping.key, 'MissingKey')
   const readTime = fieldReader(mapping.time)
-  const readKey = mapping.key.startsWith('$') ? () => undefined : fieldReader(mapping.key)
   const readValue = fieldReader(mapping.value)
-  const features = resolveFeatures(mapping)
-  const readBag: FieldReader =
-    features.type === 'object'
-      ? fieldReader(features.field)
-      : features.type === 'fields'
-        ? (record) => record
-        : () => undefined
-  const isFeature = featureNames(mapping, options)
-  const fieldOf = (name: string) => (features.type === 'object' ? `${features.field}.${name}` : name)
-  const bagName = features.type === 'object' ? features.field : 'featureFields'
-  let unknown: string[] = []
+  const readFeatures = featuresReader(mapping, schema, options)
 
-  /** A finite number; NaN for an absent one; undefined for what is no number. */
-  function numberOf(raw: unknown, text: boolean): number | undefined {
-    if (typeof raw === 'number') return Number.isFinite(raw) ? raw : undefined
-    if (raw === undefined || raw === null) return Number.NaN
-    if (!text || typeof raw !== 'string') return undefined
-    if (raw === '') return Number.NaN
-    const parsed = Number(raw)
-    // 0x10, 0b1 and 0o7 are numbers to JavaScript, and names to everybody else.
-    if (Number.isInteger(parsed) && /[xbo]/i.test(raw)) return undefined
-    return Number.isFinite(parsed) && raw.trim() !== '' ? parsed : undefined
+  function keyOf(record: Fields, origin: Origin, json: Json): string | Rejection {
+    if (mapping.key === '') return ''
+    if (mapping.key === '$source') return origin.source
+    const key = mapping.key === '$key' ? identityOf(origin.recordKey, '$key', 'MissingKey') : readKey(record, json)
+    return key ?? { reason: 'MissingKey', field: mapping.key, message: `${mapping.key}: the event has no key` }
   }
 
-  return function decode(body, origin) {
-    const text = origin.text === true
+  function timeIn(record: Fields, { arrival, latest, text }: Origin): number | Rejection {
+    const raw = readTime(record)
+    if (raw === undefined || raw === null || raw === '') return arrival
+    if (text !== undefined && typeof raw === 'string' && isAbsentCell(raw)) return arrival
+    const time = timeOf(raw)
+    if (Number.isNaN(time)) return invalid('InvalidTime', mapping.time, raw, times)
+    if (time <= latest) return time
+    const message = `${mapping.time}: ${shown(raw)} lies in the far future`
+    return { reason: 'InvalidTime', field: mapping.time, message }
+  }
+
+  return function decode(body, origin, json) {
     if (typeof body !== 'object' || body === null || Array.isArray(body))
-      return { reason: 'NotAnObject', message: `the event is ${nameOf(body)}, not an object` }
-    const record = body as Record<string, unknown>
-
-    let id: string
-    const rawId = readId(record)
-    if (rawId === undefined || rawId === null || rawId === '') id = origin.id
-    else {
-      if (typeof rawId === 'string') id = rawId
-      else if (typeof rawId === 'number' && Number.isFinite(rawId)) id = String(rawId)
-      else return invalid('InvalidId', mapping.id, rawId, 'a string or a number')
-      if (id.length > maxIdLength)
-        return {
-          reason: 'InvalidId',
-          field: mapping.id,
-          message: `${mapping.id}: ${id.length} characters, at most ${maxIdLength} are allowed`,
-        }
-    }
-
-    let key: string
-    if (mapping.key === '') key = ''
-    else if (mapping.key === '$source') key = origin.source
-    else {
-      const rawKey = mapping.key === '$key' ? origin.recordKey : readKey(record)
-      if (rawKey === undefined || rawKey === null || rawKey === '')
-        return { reason: 'MissingKey', field: mapping.key, message: `${mapping.key}: the event has no key` }
-      if (typeof rawKey === 'string') key = rawKey
-      else if (typeof rawKey === 'number' && Number.isFinite(rawKey)) key = String(rawKey)
-      else return invalid('MissingKey', mapping.key, rawKey, 'a string or a number')
-      if (key.length > maxIdLength)
-        return {
-          reason: 'MissingKey',
-          field: mapping.key,
-          message: `${mapping.key}: ${key.length} characters, at most ${maxIdLength} are allowed`,
-        }
-    }
-
-    let time = origin.arrival
-    const rawTime = readTime(record)
-    if (rawTime !== undefined && rawTime !== null && rawTime !== '') {
-      time = timeOf(rawTime, text)
-      if (Number.isNaN(time))
-        return invalid(
-          'InvalidTime',
-          mapping.time,
-          rawTime,
-          'seconds or milliseconds since 1970, or an RFC 3339 date and time',
-        )
-      if (time > origin.latest)
-        return {
-          reason: 'InvalidTime',
-          field: mapping.time,
-          message: `${mapping.time}: ${JSON.stringify(rawTime)} lies in the far future`,
-        }
-    }
-
-    const value = numberOf(readValue(record), text)
+      return { reason: 'NotAnObject', message: `the event is ${shown(body)}, not an object` }
+    const record = body as Fields
+    const id = readId(record, json) ?? origin.id
+    if (typeof id !== 'string') return id
+    const key = keyOf(record, origin, json)
+    if (typeof key !== 'string') return key
+    const time = timeIn(record, origin)
+    if (typeof time !== 'number') return time
+    const value = numberOf(readValue(record), origin.text)
     if (value === undefined) return invalid('InvalidValue', mapping.value, readValue(record), 'a finite number')
+    const features = readFeatures(record, origin)
+    return Array.isArray(features) ? { id, time, key, value, features } : (features as Rejection | UnknownFeatures)
+  }
+}
 
-    const size = schema.size
-    let numbers: number[] = []
-    const bag = readBag(record)
-    if (bag !== undefined && bag !== null) {
-      if (typeof bag !== 'object' || Array.isArray(bag))
-        return invalid('InvalidFeature', bagName, bag, 'an object of numbers')
-      numbers = new Array(size)
-      for (let i = 0; i < size; i++) numbers[i] = Number.NaN
-      if (unknown.length > 0) unknown = []
-      let count = 0
-      for (const name in bag as Record<string, unknown>) {
-        if (!isFeature(name)) continue
-        const feature = numberOf((bag as Record<string, unknown>)[name], text)
-        if (feature === undefined)
-          return invalid('InvalidFeature', fieldOf(name), (bag as Record<string, unknown>)[name], 'a finite number')
-        if (++count > maxFeatures) return tooMany(count)
-        const index = schema.indexOf(name)
-        if (index !== undefined) numbers[index] = feature
-        else if (origin.knownOnly !== true) unknown.push(name)
-      }
-      if (unknown.length > 0) {
-        return schema.hasRoomFor(unknown.length) ? { unknown } : tooMany(size + unknown.length)
-      }
-    }
-    return { id, time, key, value, features: numbers }
+type Fields = Record<string, unknown>
+type Json = Parameters<Decode>[2]
+
+const times = 'seconds, milliseconds, microseconds or nanoseconds since 1970, or an RFC 3339 date and time'
+
+/** Reads an id or a key: text, or a number as it is written; undefined where there is none. */
+function identityReader(path: string, reason: RejectReason) {
+  const read = fieldReader(path.startsWith('$') ? '' : path)
+  return (record: Fields, json: Json): string | undefined | Rejection => {
+    const raw = read(record)
+    if (typeof raw !== 'number' || Number.isSafeInteger(raw) || !Number.isFinite(raw) || json == null)
+      return identityOf(raw, path, reason)
+    return identityOf(
+      writtenNumber(raw, json, (body) => read(body as Fields)),
+      path,
+      reason,
+    )
+  }
+}
+
+function identityOf(raw: unknown, path: string, reason: RejectReason): string | undefined | Rejection {
+  if (raw === undefined || raw === null || raw === '') return undefined
+  const isNumber = typeof raw === 'bigint' || (typeof raw === 'number' && Number.isFinite(raw))
+  if (typeof raw !== 'string' && !isNumber) return invalid(reason, path, raw, 'a string or a number')
+  const text = String(raw)
+  if (text.length > maxIdLength)
+    return { reason, field: path, message: `${path}: ${text.length} characters, at most ${maxIdLength} are allowed` }
+  if (!text.isWellFormed()) return { reason, field: path, message: `${path}: half of a surrogate pair is no text` }
+  return text
+}
+
+/** A finite number; NaN for an absent one; undefined for what is no number. */
+function numberOf(raw: unknown, text: DecimalMark | undefined): number | undefined {
+  if (typeof raw === 'number') return Number.isFinite(raw) ? raw : undefined
+  if (raw === undefined || raw === null) return Number.NaN
+  if (typeof raw === 'bigint') return Number(raw)
+  return text !== undefined && typeof raw === 'string' ? numberOfCell(raw, text) : undefined
+}
+
+/** Reads the features, one number per name of the schema. */
+function featuresReader(mapping: EventMapping, schema: FeatureSchema, options: FeatureOptions) {
+  const readBag = featureBagReader(mapping)
+  const isFeature = featureNames(mapping, options)
+  const features = resolveFeatures(mapping)
+  const bagName = features.type === 'object' ? features.field : 'featureFields'
+
+  function unreadable(name: string, raw: unknown): Rejection {
+    const field = features.type === 'object' ? `${features.field}.${name}` : name
+    return invalid('InvalidFeature', field, raw, 'a finite number')
   }
 
   function tooMany(count: number): Rejection {
-    return {
-      reason: 'TooManyFeatures',
-      field: bagName,
-      message: `with this event the pipeline has ${count} features or more, at most ${maxFeatures} are allowed`,
+    const message = `with this event the pipeline has ${count} features or more, at most ${maxFeatures} are allowed`
+    return { reason: 'TooManyFeatures', field: bagName, message }
+  }
+
+  return (record: Fields, { text, knownOnly }: Origin): number[] | Rejection | UnknownFeatures => {
+    const bag = readBag(record)
+    if (bag === undefined || bag === null) return []
+    if (typeof bag !== 'object' || Array.isArray(bag))
+      return invalid('InvalidFeature', bagName, bag, 'an object of numbers')
+    const size = schema.size
+    const numbers: number[] = new Array(size)
+    for (let i = 0; i < size; i++) numbers[i] = Number.NaN
+    const unknown: string[] = []
+    let count = 0
+    for (const name in bag as Fields) {
+      if (!isFeature(name)) continue
+      const feature = numberOf((bag as Fields)[name], text)
+      if (feature === undefined) return unreadable(name, (bag as Fields)[name])
+      if (++count > maxFeatures) return tooMany(count)
+      const index = schema.indexOf(name)
+      if (index !== undefined) numbers[index] = feature
+      else if (!name.isWellFormed()) return invalidName(bagName)
+      else if (knownOnly !== true) unknown.push(name)
     }
+    if (unknown.length === 0) return numbers
+    return schema.hasRoomFor(unknown.length) ? { unknown } : tooMany(size + unknown.length)
   }
 }
 
-/** Milliseconds since 1970 of seconds, milliseconds, RFC 3339 or a zoneless date-time (UTC); NaN for anything else. */
-export function timeOf(raw: unknown, text: boolean): number {
-  if (typeof raw === 'number') return fromNumber(raw)
-  if (typeof raw !== 'string') return Number.NaN
-  if (text && /^\d+(\.\d+)?$/.test(raw)) return fromNumber(Number(raw))
-  const parts = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)\s*(Z|[+-]\d{2}:?\d{2})?)?$/i.exec(raw)
-  if (parts === null) return Number.NaN
-  const zone = parts[3]?.toUpperCase() ?? 'Z'
-  return Date.parse(
-    `${parts[1]}T${parts[2] ?? '00:00'}${zone.length === 5 ? `${zone.slice(0, 3)}:${zone.slice(3)}` : zone}`,
-  )
+function invalidName(bag: string): Rejection {
+  return { reason: 'InvalidFeature', field: bag, message: `${bag}: half of a surrogate pair is no name` }
 }
 
-function fromNumber(raw: number): number {
-  if (!(raw >= 0) || !Number.isFinite(raw)) return Number.NaN
-  return raw < firstMillisecond ? Math.round(raw * 1000) : raw
-}
-
-export type FieldReader = (record: Record<string, unknown>) => unknown
-
-/** Reads `name` or, where no field of that whole name exists, the dotted path `a.b`. */
-export function fieldReader(path: string): FieldReader {
-  if (path === '') return () => undefined
-  if (!path.includes('.')) return (record) => record[path]
-  const steps = path.split('.')
-  return (record) => {
-    if (path in record) return record[path]
-    let at: unknown = record
-    for (const step of steps) {
-      if (typeof at !== 'object' || at === null) return undefined
-      at = (at as Record<string, unknown>)[step]
-    }
-    return at
-  }
-}
-
-/** Whether a field of the object that holds the features, or of a flat event, is one. */
-export function featureNames(mapping: EventMapping, options: DecodeOptions): (name: string) => boolean {
-  const features = resolveFeatures(mapping)
-  const ignored = new Set(options.ignore ?? [])
-  return features.type === 'fields'
-    ? featureMatcher(features.names, [mapping.id, mapping.time, mapping.key, mapping.value], ignored)
-    : (name) => !ignored.has(name)
-}
-
-/** Whether a field of a flat event is a feature: named as it is, or by a pattern with `*` (which leaves out mapped fields). */
-function featureMatcher(
-  patterns: readonly string[],
-  mapped: readonly string[],
-  ignored: ReadonlySet<string>,
-): (name: string) => boolean {
-  const named = new Set(patterns.filter((pattern) => !pattern.includes('*')))
-  const globs = patterns
-    .filter((pattern) => pattern.includes('*'))
-    .map((pattern) => new RegExp(`^${pattern.split('*').map(escapeRegExp).join('.*')}$`))
-  const known = new Map<string, boolean>()
-  return (name) => {
-    let answer = known.get(name)
-    if (answer === undefined) {
-      answer =
-        !ignored.has(name) && (named.has(name) || (!mapped.includes(name) && globs.some((glob) => glob.test(name))))
-      if (known.size < 10 * maxFeatures) known.set(name, answer)
-    }
-    return answer
-  }
-}
-
-function escapeRegExp(literal: string): string {
-  return literal.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-}
+/** A rejection's field and message stay this short, whatever the event holds. */
+const longestShown = 60
 
 function invalid(reason: RejectReason, field: string, raw: unknown, allowed: string): Rejection {
-  return { reason, field, message: `${field}: ${nameOf(raw)} must be ${allowed}` }
+  const name = field.length > maxIdLength ? `${field.slice(0, maxIdLength - 3)}...` : field
+  return { reason, field: name, message: `${name}: ${shown(raw)} must be ${allowed}` }
 }
 
-/** A value for a message, cut short. */
-function nameOf(raw: unknown): string {
-  if (typeof raw === 'number') return String(raw)
-  const text = JSON.stringify(raw) ?? String(raw)
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+/** A value for a message, cut short before it is written: it may be as large and as deep as an event can be. */
+function shown(raw: unknown): string {
+  if (typeof raw === 'string')
+    return JSON.stringify(raw.length > longestShown ? `${raw.slice(0, longestShown - 3)}...` : raw)
+  if (typeof raw === 'object' && raw !== null) return Array.isArray(raw) ? 'a list' : 'an object'
+  return String(raw)
 }

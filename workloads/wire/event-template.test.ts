@@ -27,10 +27,10 @@ function reader(mapping: Partial<Mapping> = {}, { ignore = [] as readonly string
     } catch {
       return undefined
     }
-    let event = decode(body, origin)
+    let event = decode(body, origin, text)
     if ('unknown' in event) {
       for (const name of event.unknown) schema.append(name)
-      event = decode(body, origin)
+      event = decode(body, origin, text)
     }
     return isRejection(event) || !isEvent(event) ? undefined : event
   }
@@ -77,6 +77,14 @@ const timeText = (): string =>
     () =>
       pick('"2023-10-01"', '"2023-10-01T00:00+02:00"', '"2099-01-01"', '"yesterday"', '""', '"17000000000"', 'null'),
   )()
+/** An identity as a number: of few digits and of more than a double can hold. */
+const idText = (): string =>
+  pick(
+    () => `${pick('', '-')}${1 + chance.int(9)}${digits(chance.int(25))}`,
+    () => pick('0', '-0', '007', '1.0', '1e3', '9007199254740993', '9007199254740993.0', '12345678901234567e2', '1.'),
+    () => `${1 + chance.int(9)}${digits(15)}.${digits(1 + chance.int(3))}`,
+    () => `1${digits(pick(254, 255, 256))}`,
+  )()
 const ordinary = { id: () => `"e-${digits(9)}"`, key: () => `"user-${digits(3)}"`, time: () => `17${digits(11)}` }
 const rarely = (unusual: () => string, usual: () => string): string => (chance.next() < 0.05 ? unusual() : usual())
 
@@ -84,6 +92,8 @@ const flat = (): string =>
   `{"eventId":${rarely(textText, ordinary.id)},"timestamp":${rarely(numberText, ordinary.time)},"userId":${rarely(textText, ordinary.key)},"value":${rarely(numberText, () => String(chance.int(1e6) / 100))},"currency":${rarely(textText, () => '"EUR"')},"ok":${pick('true', 'false', 'null', '1')},"features":{"a":${numberText()},"b":${rarely(numberText, () => '12.5')}}}`
 const spaced = (): string => flat().replaceAll(',"', ', "').replaceAll(':', ' : ')
 const timed = (): string => `{"timestamp":${timeText()},"userId":${ordinary.key()},"value":${numberText()}}`
+const numbered = (): string =>
+  `{"eventId":${rarely(textText, idText)},"userId":${rarely(textText, () => `1${digits(18)}`)},"value":${numberText()}}`
 const bare = (): string =>
   `{"userId":${ordinary.key()},"value":${numberText()},"x1":${numberText()},"x2":${numberText()}}`
 
@@ -97,6 +107,7 @@ describe('EventTemplate', () => {
     ['one key for all', { key: '' }, flat],
     ['labels', { features: 'features' }, flat],
     ['times as text', {}, timed],
+    ['ids and keys that are numbers', {}, numbered],
   ] as const) {
     it(`reads ordinary events as decode() does, whatever their numbers and texts are: ${what}`, () => {
       const { read } = reader(mapping, { ignore: what === 'labels' ? ['b'] : [] })
@@ -145,7 +156,8 @@ describe('EventTemplate', () => {
     ['one field for two things', '{"userId":"u","value":2}', { id: 'userId' }],
     ['a field named as what every object has', '{"userId":"u","valueOf":2}', { value: 'valueOf' }],
     ['no key', '{"userId":"u","value":2}', { key: '$other' }],
-    ['an id that is a number', '{"eventId":7,"userId":"u"}', {}],
+    ['an id that is no whole number', '{"eventId":7.5,"userId":"u"}', {}],
+    ['a key that has two spellings', '{"userId":-0}', {}],
     ['an empty object', '{}', { key: '' }],
     ['features of an empty object', '{"userId":"u","features":{}}', {}],
   ] as const) {

@@ -2,7 +2,9 @@ import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
-import { type DecodeOptions, featureNames, maxIdLength, type Origin, timeOf } from './decode.ts'
+import { maxIdLength, type Origin } from './decode.ts'
+import { type FeatureOptions, featureNames } from './event-fields.ts'
+import { timeOf } from './event-time.ts'
 import { ascii } from './json-bytes.ts'
 
 /** What the value at a place of the template is; from 0 on the feature of that index. */
@@ -56,7 +58,7 @@ export class EventTemplate {
   /** Where reading stands; -1 when something is unusual. */
   #at = 0
 
-  constructor(mapping: EventMapping, schema: FeatureSchema, options: DecodeOptions = {}) {
+  constructor(mapping: EventMapping, schema: FeatureSchema, options: FeatureOptions = {}) {
     this.#mapping = mapping
     this.#schema = schema
     const features = resolveFeatures(mapping)
@@ -86,8 +88,8 @@ export class EventTemplate {
       if (!this.#skip(bytes, before)) return undefined
       if (role >= 0) features[role] = this.#number(bytes)
       else if (role === ignored) this.#scalar(bytes)
-      else if (role === id) ownId = this.#text(bytes)
-      else if (role === key) ownKey = this.#text(bytes)
+      else if (role === id) ownId = this.#identity(bytes)
+      else if (role === key) ownKey = this.#identity(bytes)
       else if (role === time) {
         ownTime = this.#time(bytes)
         if (!(ownTime <= latest)) return undefined
@@ -159,7 +161,7 @@ export class EventTemplate {
         if (role >= 0 || role === value) this.#number(bytes)
         else if (role === time) this.#time(bytes)
         else if (role === ignored) this.#scalar(bytes)
-        else this.#text(bytes)
+        else this.#identity(bytes)
         if (this.#at < 0) return -1
         from = this.#at
       }
@@ -211,9 +213,27 @@ export class EventTemplate {
     return undefined
   }
 
+  /** Text, or a whole number as it is written, which may be more than a double can hold. */
+  #identity(bytes: Buffer): string | undefined {
+    const from = this.#at
+    if (bytes[from] === quote) return this.#text(bytes)
+    let at = bytes[from] === minus ? from + 1 : from
+    const first = at
+    while (bytes[at]! >= zero && bytes[at]! <= zero + 9) at++
+    const next = bytes[at]
+    const isWhole = next !== point && next !== 101 && next !== 69
+    // 0 is written in two ways.
+    if (isWhole && at > first && at - from <= maxIdLength && (bytes[first] !== zero || at === from + 1)) {
+      this.#at = at
+      return bytes.toString('latin1', from, at)
+    }
+    this.#at = -1
+    return undefined
+  }
+
   /** Milliseconds since 1970; NaN for what is no time. */
   #time(bytes: Buffer): number {
-    return timeOf(bytes[this.#at] === quote ? this.#text(bytes) : this.#number(bytes), false)
+    return timeOf(bytes[this.#at] === quote ? this.#text(bytes) : this.#number(bytes))
   }
 
   #scalar(bytes: Buffer): void {

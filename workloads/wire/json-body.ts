@@ -1,0 +1,132 @@
+import { isUtf8 } from 'node:buffer'
+import { messageOf } from '../../lib/errors.ts'
+import type { Rejection } from './decode.ts'
+
+/** The value of a body, or why it has none. */
+export type ParsedBody = { readonly value: unknown } | Rejection
+
+/** Reads a body: JSON in UTF-8, with or without a byte order mark. */
+export function parseBody(body: Buffer | string | null): ParsedBody {
+  if (body === null) return { reason: 'Tombstone', message: 'the record has no value' }
+  if (typeof body !== 'string') {
+    if (body[0] === 0 && body.length > 5) return framed(body)
+    if (!isUtf8(body)) return notUtf8(body)
+  }
+  try {
+    return { value: JSON.parse(textOf(body)) }
+  } catch (error) {
+    return { reason: 'MalformedJson', message: messageOf(error) }
+  }
+}
+
+/**
+ * A number of a body as it is written, where a double cannot hold it: as an id or key it means that.
+ *
+ * @param rounded the double that JSON.parse makes of it
+ * @param read finds the number in the parsed body; asked where the body has several that are rounded alike
+ */
+export function writtenNumber(rounded: number, body: Buffer | string, read: (body: unknown) => unknown): string {
+  const json = textOf(body)
+  let written: string | undefined
+  longRun.lastIndex = 0
+  for (let run = longRun.exec(json); run !== null; run = longRun.exec(json)) {
+    const number = numberAt(json, run.index)
+    // The run that was found may be followed by others of the same number: they are passed one by one.
+    if (number === written || Number(number) !== rounded) continue
+    if (written !== undefined) return String(read(JSON.parse(quoteLongNumbers(json))))
+    written = number
+  }
+  return written ?? String(rounded)
+}
+
+export function notUtf8(bytes: Buffer): Rejection {
+  const text = bytes.toString('utf8')
+  const at = Buffer.byteLength(text.slice(0, text.indexOf('\ufffd')))
+  const byte = bytes[at]!.toString(16).padStart(2, '0')
+  return {
+    reason: 'NotUtf8',
+    message: `the event is not UTF-8: byte ${at} is 0x${byte}; convert it, with iconv for example`,
+  }
+}
+
+function framed(bytes: Buffer): Rejection {
+  const id = bytes.readUInt32BE(1)
+  return {
+    reason: 'MalformedJson',
+    message: `the event begins with a zero byte and schema id ${id}, the framing of Confluent's serializers: name the registry in source.schemaRegistry`,
+  }
+}
+
+function textOf(body: Buffer | string): string {
+  const text = typeof body === 'string' ? body : body.toString()
+  return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+}
+
+const sixteenDigits = /\d{16}/
+/** As a double holds 15 digits, two numbers of fewer are never rounded alike. */
+const longRun = /\d{16}/g
+const longNumber = /-?(?:\d{1,15}\.)?\d{16}[\d.eE+-]*/g
+
+/** The number that the digit at a place is part of. */
+function numberAt(json: string, at: number): string {
+  let start = at
+  while (start > 0 && isOfNumber(json.charCodeAt(start - 1))) start--
+  let end = at + 1
+  while (isOfNumber(json.charCodeAt(end))) end++
+  return json.slice(start, end)
+}
+
+/** 0-9, minus, plus, point, e, E. */
+function isOfNumber(unit: number): boolean {
+  return (unit >= 48 && unit <= 57) || unit === 45 || unit === 43 || unit === 46 || unit === 101 || unit === 69
+}
+
+/** The same JSON, of which it is known that it is such, with numbers of 16 digits and more as text. */
+function quoteLongNumbers(json: string): string {
+  if (!sixteenDigits.test(json)) return json
+  let quoted = ''
+  let from = 0
+  for (let at = 0; at < json.length; ) {
+    const start = json.indexOf('"', at)
+    const end = start < 0 ? json.length : start
+    // Most of what stands between two strings is too short for such a number.
+    if (end - at > 16) {
+      quoted += json.slice(from, at) + json.slice(at, end).replaceAll(longNumber, '"$&"')
+      from = end
+    }
+    at = start < 0 ? end : endOfString(json, start)
+  }
+  return quoted + json.slice(from)
+}
+
+/** Behind the string that begins at a quote. */
+function endOfString(json: string, start: number): number {
+  for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {
+    let backslashes = 0
+    while (json.charCodeAt(end - 1 - backslashes) === 92) backslashes++
+    if (backslashes % 2 === 0) return end + 1
+  }
+}
+
+const structure = /["[\]{},]/g
+
+/** The texts of the elements of an array, of which it is known that it is JSON. */
+export function elementsOf(array: string): readonly string[] {
+  const elements: string[] = []
+  let depth = 0
+  let from = 0
+  structure.lastIndex = 0
+  for (let token = structure.exec(array); token !== null; token = structure.exec(array)) {
+    const [sign] = token
+    if (sign === '"') structure.lastIndex = endOfString(array, token.index)
+    else if (sign === '[' || sign === '{') {
+      if (++depth === 1) from = token.index + 1
+    } else if (depth === 1 && (sign === ',' || sign === ']')) {
+      const element = array.slice(from, token.index).trim()
+      if (element !== '') elements.push(element)
+      from = token.index + 1
+      if (sign === ']') depth--
+    } else if (sign !== ',') depth--
+  }
+  return elements
+}
