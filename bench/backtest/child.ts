@@ -1,7 +1,7 @@
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { backtest } from '../../workloads/backtest/backtest.ts'
+import { inputFiles } from '../../workloads/files/input-files.ts'
 import { LineWriter } from '../../workloads/files/line-writer.ts'
-import { inputFiles } from '../../workloads/files/read-events.ts'
 import { bareLoop } from './bare-loop.ts'
 
 /** Child process for one run over a file of events, so that each begins with a fresh heap. */

@@ -7,7 +7,7 @@ import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { backtest } from '../../workloads/backtest/backtest.ts'
 import { averagePrecision, rankScores, rocAuc } from '../../workloads/backtest/evaluation.ts'
 import { random } from '../../workloads/detection/random.ts'
-import { inputFiles } from '../../workloads/files/read-events.ts'
+import { inputFiles } from '../../workloads/files/input-files.ts'
 import { ewz } from './ewz.ts'
 import { type Figure, type Measurement, meanOverSeeds, meanOverSets } from './measurement.ts'
 

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Verdict } from '../detection/verdict.ts'
-import { inputFiles } from '../files/read-events.ts'
+import { inputFiles } from '../files/input-files.ts'
 import { temporaryFolder } from '../files/temporary-folder.ts'
 import { type BacktestEvent, type BacktestOptions, backtest } from './backtest.ts'
 

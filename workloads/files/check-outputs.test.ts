@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import { checkOutputs } from './check-outputs.ts'
-import { inputFiles } from './read-events.ts'
+import { inputFiles } from './input-files.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 describe('checkOutputs()', () => {

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { AppError } from '../../lib/errors.ts'
-import type { InputFile } from './read-events.ts'
+import type { InputFile } from './input-files.ts'
 
 /**
  * Refuses outputs that would overwrite what is still to be read, or one another.

@@ -3,16 +3,22 @@ export const unfinished = Symbol('unfinished')
 
 /**
  * The fields of one row of CSV (RFC 4180): parted by the delimiter, in double quotes where they hold a delimiter, a
- * quote (doubled) or a line break. An Error says why a row cannot be read.
+ * quote (doubled) or a line break. Spaces around fields and quotes are no part of them. An Error says why a row cannot
+ * be read.
  */
 export function csvFields(row: string, delimiter = ','): readonly string[] | typeof unfinished | Error {
-  if (!row.includes('"')) return row.split(delimiter)
+  if (!row.includes('"')) {
+    const fields = row.split(delimiter)
+    if (row.includes(' ')) for (let i = 0; i < fields.length; i++) fields[i] = fields[i]!.trim()
+    return fields
+  }
   const fields: string[] = []
   let at = 0
   for (;;) {
-    if (row[at] === '"') {
+    const start = behindSpaces(row, at)
+    if (row[start] === '"') {
       let field = ''
-      let from = at + 1
+      let from = start + 1
       let quote = row.indexOf('"', from)
       while (quote >= 0 && row[quote + 1] === '"') {
         field += row.slice(from, quote + 1)
@@ -21,7 +27,7 @@ export function csvFields(row: string, delimiter = ','): readonly string[] | typ
       }
       if (quote < 0) return unfinished
       fields.push(field + row.slice(from, quote))
-      at = quote + 1
+      at = behindSpaces(row, quote + 1)
       if (at < row.length && row[at] !== delimiter)
         return new Error(`text follows the quotes of field ${fields.length}`)
     } else {
@@ -29,10 +35,16 @@ export function csvFields(row: string, delimiter = ','): readonly string[] | typ
       const field = end < 0 ? row.slice(at) : row.slice(at, end)
       if (field.includes('"'))
         return new Error(`a quote within field ${fields.length + 1}, which does not begin with one`)
-      fields.push(field)
+      fields.push(field.trim())
       at = end < 0 ? row.length : end
     }
     if (at === row.length) return fields
     at++
   }
+}
+
+function behindSpaces(row: string, at: number): number {
+  let behind = at
+  while (row[behind] === ' ') behind++
+  return behind
 }

@@ -1,16 +1,22 @@
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
-import { type Format, type InputRecord, inputFiles, readEvents } from './read-events.ts'
+import { type Format, inputFiles } from './input-files.ts'
+import type { InputRecord } from './input-record.ts'
+import { type ReadEventsOptions, readEvents } from './read-events.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 describe('readEvents()', () => {
   const folder = temporaryFolder()
   after(() => folder.remove())
 
-  async function rowsOf(inputs: readonly string[], format?: Format): Promise<InputRecord[]> {
+  async function rowsOf(
+    inputs: readonly string[],
+    format?: Format,
+    options: ReadEventsOptions = {},
+  ): Promise<InputRecord[]> {
     const rows: InputRecord[] = []
-    for await (const part of readEvents(inputFiles(inputs, format))) for (const row of part) rows.push(row)
+    for await (const part of readEvents(inputFiles(inputs, format), options)) for (const row of part) rows.push(row)
     return rows
   }
 
@@ -63,6 +69,44 @@ describe('readEvents()', () => {
       }
       const endless = folder.write('endless.jsonl', `{"a":1}\n${'x'.repeat(3 * limit)}`)
       expect((await rowsOf([endless])).map((row) => seen(row)[2])).to.deep.equal(['{"a":1}', 'TooLarge'])
+    })
+  })
+
+  describe('a JSON array', () => {
+    it('is read element by element, however it is laid out', async () => {
+      const events = [{ a: 1, b: ['x]', { c: '},' }] }, { a: '"\\' }, 7, [], { a: { b: {} } }]
+      const pretty = JSON.stringify(events, null, 2)
+      for (const text of [
+        JSON.stringify(events),
+        pretty,
+        `\ufeff \n${pretty.replaceAll('\n', '\r\n')}\r\n`,
+        '[\n]'.replace('\n', events.map((event) => JSON.stringify(event)).join(',\n')),
+      ]) {
+        const rows = await rowsOf([folder.write('array.json', text)])
+        expect(
+          rows.map(({ value }) => JSON.parse(value!)),
+          text,
+        ).to.deep.equal(events)
+        expect(rows.map(({ row }) => row)).to.deep.equal([1, 2, 3, 4, 5])
+      }
+      expect(
+        (await rowsOf([folder.write('array.json', '[\n\n{"a":1},\n{\n"a":2}\n]\n{"a":3}')])).map(seen),
+      ).to.deep.equal([
+        [1, 3, '{"a":1}'],
+        [2, 4, '{\n"a":2}'],
+        [3, 7, '{"a":3}'],
+      ])
+      expect(await rowsOf([folder.write('array.json', '[ ]\n')])).to.deep.equal([])
+    })
+
+    it('loses what is broken in it, and never more than its end', async () => {
+      const path = folder.write('array.json', '[{"a":"open},\n{"b":2}},\n{"c":3}')
+      expect((await rowsOf([path])).map(({ value }) => value)).to.include('{"c":3}')
+      const long = folder.write('array.json', `[{"a":[\n${'1,\n'.repeat(1_000_000)}1]},\n{"b":1}]`)
+      expect((await rowsOf([long])).map(seen)).to.deep.equal([
+        [1, 1, 'TooLarge'],
+        [2, 1_000_003, '{"b":1}'],
+      ])
     })
   })
 
@@ -161,17 +205,79 @@ describe('readEvents()', () => {
         expect(await rowsOf([folder.write('few.csv', content)]), JSON.stringify(content)).to.deep.equal([])
     })
 
-    it('reads no file whose header is broken or names a column twice', async () => {
+    it('reads no file whose header is broken', async () => {
       const broken = folder.write('broken.csv', '\nid,"v\n1,2\n')
-      const twice = folder.write('twice.csv', 'id,v,v,,\n1,2,3,,\n')
       expect(await failureOf(() => rowsOf([broken]))).to.include({
         code: 'InvalidArgument',
         message: `${broken}:2: the header cannot be read: a quote is never closed`,
       })
-      expect(await failureOf(() => rowsOf([twice]))).to.include({
+    })
+
+    it('reads two columns of one name, unless somebody looks for them', async () => {
+      const twice = folder.write('twice.csv', 'id,v,v,,\n1,2,3,,\n')
+      expect((await rowsOf([twice])).map(seen)).to.deep.equal([[1, 2, { id: '1', v: '2', 'v (2)': '3', '': '' }]])
+      expect(await failureOf(() => rowsOf([twice], undefined, { named: ['v'] }))).to.include({
         code: 'InvalidArgument',
-        message: `${twice}:1: two columns are named "v"`,
+        message: `${twice}:1: two columns are named "v", which is looked for`,
       })
+    })
+
+    it('says that a header is missing where values stand in its place', async () => {
+      const named = ['time', 'user', 'value']
+      for (const row of ['1640000000,u,1', '2024-01-01,u,x', 'a,b,1.5']) {
+        const path = folder.write('bare.csv', `${row}\n${row}\n`)
+        expect((await failureOf(() => rowsOf([path], undefined, { named }))).message).to.equal(
+          `${path}:1: ${row.replaceAll(',', ', ')} are values where the names of the columns belong; begin the file with a header that has time, user, value`,
+        )
+      }
+      const numbers = folder.write('numbers.csv', 'value,1,2\n3,4,5\n')
+      expect(await rowsOf([numbers], undefined, { named })).to.have.length(1)
+    })
+
+    const dialects: readonly (readonly [what: string, content: string | Buffer, body: object, mark?: string])[] = [
+      ['semicolons', 'a;b\n1,5;x\n', { a: '1,5', b: 'x' }, 'Comma'],
+      ['tabs', 'a\tb, c\n1\t2\n', { a: '1', 'b, c': '2' }],
+      ['bars', 'a|b\n1|2\n', { a: '1', b: '2' }],
+      ['a stated delimiter', 'sep=;\na;b,c\n1;2\n', { a: '1', 'b,c': '2' }, 'Comma'],
+      ['one column', 'a\n1\n', { a: '1' }],
+      ['more semicolons within quotes', '"a;b;c;d",e\n1,2\n', { 'a;b;c;d': '1', e: '2' }],
+      ['spaces around names and values', ' a , b\n 1, "x, y"\n', { a: '1', b: 'x, y' }],
+      ['comments', '# of a tool\n#\na,b\n1,2\n# the end, of it, all\n', { a: '1', b: '2' }],
+      ['a header in a comment', '#a,b\n1,2\n', { a: '1', b: '2' }],
+      ['a comma at the end of rows', 'a,b\n1,2,\n', { a: '1', b: '2' }],
+      ['UTF-16, little end first', Buffer.from('\ufeffa,ü\n1,ж\n', 'utf16le'), { a: '1', ü: 'ж' }],
+      ['UTF-16, big end first', Buffer.from('\ufeffa,ü\n1,ж\n', 'utf16le').swap16(), { a: '1', ü: 'ж' }],
+      ['UTF-16 without a mark', Buffer.from('a,b\r\n1,ж', 'utf16le'), { a: '1', b: 'ж' }],
+      [
+        'names of what every object has',
+        'a,__proto__,toString\n1,2,3\n',
+        JSON.parse('{"a":"1","__proto__":"2","toString":"3"}'),
+      ],
+    ]
+    for (const [what, content, body, mark = 'Point'] of dialects)
+      it(`is read with ${what}`, async () => {
+        const rows = await rowsOf([folder.write('dialect.csv', content)], undefined, { named: ['a'] })
+        expect(rows.map((row) => [row.body, row.text, row.rejection?.message])).to.deep.equal([[body, mark, undefined]])
+      })
+
+    it('takes the delimiter that it is told', async () => {
+      const path = folder.write('told.csv', 'a;b,c\n1;2,3\n')
+      expect((await rowsOf([path], undefined, { delimiter: ',' })).map(({ body }) => body)).to.deep.equal([
+        { 'a;b': '1;2', c: '3' },
+      ])
+    })
+
+    it('reads what was joined of several files with marks, and rejects by line what is not UTF-8', async () => {
+      const latin = Buffer.from('2,caf\u00e9\n', 'latin1')
+      const path = folder.write(
+        'joined.csv',
+        Buffer.concat([Buffer.from('\ufeffid,v\n1,é\n'), latin, Buffer.from('\ufeff3,x\n')]),
+      )
+      expect((await rowsOf([path])).map(seen)).to.deep.equal([
+        [1, 2, { id: '1', v: 'é' }],
+        [2, 3, 'NotUtf8'],
+        [3, 4, { id: '3', v: 'x' }],
+      ])
     })
   })
 

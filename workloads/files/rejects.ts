@@ -1,6 +1,6 @@
 import type { Rejection } from '../wire/decode.ts'
+import type { InputRecord } from './input-record.ts'
 import type { LineWriter } from './line-writer.ts'
-import type { InputRecord } from './read-events.ts'
 
 /** One line of a rejects file: where the row stood, why it could not be read, and the row as it was. */
 export function writeRejection(to: LineWriter, record: InputRecord, rejection: Rejection): void {

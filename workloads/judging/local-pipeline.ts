@@ -1,7 +1,7 @@
 import { resolveDetectors, resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { EventMapping, Pipeline } from '../../lib/pipeline/spec.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
-import type { InputRecord } from '../files/read-events.ts'
+import type { InputRecord } from '../files/input-record.ts'
 import { type Fitting, InProcessScorer } from '../scoring/in-process.ts'
 import { MemoryStream } from '../streams/memory.ts'
 import type { StreamRecord } from '../streams/stream.ts'

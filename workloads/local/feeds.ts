@@ -1,5 +1,7 @@
 import { sleep } from '../../lib/time.ts'
-import { type InputFile, type InputRecord, readEvents } from '../files/read-events.ts'
+import type { InputFile } from '../files/input-files.ts'
+import type { InputRecord } from '../files/input-record.ts'
+import { readEvents } from '../files/read-events.ts'
 import { type SimulatedPayment, sampleStream, simulatePayments } from '../simulation/simulate-payments.ts'
 import type { Feed } from './run.ts'
 

@@ -1,7 +1,7 @@
 import { AppError } from '../../lib/errors.ts'
 import { oldestOf } from '../../lib/oldest-of.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
-import type { InputRecord } from '../files/read-events.ts'
+import type { InputRecord } from '../files/input-record.ts'
 import { apiSource, type LocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type Outcome, type ProcessedBatch } from '../judging/processor.ts'
 import type { DetectionDoor, DetectOutcome, EventBody, Health } from '../rest/door.ts'

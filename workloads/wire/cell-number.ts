@@ -10,6 +10,8 @@ const grouped: Readonly<Record<DecimalMark, RegExp>> = {
   Point: /^[-+]?\d{1,3}(?:,\d{3})+\.\d+$/,
   Comma: /^[-+]?\d{1,3}(?:\.\d{3})+,\d+$/,
 }
+/** No thousands: three digits would follow each comma. */
+const surelyDecimal = /^[-+]?(?:0?,\d+|\d+,(?:\d{1,2}|\d{4,}))$/
 const withComma = /^[-+]?\d*,\d+(?:e[-+]?\d+)?$/i
 
 /** A cell without a number: blank, NaN, NA, null, inf and their like. */
@@ -23,7 +25,7 @@ export function numberOfCell(cell: string, mark: DecimalMark): number | undefine
   const text = cell.trim()
   let digits = text
   if (grouped[mark].test(text)) digits = mark === 'Comma' ? text.replaceAll('.', '') : text.replaceAll(',', '')
-  if (mark === 'Comma' && withComma.test(digits)) digits = digits.replace(',', '.')
+  if ((mark === 'Comma' ? withComma : surelyDecimal).test(digits)) digits = digits.replace(',', '.')
   if (!decimal.test(digits)) return isAbsentCell(text) ? Number.NaN : undefined
   const number = Number(digits)
   return Number.isFinite(number) ? number : undefined

@@ -180,7 +180,7 @@ describe('createDecode()', () => {
       )
       expect(decoded).to.deep.equal({ id: 'row-1', time: 31_000, key: '42', value: 1000, features: [Number.NaN, -2.5] })
     })
-    for (const cell of ['abc', '1,5', '0x10', ' 0B1', '1e999'])
+    for (const cell of ['abc', '1,500', '0x10', ' 0B1', '1e999'])
       it(`is refused where it is no number: ${JSON.stringify(cell)}`, () => {
         expect(decode({ userId: 'u', value: cell }, {}, text)).to.include({ reason: 'InvalidValue', field: 'value' })
       })

@@ -30,8 +30,8 @@ export function writtenNumber(rounded: number, body: Buffer | string, read: (bod
   let written: string | undefined
   longRun.lastIndex = 0
   for (let run = longRun.exec(json); run !== null; run = longRun.exec(json)) {
-    const number = numberAt(json, run.index)
-    // The run that was found may be followed by others of the same number: they are passed one by one.
+    const { number, end } = numberAt(json, run.index)
+    longRun.lastIndex = end
     if (number === written || Number(number) !== rounded) continue
     if (written !== undefined) return String(read(JSON.parse(quoteLongNumbers(json))))
     written = number
@@ -68,12 +68,12 @@ const longRun = /\d{16}/g
 const longNumber = /-?(?:\d{1,15}\.)?\d{16}[\d.eE+-]*/g
 
 /** The number that the digit at a place is part of. */
-function numberAt(json: string, at: number): string {
+function numberAt(json: string, at: number): { readonly number: string; readonly end: number } {
   let start = at
   while (start > 0 && isOfNumber(json.charCodeAt(start - 1))) start--
   let end = at + 1
   while (isOfNumber(json.charCodeAt(end))) end++
-  return json.slice(start, end)
+  return { number: json.slice(start, end), end }
 }
 
 /** 0-9, minus, plus, point, e, E. */
