@@ -460,16 +460,17 @@ describe('anomaly', function () {
       expect(stderr).to.include('stopped before the end of the input').and.not.include('ROC AUC')
     })
 
-    it('says so where no event has the fields that the pipeline names', async () => {
-      const csv = folder.write('semicolons.csv', 'timestamp;value\n2024-01-01;3\n')
-      const said = 'no event has a number to judge: the pipeline looks in value: value (spec.event)\n1 event in '
+    it('ends with 3 and a line where no event has the fields that the pipeline names', async () => {
+      const csv = folder.write('other.csv', 'timestamp,valeu\n2024-01-01,3\n')
+      const said =
+        'anomaly: nothing could be judged: looked for time: timestamp, value: value (did you mean valeu?); the events have timestamp, valeu; 1 events without a number\n'
       const all = await Promise.all([
         anomaly(['backtest', '-f', manifest('timeseries'), '--input', csv]),
-        anomaly(['run', '-f', manifest('timeseries'), '--input', csv, '--exit-at-end']),
+        anomaly(['run', '-f', manifest('timeseries'), '--input', csv, '--exit-at-end', '--log-level', 'silent']),
       ])
       for (const { code, stderr } of all) {
-        expect(code).to.equal(0)
-        expect(stderr.startsWith(said), stderr).to.equal(true)
+        expect(code).to.equal(3)
+        expect(stderr.endsWith(said), stderr).to.equal(true)
       }
     })
   })

@@ -23,6 +23,11 @@ const format = {
   choices: ['jsonl', 'csv'] as const,
   describe: "Format of the input; by default by the file's extension, JSONL where it has none",
 }
+const delimiter = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'What parts the fields of CSV: a character, or tab; by default found by the header',
+} as const
 const seed = { type: 'number', default: 1, requiresArg: true, describe: 'Seed of everything random' } as const
 const rejects = {
   type: 'string',
@@ -128,6 +133,7 @@ const cli: Argv = yargs(args)
               'Learn the events of this file first, as fast as it goes, and give no verdicts on them; may be given several times. With --simulate a duration such as 12h, 28d by default',
           },
           format,
+          delimiter,
           output: {
             type: 'string',
             requiresArg: true,
@@ -178,6 +184,7 @@ const cli: Argv = yargs(args)
           file: pipelineFile,
           input: { ...input, demandOption: true },
           format,
+          delimiter,
           output: {
             type: 'string',
             requiresArg: true,
@@ -219,6 +226,7 @@ const cli: Argv = yargs(args)
         .options({
           input,
           format,
+          delimiter,
           simulate: {
             type: 'boolean',
             default: false,

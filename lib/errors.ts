@@ -3,6 +3,7 @@ export const errorCodes = [
   'InvalidPipeline',
   'NotFound',
   'OutputFailed',
+  'NothingJudged',
   'Unavailable',
   'Unauthorized',
   'Conflict',
@@ -12,8 +13,13 @@ export const errorCodes = [
 ] as const
 export type ErrorCode = (typeof errorCodes)[number]
 
-/** Exit code of a command that ends with this error: 2 where the user's input is at fault, 1 otherwise. */
-const exitCodes: Partial<Record<ErrorCode, number>> = { InvalidArgument: 2, InvalidPipeline: 2, NotFound: 2 }
+/** Exit code of a command that ends with this error: 2 where what the user wrote is at fault, 3 where all went well and nothing came of it, else 1. */
+const exitCodes: Partial<Record<ErrorCode, number>> = {
+  InvalidArgument: 2,
+  InvalidPipeline: 2,
+  NotFound: 2,
+  NothingJudged: 3,
+}
 
 /** The one error of this project. Its message is one line: what failed, where, and what to do. */
 export class AppError extends Error {

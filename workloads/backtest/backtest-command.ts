@@ -7,12 +7,13 @@ import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { workloadPart } from '../../lib/pipeline/workload-part.ts'
 import { version } from '../../lib/version.ts'
 import { checkOutputs } from '../files/check-outputs.ts'
+import { delimiterArgument } from '../files/csv-header.ts'
 import { checkFieldPath } from '../files/field-path.ts'
+import { InputCheck } from '../files/input-check.ts'
 import { type Format, type InputFile, inputFiles, sizeOfAll } from '../files/input-files.ts'
 import { LineWriter } from '../files/line-writer.ts'
-import { countReason, writeRejection } from '../files/rejects.ts'
+import { writeRejection } from '../files/rejects.ts'
 import { checkWritable, writeWhole } from '../files/whole-file.ts'
-import { hasNumbers, nothingToJudge } from '../terminal/nothing-to-judge.ts'
 import { progressLine, summaryLines } from '../terminal/status-line.ts'
 import { createLiveLine, lookOf } from '../terminal/terminal.ts'
 import { formatNumber } from '../terminal/wording.ts'
@@ -33,6 +34,7 @@ export interface BacktestArguments {
   readonly file: string
   readonly input: readonly string[]
   readonly format?: Format | undefined
+  readonly delimiter?: string | undefined
   readonly output?: string | undefined
   readonly label?: string | undefined
   readonly report?: string | undefined
@@ -61,8 +63,10 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
   const live = createLiveLine()
   const began = performance.now()
   const counts = { events: 0, alerts: 0, rejected: 0 }
-  const rejectedBy = new Map<string, number>()
-  let numbers = false
+  const check = new InputCheck(pipeline, (line) => {
+    live.clear()
+    process.stderr.write(`anomaly: ${line}\n`)
+  })
   let read = 0
   let shown = 0
   const show = () => {
@@ -83,15 +87,16 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
       pipeline,
       files,
       label: args.label,
+      delimiter: delimiterArgument(args.delimiter),
       seed: args.seed,
       signal: stop.signal,
       onBytes: (bytes) => {
         read += bytes
         show()
       },
-      onEvent: ({ event, verdict, json, label }) => {
+      onEvent: ({ record, event, verdict, json, label }) => {
         output?.write(json)
-        numbers ||= hasNumbers(event)
+        check.judged(record, event)
         collector?.add({
           index: counts.events + counts.rejected,
           verdict,
@@ -107,7 +112,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
       },
       onRejected: (record, rejection) => {
         counts.rejected++
-        countReason(rejectedBy, rejection.reason)
+        check.rejected(record, rejection)
         if (rejects !== undefined) writeRejection(rejects, record, rejection)
       },
     })
@@ -119,14 +124,13 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
   }
 
   const stopped = stop.signal.aborted
-  const unlabelled = truth !== undefined && truth.labels.length === 0
+  const unlabelled = truth !== undefined && truth.labels.length === 0 && summary.events > 0
   if (unlabelled && !stopped) throw noLabels(args.label!, files)
   const evaluation = truth === undefined || unlabelled ? undefined : evaluate(truth)
   const lines = summaryLines(
-    { ...summary, seconds: (performance.now() - began) / 1000, rejectedBy },
+    { ...summary, seconds: (performance.now() - began) / 1000, rejectedBy: check.rejectedBy },
     lookOf(process.stderr),
   )
-  if (summary.events > 0 && !numbers) lines.unshift(nothingToJudge(pipeline.spec.event))
   if (stopped) lines.push('stopped before the end of the input; what is written is whole')
   const decision = resolveDecision(pipeline.spec.detection)
   const rate = summary.events === 0 ? 0 : Math.round((summary.alerts / summary.events) * 1e6)
@@ -140,6 +144,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
     )
   }
   process.stderr.write(`${lines.join('\n')}\n`)
+  if (!stopped) check.finish()
 
   if (args.report === undefined || collector === undefined) return
   const page = renderReport({

@@ -7,7 +7,7 @@ import { readEvents } from '../files/read-events.ts'
 import { createLocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
 import type { Rejection } from '../wire/decode.ts'
-import { type FieldReader, fieldReader } from '../wire/event-fields.ts'
+import { type FieldReader, fieldReader, namedFields } from '../wire/event-fields.ts'
 import { parseBody } from '../wire/json-body.ts'
 
 export interface BacktestEvent {
@@ -25,6 +25,8 @@ export interface BacktestOptions {
   readonly files: readonly InputFile[]
   /** Path of a field with a 0/1 label; never a feature. */
   readonly label?: string | undefined
+  /** Of CSV; by default found by the header. */
+  readonly delimiter?: string | undefined
   readonly seed?: number
   /** Called for every readable event, in input order. */
   readonly onEvent?: (event: BacktestEvent) => void
@@ -84,12 +86,19 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
     label,
     observer,
   })
+  const named = namedFields(pipeline.spec.event)
+  const reading = {
+    signal,
+    onBytes: options.onBytes,
+    delimiter: options.delimiter,
+    named: label === undefined ? named : [...named, label],
+  }
   const running = local.run(signal)
   running.catch(() => {
     failed = true
   })
   try {
-    for await (const rows of readEvents(files, { signal, ...(options.onBytes && { onBytes: options.onBytes }) })) {
+    for await (const rows of readEvents(files, reading)) {
       if (signal?.aborted === true || failed) break
       for (const row of rows) local.stream.append(row)
       const room = local.stream.room()

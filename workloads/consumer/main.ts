@@ -27,6 +27,8 @@ import type { StateStore } from '../state/state.ts'
 import { KafkaStream } from '../streams/kafka.ts'
 import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
 import { futureTolerance, type Origin } from '../wire/decode.ts'
+import { FieldCensus } from '../wire/field-census.ts'
+import { parseBody } from '../wire/json-body.ts'
 import { recordKeyText } from '../wire/record-key.ts'
 import { verifyVerdict } from '../wire/signed-verdict.ts'
 
@@ -124,6 +126,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     help: 'Batches whose first record had another key than its event: such a key has a profile in every partition',
     registers: [registry],
   })
+  const census = new FieldCensus(pipeline)
   const conditions = { offsetsLost: 0, keysMisplaced: false }
   const schema = new FeatureSchema()
   const kept = new KeptState({
@@ -192,7 +195,18 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
 
   const count = judgementMetrics({ metrics, clock, modelVersion: () => scorer.modelVersion })
 
+  /** A pipeline that reads other fields than its events have runs without a word otherwise. */
+  function takeCensus(records: readonly StreamRecord[]): void {
+    if (census.isFull) return
+    for (const { value } of records) {
+      const parsed = parseBody(value)
+      if ('value' in parsed) census.add(parsed.value)
+    }
+    if (census.isFull) for (const warning of census.warnings()) log.warn({ topic: source.topic }, warning)
+  }
+
   function observed(processed: ProcessedBatch): () => void {
+    takeCensus(processed.batch.records)
     const counted = count(processed)
     const { batch, events } = processed
     const at = events.findIndex((event) => event !== undefined)

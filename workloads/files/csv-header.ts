@@ -13,6 +13,14 @@ export interface CsvOptions {
 /** What is found least in names first. */
 const delimiters = ['\t', ',', ';', '|'] as const
 
+/** @throws AppError InvalidArgument unless --delimiter is a character, or the word tab */
+export function delimiterArgument(flag: string | undefined): string | undefined {
+  if (flag === undefined) return undefined
+  const delimiter = flag === 'tab' || flag === '\\t' ? '\t' : flag
+  if (delimiter.length === 1 && delimiter !== '"') return delimiter
+  throw new AppError('InvalidArgument', `--delimiter ${flag}: must be one character, or tab`)
+}
+
 /** The delimiter that a line says it is, as spreadsheets write it: `sep=;`. */
 export function statedDelimiter(line: string): string | undefined {
   return /^"?sep=(.)"?$/i.exec(line)?.[1]

@@ -1,16 +1,16 @@
 import { sleep } from '../../lib/time.ts'
 import type { InputFile } from '../files/input-files.ts'
 import type { InputRecord } from '../files/input-record.ts'
-import { readEvents } from '../files/read-events.ts'
+import { type ReadEventsOptions, readEvents } from '../files/read-events.ts'
 import { type SimulatedPayment, sampleStream, simulatePayments } from '../simulation/simulate-payments.ts'
 import type { Feed } from './run.ts'
 
 const portionMs = 20
 
 /** The rows of files, as fast as they are judged. */
-export function fileFeed(files: readonly InputFile[], onBytes: (count: number) => void): Feed {
+export function fileFeed(files: readonly InputFile[], options: ReadEventsOptions): Feed {
   return async (local, signal) => {
-    for await (const rows of readEvents(files, { onBytes, signal })) {
+    for await (const rows of readEvents(files, { ...options, signal })) {
       for (const row of rows) {
         if (signal.aborted) return
         local.stream.append(row)

@@ -2,12 +2,13 @@ import { AppError } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { checkOutputs } from '../files/check-outputs.ts'
+import { delimiterArgument } from '../files/csv-header.ts'
 import { type Format, inputFiles, sizeOfAll } from '../files/input-files.ts'
 import { LineWriter } from '../files/line-writer.ts'
 import type { LocalPipeline } from '../judging/local-pipeline.ts'
 import { portOf } from '../settings/port-of.ts'
-import { nothingToJudge } from '../terminal/nothing-to-judge.ts'
 import { formatDuration } from '../terminal/wording.ts'
+import { namedFields } from '../wire/event-fields.ts'
 import { fileFeed, simulatedFeeds } from './feeds.ts'
 import { type History, run } from './run.ts'
 import { createRunView, type RunView } from './run-view.ts'
@@ -17,6 +18,7 @@ export interface RunArguments {
   readonly input?: readonly string[] | undefined
   readonly history?: readonly string[] | undefined
   readonly format?: Format | undefined
+  readonly delimiter?: string | undefined
   readonly output?: string | undefined
   readonly rejects?: string | undefined
   readonly port?: number | undefined
@@ -38,6 +40,7 @@ export async function runCommand(args: RunArguments): Promise<void> {
   const pipeline = await loadPipeline(args.file)
   const files = args.input === undefined ? undefined : inputFiles(args.input, args.format)
   const past = args.simulate || args.history === undefined ? undefined : inputFiles(args.history, args.format)
+  const reading = { delimiter: delimiterArgument(args.delimiter), named: namedFields(pipeline.spec.event) }
   const serves = !args.exitAtEnd
   const port = args.port === undefined ? (serves ? 8080 : undefined) : portOf(args.port, 'port')
   const probesPort =
@@ -64,8 +67,8 @@ export async function runCommand(args: RunArguments): Promise<void> {
   const countInto = (part: 'past' | 'input') => (count: number) => {
     read[part] += count
   }
-  const historyFeed = simulation?.history ?? (past && fileFeed(past, countInto('past')))
-  const feed = simulation?.live ?? (files && fileFeed(files, countInto('input')))
+  const historyFeed = simulation?.history ?? (past && fileFeed(past, { ...reading, onBytes: countInto('past') }))
+  const feed = simulation?.live ?? (files && fileFeed(files, { ...reading, onBytes: countInto('input') }))
   const history: History | undefined = historyFeed && {
     feed: historyFeed,
     onLearnt: (events) => view.learnt(events),
@@ -80,6 +83,7 @@ export async function runCommand(args: RunArguments): Promise<void> {
     return total === undefined ? undefined : { over: read[of], total }
   }
   view = createRunView({
+    pipeline,
     showsAlerts: output === undefined,
     simulated: args.simulate,
     history: args.simulate
@@ -110,13 +114,13 @@ export async function runCommand(args: RunArguments): Promise<void> {
         if (addresses.api !== undefined)
           log.info({ api: `http://localhost:${addresses.api}/api/v1/detect`, probes: addresses.probes }, 'ready')
       },
-      onVerdict: (record, verdict, event) => view.verdict(verdict, event, record.source),
-      onRejected: (_record, { reason }) => view.rejected(reason),
+      onVerdict: (record, verdict, event) => view.verdict(record, verdict, event),
+      onRejected: (record, rejection) => view.rejected(record, rejection),
     })
   } finally {
     view.close()
   }
-  view.summary(nothingToJudge(pipeline.spec.event))
+  view.summary()
 }
 
 function checkArguments(args: RunArguments): void {

@@ -1,9 +1,10 @@
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import type { Verdict } from '../detection/verdict.ts'
-import { countReason } from '../files/rejects.ts'
+import { InputCheck } from '../files/input-check.ts'
+import type { InputRecord } from '../files/input-record.ts'
 import { createInjectedTruth } from '../simulation/injected-truth.ts'
 import type { SimulatedPayment } from '../simulation/simulate-payments.ts'
-import { hasNumbers } from '../terminal/nothing-to-judge.ts'
 import {
   alertHeader,
   alertLine,
@@ -14,11 +15,13 @@ import {
 } from '../terminal/status-line.ts'
 import { createLiveLine, lookOf } from '../terminal/terminal.ts'
 import { counted } from '../terminal/wording.ts'
+import type { Rejection } from '../wire/decode.ts'
 
 /** Where no line can be overwritten in place, a simulation says this often how it goes. */
 const plainStatusMs = 5000
 
 export interface RunViewOptions {
+  readonly pipeline: Pipeline
   /** Alerts are printed on standard output: no verdicts go there. */
   readonly showsAlerts: boolean
   readonly simulated: boolean
@@ -35,12 +38,12 @@ export interface RunView {
   expect(payment: SimulatedPayment): void
   learnt(events: number): void
   live(): void
-  verdict(verdict: Verdict, event: Event, source: string): void
-  rejected(reason: string): void
+  verdict(record: InputRecord, verdict: Verdict, event: Event): void
+  rejected(record: InputRecord, rejection: Rejection): void
   /** Ends the line that is overwritten in place. */
   close(): void
-  /** Prints what came of it all; `nothing` where no event had a number. */
-  summary(nothing: string): void
+  /** Prints what came of it all. @throws AppError NothingJudged */
+  summary(): void
 }
 
 export function createRunView(options: RunViewOptions): RunView {
@@ -50,9 +53,11 @@ export function createRunView(options: RunViewOptions): RunView {
   const truth = simulated ? createInjectedTruth() : undefined
   const expected = new Map<string, SimulatedPayment>()
   const counts = { events: 0, alerts: 0, rejected: 0 }
-  const rejectedBy = new Map<string, number>()
+  const check = new InputCheck(options.pipeline, (warning) => {
+    line.clear()
+    process.stderr.write(`anomaly: ${warning}\n`)
+  })
   let learnt = history === undefined ? undefined : 0
-  let numbers = false
   let began = performance.now()
   let recent = { events: 0, at: began, rate: 0 }
 
@@ -91,9 +96,9 @@ export function createRunView(options: RunViewOptions): RunView {
       began = performance.now()
       recent = { events: 0, at: began, rate: 0 }
     },
-    verdict(verdict, event, source) {
-      numbers ||= hasNumbers(event)
-      const payment = source === 'api' ? undefined : expected.get(verdict.eventId)
+    verdict(record, verdict, event) {
+      if (!simulated) check.judged(record, event)
+      const payment = record.source === 'api' ? undefined : expected.get(verdict.eventId)
       if (payment !== undefined) {
         expected.delete(verdict.eventId)
         truth?.judge(payment, verdict.isAnomaly)
@@ -107,19 +112,20 @@ export function createRunView(options: RunViewOptions): RunView {
         process.stdout.write(`${alertHeader({ truth: simulated }, look)}\n`)
       process.stdout.write(`${alertLine({ verdict, injected: payment?.injected }, look)}\n`)
     },
-    rejected(reason) {
+    rejected(record, rejection) {
       counts.rejected++
-      countReason(rejectedBy, reason)
+      check.rejected(record, rejection)
     },
     close() {
       clearInterval(timer)
       line.clear()
     },
-    summary(nothing) {
+    summary() {
       const seconds = secondsSince(began)
+      const { rejectedBy } = check
       const lines = summaryLines({ ...counts, seconds, rejectedBy, truth: truth?.summary() }, lookOf(process.stderr))
-      if (counts.events > 0 && !numbers) lines.unshift(nothing)
       process.stderr.write(`${lines.join('\n')}\n`)
+      if (!simulated) check.finish()
     },
   }
 }

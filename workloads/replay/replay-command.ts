@@ -4,6 +4,7 @@ import { request as httpsRequest } from 'node:https'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
 import { backoff, sleep } from '../../lib/time.ts'
+import { delimiterArgument } from '../files/csv-header.ts'
 import { checkFieldPath } from '../files/field-path.ts'
 import { type Format, inputFiles, sizeOfAll } from '../files/input-files.ts'
 import type { InputRecord } from '../files/input-record.ts'
@@ -21,6 +22,7 @@ import { type PaymentTraffic, paymentTraffic } from './payment-traffic.ts'
 export interface ReplayArguments extends Omit<BrokerArguments, 'brokers'> {
   readonly input?: readonly string[] | undefined
   readonly format?: Format | undefined
+  readonly delimiter?: string | undefined
   readonly simulate: boolean
   readonly seed: number
   /** How many simulated events, or for how long. */
@@ -61,6 +63,7 @@ const answerWithinMs = 30_000
 export async function replayCommand(args: ReplayArguments): Promise<void> {
   checkSource(args)
   const { rate } = args
+  const delimiter = delimiterArgument(args.delimiter)
   const files = args.input === undefined ? undefined : inputFiles(args.input, args.format)
   const live = createLiveLine()
   const destination = await destinationOf(args, (note) => {
@@ -113,7 +116,7 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
   const source =
     files === undefined
       ? simulatedEvents({ ...args, run, portion, now: Date.now })
-      : eventsOf(readEvents(files, { signal: stop.signal, onBytes }))
+      : eventsOf(readEvents(files, { signal: stop.signal, onBytes, delimiter }))
   try {
     for await (const events of source) {
       for (const event of events) {

@@ -33,6 +33,15 @@ function exactReader(path: string): FieldReader {
   }
 }
 
+/** The names of the fields that a pipeline reads, without patterns. */
+export function namedFields(mapping: EventMapping): readonly string[] {
+  const features = resolveFeatures(mapping)
+  const names = [mapping.id, mapping.time, mapping.key, mapping.value]
+  if (features.type === 'object') names.push(features.field)
+  if (features.type === 'fields') names.push(...features.names.filter((name) => !name.includes('*')))
+  return names.filter((name) => name !== '' && !name.startsWith('$')).map((name) => name.trim())
+}
+
 export interface FeatureOptions {
   /** Fields that are never features, whatever the mapping says: labels. */
   readonly ignore?: readonly string[]
