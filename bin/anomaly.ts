@@ -298,6 +298,16 @@ const cli: Argv = yargs(args)
             describe:
               'Key with which the API signs verdicts; without it no verdict that comes with an event is believed',
           },
+          'schema-registry-username-file': {
+            type: 'string',
+            requiresArg: true,
+            describe: "File with the user's name for the schema registry",
+          },
+          'schema-registry-password-file': {
+            type: 'string',
+            requiresArg: true,
+            describe: "File with the user's password for the schema registry",
+          },
           'state-mebibytes': {
             type: 'number',
             requiresArg: true,

@@ -29,6 +29,10 @@ export function secretsOf(pipeline: Pipeline, role: Role): readonly SecretUse[] 
     const field = 'spec.source.sasl.secretRef'
     uses.push({ name: source.sasl.secretRef.name, keys: ['username', 'password'], field })
   }
+  if (role === 'consumer' && source.schemaRegistry?.secretRef !== undefined) {
+    const field = 'spec.source.schemaRegistry.secretRef'
+    uses.push({ name: source.schemaRegistry.secretRef.name, keys: ['username', 'password'], field })
+  }
   if (role === 'api' && api.auth.secretRef !== undefined)
     uses.push({ name: api.auth.secretRef.name, keys: [], field: 'spec.api.auth.secretRef' })
   return uses

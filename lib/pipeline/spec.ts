@@ -100,6 +100,16 @@ const sourceSpec = constrain(
     })
       .optional()
       .describe('Log in to the brokers with a name and a password.'),
+    schemaRegistry: object({
+      url: pattern(/^https?:\/\/[^\s@?#]+$/, 512, 'an address such as http://registry:8081').describe(
+        'Address of the registry.',
+      ),
+      secretRef: secretRef('Secret with the entries username and password, for a registry with a login.').optional(),
+    })
+      .optional()
+      .describe(
+        "Registry of the schemas of events in the framing of Confluent's serializers: Avro, Protobuf or JSON. Events without framing are JSON.",
+      ),
   }),
   {
     // Committed offsets and transactional ids are those of the group: under another one events would be read again or skipped.
@@ -119,6 +129,11 @@ const fieldPath = () => pattern(new RegExp(`^(${path})?$`), 256, 'the name of a 
 
 const eventSpec = constrain(
   object({
+    envelope: choice(['CloudEvents', 'Debezium'])
+      .optional()
+      .describe(
+        'What events are wrapped in. CloudEvents: fields are the attributes and those of data, structured or with attributes in Kafka headers. Debezium: fields are those of the row after the change; changes that leave no row are left aside.',
+      ),
     id: fieldPath()
       .default('eventId')
       .describe('Field of the identifier. "": topic-partition-offset in Kafka, row-N in a file.'),

@@ -102,6 +102,20 @@ export function kafkaAccess({ pipeline }: Parent): Pick<Access, 'flags' | 'mount
   }
 }
 
+/** How the consumer logs in to the schema registry; its address is in the document. */
+export function schemaRegistryAccess({ pipeline }: Parent): Pick<Access, 'flags' | 'mounts'> {
+  const secret = pipeline.spec.source.schemaRegistry?.secretRef
+  if (secret === undefined) return { flags: [], mounts: [] }
+  const path = '/etc/anomaly/schema-registry'
+  const files = [
+    '--schema-registry-username-file',
+    `${path}/username`,
+    '--schema-registry-password-file',
+    `${path}/password`,
+  ]
+  return { flags: files, mounts: [{ name: 'schema-registry', path, source: secretFiles(secret.name) }] }
+}
+
 function tlsAccess(
   server: 'kafka' | 'redis',
   tls: NonNullable<Parent['pipeline']['spec']['source']['tls']> | undefined,

@@ -21,6 +21,7 @@ import { persistentScorer } from '../scoring/persistent-scorer.ts'
 import { type KafkaArguments, kafkaSettingsOf } from '../settings/kafka-settings.ts'
 import { portOf } from '../settings/port-of.ts'
 import { type RedisArguments, redisSettingsOf } from '../settings/redis-settings.ts'
+import { type SchemaRegistryArguments, schemaRegistryOf } from '../settings/schema-registry-settings.ts'
 import { keyOfFile } from '../settings/text-file.ts'
 import { createRedisState } from '../state/redis.ts'
 import type { StateStore } from '../state/state.ts'
@@ -30,9 +31,10 @@ import { futureTolerance, type Origin } from '../wire/decode.ts'
 import { FieldCensus } from '../wire/field-census.ts'
 import { parseBody } from '../wire/json-body.ts'
 import { recordKeyText } from '../wire/record-key.ts'
+import type { SchemaRegistry } from '../wire/schema-registry.ts'
 import { verifyVerdict } from '../wire/signed-verdict.ts'
 
-export interface ConsumerArguments extends KafkaArguments, RedisArguments {
+export interface ConsumerArguments extends KafkaArguments, RedisArguments, SchemaRegistryArguments {
   readonly file: string
   readonly inference: string
   readonly probesPort: number
@@ -48,6 +50,7 @@ export interface ConsumerOptions {
   readonly kafka: KafkaSettings
   readonly store: StateStore
   readonly scorer: GrpcScorer
+  readonly schemaRegistry?: SchemaRegistry | undefined
   readonly probesPort: number
   readonly stateBytes: number
   readonly log: Logger
@@ -93,6 +96,10 @@ class RecordOrigin implements Origin {
     return recordKeyText(this.#record.key)
   }
 
+  get headers(): StreamRecord['headers'] {
+    return this.#record.headers
+  }
+
   get arrival(): number {
     return this.#record.timestamp
   }
@@ -100,7 +107,7 @@ class RecordOrigin implements Origin {
 
 /** Judges the events of the partitions that the group assigns to this process, until a signal comes. */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
-  const { pipeline, kafka, store, log, stateBytes, signingKey, stuckMs = 60_000 } = options
+  const { pipeline, kafka, store, log, schemaRegistry, stateBytes, signingKey, stuckMs = 60_000 } = options
   const { source, results, detection, state } = pipeline.spec
   const needsModel = detection.onModelUnavailable === 'Wait'
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
@@ -174,6 +181,16 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     partitions: kept,
     clock,
     extendSchema,
+    ...(schemaRegistry === undefined
+      ? undefined
+      : {
+          prepare: ({ records }, signal) =>
+            schemaRegistry.prepare(
+              records.map(({ value }) => value),
+              signal,
+            ),
+          parse: ({ value }) => schemaRegistry.parse(value),
+        }),
     originOf: (record, batch) => new RecordOrigin(record, batch),
     rejectionOf: ({ unreadable }) => {
       return unreadable === undefined ? undefined : { reason: 'Unreadable', message: unreadable }
@@ -198,9 +215,9 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   /** A pipeline that reads other fields than its events have runs without a word otherwise. */
   function takeCensus(records: readonly StreamRecord[]): void {
     if (census.isFull) return
-    for (const { value } of records) {
-      const parsed = parseBody(value)
-      if ('value' in parsed) census.add(parsed.value)
+    for (const { value, headers } of records) {
+      const parsed = schemaRegistry === undefined ? parseBody(value) : schemaRegistry.parse(value)
+      if ('value' in parsed) census.add(parsed.value, headers)
     }
     if (census.isFull) for (const warning of census.warnings()) log.warn({ topic: source.topic }, warning)
   }
@@ -387,6 +404,7 @@ export async function consumerCommand(args: ConsumerArguments): Promise<void> {
   await runConsumer({
     pipeline,
     kafka,
+    schemaRegistry: schemaRegistryOf(pipeline, args),
     store: state,
     scorer: createGrpcScorer({ address: args.inference }),
     probesPort: portOf(args.probesPort, 'probes-port'),

@@ -93,5 +93,5 @@ function originOf(record: InputRecord, several: boolean, wall: (() => number) | 
 
 function parseInput(record: StreamRecord): ParsedBody {
   const { body, value } = record as InputRecord
-  return body === undefined ? parseBody(value) : { value: body }
+  return body === undefined ? parseBody(value) : { value: body, ...(value !== null && { json: value }) }
 }

@@ -54,7 +54,9 @@ export interface ProcessorOptions {
   readonly extendSchema: (names: readonly string[]) => Promise<void> | void
   readonly originOf: (record: StreamRecord, batch: RecordBatch) => Origin
   /** The body of a record; as JSON if absent. */
-  readonly parse?: (record: StreamRecord) => ParsedBody
+  readonly parse?: ((record: StreamRecord) => ParsedBody) | undefined
+  /** What `parse` needs to know before it is asked about a batch. */
+  readonly prepare?: ((batch: RecordBatch, signal: AbortSignal | undefined) => Promise<void>) | undefined
   /** A record that is known to be unreadable. */
   readonly rejectionOf?: (record: StreamRecord) => Rejection | undefined
   readonly decode?: FeatureOptions
@@ -107,6 +109,7 @@ export class Processor implements StreamHandler {
     if (inHand === undefined) throw new AppError('Internal', `partition ${batch.partition} was not assigned`)
     const { clock } = this.#options
     const began = clock?.()
+    if (this.#options.prepare !== undefined) await this.#options.prepare(batch, signal)
     const { records } = batch
     const outcomes: Outcome[] = new Array(records.length)
     const eventOf: (Event | undefined)[] = new Array(records.length)
@@ -220,7 +223,7 @@ export class Processor implements StreamHandler {
 
   #decodeBody(record: StreamRecord, origin: Origin): Decoded {
     const body = this.#parse(record)
-    return 'reason' in body ? body : this.#decode(body.value, origin, record.value)
+    return 'reason' in body ? body : this.#decode(body.value, origin, body.json)
   }
 
   /** Reads an event that brings features which the schema lacks: makes them part of it first. */
@@ -233,8 +236,8 @@ export class Processor implements StreamHandler {
       // While the store is away, the event is judged by the features that are known.
       knownOnly = true
     }
-    const { id, source, recordKey, arrival, latest, text } = this.#options.originOf(record, batch)
-    const origin = { id, source, recordKey, arrival, latest, text, knownOnly }
+    const { id, source, recordKey, arrival, latest, text, headers } = this.#options.originOf(record, batch)
+    const origin = { id, source, recordKey, arrival, latest, text, headers, knownOnly }
     const decoded = this.#decodeBody(record, origin)
     if (isEvent(decoded) || isRejection(decoded)) return decoded
     return { reason: 'TooManyFeatures', message: `the schema has no room for ${decoded.unknown.join(', ')}` }

@@ -2,7 +2,9 @@ import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import { type FeatureSchema, maxFeatures } from '../detection/feature-schema.ts'
+import type { Headers } from '../streams/stream.ts'
 import { type DecimalMark, isAbsentCell, numberOfCell } from './cell-number.ts'
+import { openEnvelope } from './envelope.ts'
 import { type FeatureOptions, featureBagReader, featureNames, fieldReader } from './event-fields.ts'
 import { timeOf } from './event-time.ts'
 import { writtenNumber } from './json-body.ts'
@@ -21,6 +23,8 @@ export const rejectReasons = [
   'TooLarge',
   'Unreadable',
   'Tombstone',
+  'UnknownSchema',
+  'MalformedRecord',
 ] as const
 export type RejectReason = (typeof rejectReasons)[number]
 
@@ -44,6 +48,8 @@ export interface Origin {
   readonly arrival: number
   /** Times after this are refused as the far future, in ms. */
   readonly latest: number
+  /** Where CloudEvents has its attributes, of Kafka records. */
+  readonly headers?: Headers | undefined
   /** Features that the schema lacks are left aside instead of being asked for. */
   readonly knownOnly?: boolean
   /** Numbers are text, as in CSV, where an empty cell is an absent field. */
@@ -77,8 +83,8 @@ export type Decode = (body: unknown, origin: Origin, json?: Buffer | string | nu
 
 /** A decoder of parsed JSON bodies (or CSV records) by the pipeline's mapping of fields. */
 export function createDecode(mapping: EventMapping, schema: FeatureSchema, options: FeatureOptions = {}): Decode {
-  const readId = identityReader(mapping.id, 'InvalidId')
-  const readKey = identityReader(mapping.key, 'MissingKey')
+  const readId = identityReader(mapping, 'id', 'InvalidId')
+  const readKey = identityReader(mapping, 'key', 'MissingKey')
   const readTime = fieldReader(mapping.time)
   const readValue = fieldReader(mapping.value)
   const readFeatures = featuresReader(mapping, schema, options)
@@ -104,16 +110,24 @@ export function createDecode(mapping: EventMapping, schema: FeatureSchema, optio
   return function decode(body, origin, json) {
     if (typeof body !== 'object' || body === null || Array.isArray(body))
       return { reason: 'NotAnObject', message: `the event is ${shown(body)}, not an object` }
-    const record = body as Fields
+    if (mapping.envelope === undefined) return read(body as Fields, body as Fields, origin, json)
+    const opened = openEnvelope(mapping.envelope, body as Fields, origin.headers)
+    if ('reason' in opened) return opened
+    return read(opened.fields, opened.payload, origin, opened.json ?? json)
+  }
+
+  function read(record: Fields, payload: Fields, origin: Origin, json: Json): Decoded {
     const id = readId(record, json) ?? origin.id
     if (typeof id !== 'string') return id
     const key = keyOf(record, origin, json)
     if (typeof key !== 'string') return key
     const time = timeIn(record, origin)
     if (typeof time !== 'number') return time
-    const value = numberOf(readValue(record), origin.text)
+    // Debezium writes decimals as text.
+    const text = mapping.envelope === 'Debezium' ? (origin.text ?? 'Point') : origin.text
+    const value = numberOf(readValue(record), text)
     if (value === undefined) return invalid('InvalidValue', mapping.value, readValue(record), 'a finite number')
-    const features = readFeatures(record, origin)
+    const features = readFeatures(record, payload, text, origin.knownOnly)
     return Array.isArray(features) ? { id, time, key, value, features } : (features as Rejection | UnknownFeatures)
   }
 }
@@ -124,17 +138,19 @@ type Json = Parameters<Decode>[2]
 const times = 'seconds, milliseconds, microseconds or nanoseconds since 1970, or an RFC 3339 date and time'
 
 /** Reads an id or a key: text, or a number as it is written; undefined where there is none. */
-function identityReader(path: string, reason: RejectReason) {
+function identityReader(mapping: EventMapping, field: 'id' | 'key', reason: RejectReason) {
+  const path = mapping[field]
   const read = fieldReader(path.startsWith('$') ? '' : path)
+  const readIn = (body: unknown) => {
+    const { envelope } = mapping
+    const opened = envelope === undefined ? undefined : openEnvelope(envelope, body as Fields, undefined)
+    return read(opened === undefined || 'reason' in opened ? (body as Fields) : opened.fields)
+  }
   return (record: Fields, json: Json): string | undefined | Rejection => {
     const raw = read(record)
     if (typeof raw !== 'number' || Number.isSafeInteger(raw) || !Number.isFinite(raw) || json == null)
       return identityOf(raw, path, reason)
-    return identityOf(
-      writtenNumber(raw, json, (body) => read(body as Fields)),
-      path,
-      reason,
-    )
+    return identityOf(writtenNumber(raw, json, readIn), path, reason)
   }
 }
 
@@ -174,8 +190,13 @@ function featuresReader(mapping: EventMapping, schema: FeatureSchema, options: F
     return { reason: 'TooManyFeatures', field: bagName, message }
   }
 
-  return (record: Fields, { text, knownOnly }: Origin): number[] | Rejection | UnknownFeatures => {
-    const bag = readBag(record)
+  return (
+    record: Fields,
+    payload: Fields,
+    text: DecimalMark | undefined,
+    knownOnly: boolean | undefined,
+  ): number[] | Rejection | UnknownFeatures => {
+    const bag = readBag(features.type === 'fields' ? payload : record)
     if (bag === undefined || bag === null) return []
     if (typeof bag !== 'object' || Array.isArray(bag))
       return invalid('InvalidFeature', bagName, bag, 'an object of numbers')

@@ -66,7 +66,8 @@ export class EventTemplate {
     this.#hasFeatures = features.type === 'fields'
     this.#isFeature = featureNames(mapping, options)
     const names = [mapping.id, mapping.time, mapping.key, mapping.value, this.#bagName ?? '']
-    this.#isAble = !names.some((name) => name.includes('.') || name in Object.prototype)
+    this.#isAble =
+      mapping.envelope === undefined && !names.some((name) => name.includes('.') || name in Object.prototype)
   }
 
   /** The event in `bytes`; undefined where it does not fit the template. */

@@ -1,6 +1,8 @@
 import { didYouMean } from '../../lib/pipeline/did-you-mean.ts'
 import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import type { Headers } from '../streams/stream.ts'
+import { type Envelope, openEnvelope } from './envelope.ts'
 import { featureBagReader, featureNames, fieldReader } from './event-fields.ts'
 
 /** A field that the pipeline names. */
@@ -24,11 +26,13 @@ const deepest = 4
 /** Counts in the first thousand events how many have each field that the pipeline names, and the names that they have. */
 export class FieldCensus {
   readonly #fields: readonly LookedFor[]
+  readonly #envelope: Envelope | undefined
   readonly #names = new Set<string>()
   #events = 0
 
   constructor(pipeline: Pipeline) {
     this.#fields = fieldsOf(pipeline)
+    this.#envelope = pipeline.spec.event.envelope
   }
 
   get isFull(): boolean {
@@ -36,11 +40,13 @@ export class FieldCensus {
   }
 
   /** Counts an event; nothing once the census is full. */
-  add(body: unknown): void {
-    if (this.isFull || typeof body !== 'object' || body === null || Array.isArray(body)) return
+  add(body: unknown, headers?: Headers | undefined): void {
+    if (this.isFull || !isObject(body)) return
+    const opened = this.#envelope === undefined ? undefined : openEnvelope(this.#envelope, body, headers)
+    if (opened !== undefined && 'reason' in opened) return
     this.#events++
-    for (const field of this.#fields) if (field.isIn(body as Record<string, unknown>)) field.found++
-    addNames(body, '', 1, this.#names)
+    for (const field of this.#fields) if (field.isIn(opened?.fields ?? body)) field.found++
+    addNames(opened?.payload ?? body, '', 1, this.#names)
   }
 
   /** A line for each field that nearly no event has. */

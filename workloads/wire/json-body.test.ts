@@ -5,7 +5,8 @@ import { elementsOf, parseBody, writtenNumber } from './json-body.ts'
 describe('parseBody()', () => {
   it('reads JSON from bytes and text, with or without a byte order mark', () => {
     for (const body of ['{"a":"zoë"}', '\ufeff{"a":"zoë"}'])
-      for (const form of [body, Buffer.from(body)]) expect(parseBody(form)).to.deep.equal({ value: { a: 'zoë' } })
+      for (const form of [body, Buffer.from(body)])
+        expect(parseBody(form)).to.deep.equal({ value: { a: 'zoë' }, json: form })
   })
 
   it('says what is wrong, shortly', () => {

@@ -2,8 +2,8 @@ import { isUtf8 } from 'node:buffer'
 import { messageOf } from '../../lib/errors.ts'
 import type { Rejection } from './decode.ts'
 
-/** The value of a body, or why it has none. */
-export type ParsedBody = { readonly value: unknown } | Rejection
+/** The value of a body and the JSON that it comes from, if it does; or why it has none. */
+export type ParsedBody = { readonly value: unknown; readonly json?: Buffer | string } | Rejection
 
 /** Reads a body: JSON in UTF-8, with or without a byte order mark. */
 export function parseBody(body: Buffer | string | null): ParsedBody {
@@ -13,7 +13,7 @@ export function parseBody(body: Buffer | string | null): ParsedBody {
     if (!isUtf8(body)) return notUtf8(body)
   }
   try {
-    return { value: JSON.parse(textOf(body)) }
+    return { value: JSON.parse(textOf(body)), json: body }
   } catch (error) {
     return { reason: 'MalformedJson', message: messageOf(error) }
   }
