@@ -242,6 +242,12 @@ const cli: Argv = yargs(args)
           to: { type: 'string', requiresArg: true, describe: 'URL of the API; - is standard output' },
           brokers: { type: 'string', requiresArg: true, describe: 'host:port of Kafka, several with commas' },
           topic: { type: 'string', requiresArg: true, describe: 'Topic to write to, with --brokers' },
+          results: {
+            type: 'string',
+            default: 'anomaly-results',
+            requiresArg: true,
+            describe: 'Topic of the verdicts: if it exists, the run ends with how many of its events were judged',
+          },
           'kafka-tls': {
             type: 'boolean',
             default: false,
@@ -262,6 +268,54 @@ const cli: Argv = yargs(args)
           rate: { type: 'number', requiresArg: true, describe: 'Events a second; as fast as it goes if absent' },
         }),
     async (args) => (await import('../workloads/replay/replay-command.ts')).replayCommand(args),
+  )
+  .command(
+    'watch',
+    'Print the verdicts of a pipeline as they are published',
+    (command) =>
+      command
+        .usage(
+          'Print the verdicts of a pipeline as its consumers publish them to Kafka, one a line, until it is ended.',
+        )
+        .epilogue(
+          closing('watch -f PIPELINE [flags]', [
+            'Alerts, those of the past too',
+            '$0 watch -f payments.yaml --alerts --from-beginning',
+          ]),
+        )
+        .options({
+          file: pipelineFile,
+          alerts: { type: 'boolean', default: false, describe: 'Only verdicts that alert' },
+          'from-beginning': { type: 'boolean', default: false, describe: 'First those that are there already' },
+          ...kafka,
+        }),
+    async (args) => (await import('../workloads/watch/watch-command.ts')).watchCommand(args),
+  )
+  .command(
+    'init <input>',
+    'Write a pipeline for a file of events',
+    (command) =>
+      command
+        .usage(
+          'Look at the first events of a CSV or JSONL file, guess which field is what, and write a pipeline with comments.',
+        )
+        .epilogue(
+          closing('init FILE [flags]', [
+            'And try it at once',
+            '$0 init events.csv > pipeline.yaml && $0 backtest -f pipeline.yaml --input events.csv',
+          ]),
+        )
+        .positional('input', {
+          type: 'string',
+          demandOption: true,
+          describe: 'File with events (JSONL, CSV, also .gz)',
+        })
+        .options({
+          format,
+          delimiter,
+          output: { type: 'string', requiresArg: true, describe: 'File for the pipeline; standard output if absent' },
+        }),
+    async (args) => (await import('../workloads/init/init-command.ts')).initCommand(args),
   )
   .command(
     'crd',

@@ -41,10 +41,14 @@ export const house: House = {
   'workloads/local': [...doors, ...desk],
   'workloads/backtest': desk,
   'workloads/replay': desk,
+  'workloads/watch': desk,
+  'workloads/init': desk,
 
   bin: [
     ...everything,
-    ...['consumer', 'api', 'inference', 'local', 'backtest', 'replay'].map((role) => `workloads/${role}`),
+    ...['consumer', 'api', 'inference', 'local', 'backtest', 'replay', 'watch', 'init'].map(
+      (role) => `workloads/${role}`,
+    ),
   ],
   tools: everything,
 }

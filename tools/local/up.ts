@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { inRunFolder, pidFile, runFolder, runningStack, type Stack, stackFile } from './run-folder.ts'
@@ -45,7 +44,6 @@ while (!existsSync(stackFile)) {
 const { broker, redisUrl, apiPort, consumerProbes, inferenceProbes } = JSON.parse(
   readFileSync(stackFile, 'utf8'),
 ) as Stack
-const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')
 process.stdout.write(`
 Running, with the pipeline .run/payments.yaml; logs are in .run/
   API        http://localhost:${apiPort}/api/v1
@@ -55,14 +53,17 @@ Running, with the pipeline .run/payments.yaml; logs are in .run/
   inference  http://localhost:${inferenceProbes}/status
 
 Feed it with ${'20,000'} simulated payments:
-  bin/anomaly replay --brokers ${broker} --topic payments --input .run/payments.jsonl --rate 2000
+  bin/anomaly replay --brokers ${broker} --topic payments --results payments-verdicts --input .run/payments.jsonl --rate 2000
+
+Watch the alerts as they come, in another terminal:
+  bin/anomaly watch -f .run/payments.yaml --alerts
 
 Ask about one:
   curl -X POST localhost:${apiPort}/api/v1/detect -H 'Content-Type: application/json' -d '{"eventId":"test-123","timestamp":${Math.floor(Date.now() / 1000)},"userId":"user-7","value":125.5,"features":{"distanceKm":3.1,"merchantRisk":0.12}}'
 
-Read the verdict again, and those of the topic:
+Read the verdict again, and all of the topic:
   curl localhost:${apiPort}/api/v1/results/test-123
-  java -cp '${cache}/anomaly/kafka-4.3.1/*' org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server ${broker} --topic payments-verdicts --from-beginning --isolation-level read_committed
+  bin/anomaly watch -f .run/payments.yaml --from-beginning
 
 End it:
   make down

@@ -6,9 +6,9 @@ import type { InputRecord } from '../files/input-record.ts'
 import { readEvents } from '../files/read-events.ts'
 import { createLocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
-import type { Rejection } from '../wire/decode.ts'
 import { type FieldReader, fieldReader, namedFields } from '../wire/event-fields.ts'
 import { parseBody } from '../wire/json-body.ts'
+import type { Rejection } from '../wire/rejection.ts'
 
 export interface BacktestEvent {
   readonly record: InputRecord

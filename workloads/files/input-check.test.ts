@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
-import type { Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/rejection.ts'
 import { InputCheck } from './input-check.ts'
 import { recordAt } from './input-record.ts'
 

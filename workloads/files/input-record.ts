@@ -1,6 +1,6 @@
 import type { StreamRecord } from '../streams/stream.ts'
 import type { DecimalMark } from '../wire/cell-number.ts'
-import type { Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/rejection.ts'
 
 /** A row of a file or of standard input. */
 export interface InputRecord extends StreamRecord {

@@ -1,4 +1,4 @@
-import type { Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/rejection.ts'
 import { csvFields, unfinished } from './csv-fields.ts'
 import { type CsvOptions, columnsOf, delimiterOf, headerInComment, statedDelimiter } from './csv-header.ts'
 import type { InputFile } from './input-files.ts'

@@ -4,8 +4,8 @@ import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import { createGunzip, type Gunzip } from 'node:zlib'
 import { AppError, messageOf } from '../../lib/errors.ts'
-import type { Rejection } from '../wire/decode.ts'
 import { notUtf8 } from '../wire/json-body.ts'
+import type { Rejection } from '../wire/rejection.ts'
 
 export interface ReadOptions {
   /** Told of every piece read, in bytes of the file. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/rejection.ts'
 import type { InputRecord } from './input-record.ts'
 import { LineWriter } from './line-writer.ts'
 import { writeRejection } from './rejects.ts'

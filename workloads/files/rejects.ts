@@ -1,4 +1,4 @@
-import type { Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/rejection.ts'
 import type { InputRecord } from './input-record.ts'
 import type { LineWriter } from './line-writer.ts'
 

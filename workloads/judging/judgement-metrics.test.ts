@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { Registry } from 'prom-client'
 import { createMetrics } from '../../lib/metrics.ts'
 import type { Verdict } from '../detection/verdict.ts'
-import type { Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/rejection.ts'
 import { judgementMetrics } from './judgement-metrics.ts'
 import type { ProcessedBatch } from './processor.ts'
 

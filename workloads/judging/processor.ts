@@ -7,18 +7,11 @@ import type { ScoredRows } from '../detection/scored-rows.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
-import {
-  createDecode,
-  type Decode,
-  type Decoded,
-  isEvent,
-  isRejection,
-  type Origin,
-  type Rejection,
-} from '../wire/decode.ts'
+import { createDecode, type Decode, type Decoded, isEvent, isRejection, type Origin } from '../wire/decode.ts'
 import type { FeatureOptions } from '../wire/event-fields.ts'
 import { EventTemplate } from '../wire/event-template.ts'
 import { type ParsedBody, parseBody } from '../wire/json-body.ts'
+import type { Rejection } from '../wire/rejection.ts'
 import { verdictBytes, verdictJson } from '../wire/verdict-bytes.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'

@@ -15,7 +15,7 @@ import {
 } from '../terminal/status-line.ts'
 import { createLiveLine, lookOf } from '../terminal/terminal.ts'
 import { counted } from '../terminal/wording.ts'
-import type { Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/rejection.ts'
 
 /** Where no line can be overwritten in place, a simulation says this often how it goes. */
 const plainStatusMs = 5000

@@ -11,7 +11,8 @@ import type { InputRecord } from '../files/input-record.ts'
 import { LineWriter } from '../files/line-writer.ts'
 import { temporaryFolder } from '../files/temporary-folder.ts'
 import type { LocalPipeline } from '../judging/local-pipeline.ts'
-import { futureTolerance, type Rejection } from '../wire/decode.ts'
+import { futureTolerance } from '../wire/decode.ts'
+import type { Rejection } from '../wire/rejection.ts'
 import { type Feed, type RunOptions, type RunSummary, run } from './run.ts'
 
 const pipeline = parsePipeline({

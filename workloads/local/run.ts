@@ -14,7 +14,7 @@ import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeli
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
 import { createApp } from '../rest/app.ts'
 import { createApiServer } from '../rest/server.ts'
-import type { Rejection } from '../wire/decode.ts'
+import type { Rejection } from '../wire/rejection.ts'
 import { createLocalDoor } from './local-door.ts'
 
 /** Feeds the stream; returns when there is no more. */

@@ -2,39 +2,12 @@ import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import { type FeatureSchema, maxFeatures } from '../detection/feature-schema.ts'
-import type { Headers } from '../streams/stream.ts'
 import { type DecimalMark, isAbsentCell, numberOfCell } from './cell-number.ts'
-import { openEnvelope } from './envelope.ts'
+import { type Headers, openEnvelope } from './envelope.ts'
 import { type FeatureOptions, featureBagReader, featureNames, fieldReader } from './event-fields.ts'
 import { timeOf } from './event-time.ts'
 import { writtenNumber } from './json-body.ts'
-
-export const rejectReasons = [
-  'MalformedJson',
-  'NotUtf8',
-  'NotAnObject',
-  'MissingKey',
-  'InvalidId',
-  'InvalidTime',
-  'InvalidValue',
-  'InvalidFeature',
-  'TooManyFeatures',
-  'RaggedRow',
-  'TooLarge',
-  'Unreadable',
-  'Tombstone',
-  'UnknownSchema',
-  'MalformedRecord',
-] as const
-export type RejectReason = (typeof rejectReasons)[number]
-
-/** Why an event could not be read. */
-export interface Rejection {
-  readonly reason: RejectReason
-  /** The field at fault, as the event names it. */
-  readonly field?: string
-  readonly message: string
-}
+import type { Rejection, RejectReason } from './rejection.ts'
 
 /** Where an event came from: what stands in for fields that it does not carry. */
 export interface Origin {

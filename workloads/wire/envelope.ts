@@ -1,9 +1,11 @@
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
-import type { Headers } from '../streams/stream.ts'
-import type { Rejection } from './decode.ts'
 import { parseBody } from './json-body.ts'
+import type { Rejection } from './rejection.ts'
 
 export type Envelope = NonNullable<EventMapping['envelope']>
+
+/** Of a record. */
+export type Headers = Readonly<Record<string, unknown>>
 
 type Fields = Readonly<Record<string, unknown>>
 

@@ -1,8 +1,7 @@
 import { didYouMean } from '../../lib/pipeline/did-you-mean.ts'
 import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
-import type { Headers } from '../streams/stream.ts'
-import { type Envelope, openEnvelope } from './envelope.ts'
+import { type Envelope, type Headers, openEnvelope } from './envelope.ts'
 import { featureBagReader, featureNames, fieldReader } from './event-fields.ts'
 
 /** A field that the pipeline names. */

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { messageOf } from '../../lib/errors.ts'
-import type { Rejection } from './decode.ts'
+import type { Rejection } from './rejection.ts'
 
 /** The value of a body and the JSON that it comes from, if it does; or why it has none. */
 export type ParsedBody = { readonly value: unknown; readonly json?: Buffer | string } | Rejection

@@ -1,6 +1,6 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
-import type { Rejection } from './decode.ts'
 import { type ParsedBody, parseBody } from './json-body.ts'
+import type { Rejection } from './rejection.ts'
 
 export interface SchemaRegistryOptions {
   readonly url: string

@@ -1,0 +1,26 @@
+export const rejectReasons = [
+  'MalformedJson',
+  'NotUtf8',
+  'NotAnObject',
+  'MissingKey',
+  'InvalidId',
+  'InvalidTime',
+  'InvalidValue',
+  'InvalidFeature',
+  'TooManyFeatures',
+  'RaggedRow',
+  'TooLarge',
+  'Unreadable',
+  'Tombstone',
+  'UnknownSchema',
+  'MalformedRecord',
+] as const
+export type RejectReason = (typeof rejectReasons)[number]
+
+/** Why an event could not be read. */
+export interface Rejection {
+  readonly reason: RejectReason
+  /** The field at fault, as the event names it. */
+  readonly field?: string
+  readonly message: string
+}
