@@ -7,7 +7,7 @@ export const missingField = 2
 export const firstFeature = 3
 
 /** What a detector says of the shape of the deviation. */
-export const shapes = ['', 'spike', 'pattern', 'level'] as const
+export const shapes = ['', 'spike', 'pattern', 'level', 'frozen'] as const
 export type Shape = (typeof shapes)[number]
 
 const capacity = 3

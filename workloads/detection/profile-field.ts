@@ -1,4 +1,5 @@
 import { TailHistogram, type TailShape } from './tail-histogram.ts'
+import { perUnitOf } from './unit.ts'
 
 /** ln of a deviation in spreads. */
 export const logDeviation: TailShape = {
@@ -18,8 +19,6 @@ const widestEdge = 32
 const firstNumbers = 3
 /** In units of the field. A product of two is finite, and each fits single precision. */
 const largest = 2 ** 100
-/** Of a unit, so that one over it is finite. */
-const largestExponent = 1000
 
 /** Running location and spread of a stream of numbers, in which one number never weighs more than another. */
 export class RobustMoments {
@@ -135,12 +134,6 @@ export class ProfileField {
     }
     this.tail.load(from, at)
   }
-}
-
-/** One over the power of two at or below the magnitude of x. */
-function perUnitOf(x: number): number {
-  const exponent = Math.floor(Math.log2(Math.abs(x)))
-  return 2 ** -Math.max(-largestExponent, Math.min(largestExponent, exponent))
 }
 
 function bounded(units: number): number {
