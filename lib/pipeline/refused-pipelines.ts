@@ -29,6 +29,12 @@ export const outOfBounds: readonly RefusedPipeline[] = [
     message: '1000001 must be between 1 and 1000000',
   },
   {
+    what: 'a time without its zone',
+    spec: { source: { ...source, learnOnlyBefore: '2026-01-31 00:00:00' } },
+    field: 'spec.source.learnOnlyBefore',
+    message: '"2026-01-31 00:00:00" must be an RFC 3339 time such as 2026-01-31T00:00:00Z',
+  },
+  {
     what: 'a number with a fraction',
     spec: { source, detection: { refractorySeconds: 1.5 } },
     field: 'spec.detection.refractorySeconds',

@@ -80,6 +80,15 @@ const sourceSpec = constrain(
     startFrom: choice(['Earliest', 'Latest'])
       .default('Latest')
       .describe('Where to begin in a topic that the group never read.'),
+    learnOnlyBefore: pattern(
+      /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/,
+      35,
+      'an RFC 3339 time such as 2026-01-31T00:00:00Z',
+    )
+      .optional()
+      .describe(
+        'Events with an earlier time are learnt and never alert, for a start with a past: set startFrom to Earliest, and this to now.',
+      ),
     partitioner: choice(['Murmur2', 'Crc32'])
       .default('Murmur2')
       .describe(
@@ -395,6 +404,11 @@ const resultsSpec = object({
   publish: choice(['All', 'Anomalies'])
     .default('All')
     .describe('Whether every event has its verdict published or only anomalies.'),
+  publishHistory: choice(['Enabled', 'Disabled'])
+    .optional()
+    .describe(
+      'Whether events before source.learnOnlyBefore have a verdict published too; none of them is an anomaly. Disabled if absent.',
+    ),
 })
 
 const { storage } = unionDefaults.managedRedis

@@ -17,12 +17,12 @@ import { isVerdict, type Outcome, type ProcessedBatch, Processor, type Processor
 const now = Date.UTC(2024, 5, 1)
 const profileOnly = { detectors: [{ name: 'profile', profile: {} }] }
 
-function pipelineWith({ detection = {}, event = {}, results = {} }: Record<string, object> = {}) {
+function pipelineWith({ detection = {}, event = {}, results = {}, source = {} }: Record<string, object> = {}) {
   return parsePipeline({
     apiVersion: 'anomaly.com/v1alpha1',
     kind: 'AnomalyPipeline',
     metadata: { name: 'test' },
-    spec: { source: { brokers: ['localhost:9092'], topic: 'events' }, event, detection, results },
+    spec: { source: { brokers: ['localhost:9092'], topic: 'events', ...source }, event, detection, results },
   })
 }
 
@@ -493,6 +493,31 @@ describe('Processor', () => {
     const { processor } = await open(pipelineWith({ detection: { rules }, results: { publish: 'Anomalies' } }))
     const produced = await processor.batch(batchOf([good, { ...good, eventId: 'high', value: 101 }]))
     expect(produced.map(({ value }) => (JSON.parse(String(value)) as Verdict).eventId)).to.deep.equal(['high'])
+  })
+
+  describe('with a past to learn first', () => {
+    const rules = [{ name: 'limit', field: 'value', above: '100' }]
+    const source = { learnOnlyBefore: '2024-01-02T00:00:00Z' }
+    const past = { ...good, eventId: 'past', timestamp: '2024-01-01T23:59:59.999Z', value: 101 }
+    const live = { ...past, eventId: 'live', timestamp: '2024-01-02T00:00:00Z' }
+
+    it('learns events of it, and neither publishes nor calls anomalies what came of them', async () => {
+      const { processor, processed } = await open(pipelineWith({ detection: { rules }, source }))
+      const produced = await processor.batch(batchOf([past, live]))
+      expect(produced.map(({ value }) => (JSON.parse(String(value)) as Verdict).eventId)).to.deep.equal(['live'])
+      processor.committed(0)
+      const [first, second] = processed[0]!.outcomes as Verdict[]
+      expect([first!.isAnomaly, first!.suppressedBy, second!.isAnomaly]).to.deep.equal([false, 'Learning', true])
+    })
+
+    it('publishes them where that is wanted, and a verdict that was given already in any case', async () => {
+      const results = { publishHistory: 'Enabled' }
+      const { processor } = await open(pipelineWith({ detection: { rules }, source, results }))
+      const produced = await processor.batch(batchOf([past, live]))
+      expect(produced.map(({ value }) => (JSON.parse(String(value)) as Verdict).isAnomaly)).to.deep.equal([false, true])
+      const given = await open(pipelineWith({ source }), { givenVerdict: () => '{"isAnomaly":true}' })
+      expect(await given.processor.batch(batchOf([past]))).to.have.length(1)
+    })
   })
 
   it('tells of a batch when it has taken effect, and never of one that was dropped', async () => {

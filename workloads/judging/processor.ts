@@ -82,9 +82,13 @@ export class Processor implements StreamHandler {
   /** Where records come as bytes. */
   readonly #template: EventTemplate | undefined
   readonly #inHand = new Map<number, InHand>()
+  /** Events of an earlier time are history: learnt, and no alerts. */
+  readonly #liveFrom: number
 
   constructor(options: ProcessorOptions) {
     this.#options = options
+    const { learnOnlyBefore } = options.pipeline.spec.source
+    this.#liveFrom = learnOnlyBefore === undefined ? Number.NEGATIVE_INFINITY : Date.parse(learnOnlyBefore)
     this.#decode = createDecode(options.pipeline.spec.event, options.schema, options.decode)
     this.#parse = options.parse ?? (({ value }) => parseBody(value))
     if (options.parse === undefined)
@@ -149,6 +153,9 @@ export class Processor implements StreamHandler {
       if (json !== undefined) {
         given++
         outcomes[i] = verdict = JSON.parse(json) as Verdict
+      } else if (eventOf[i]!.time < this.#liveFrom) {
+        if (verdict.isAnomaly) outcomes[i] = verdict = { ...verdict, isAnomaly: false, suppressedBy: 'Learning' }
+        if (results.publishHistory !== 'Enabled') continue
       }
       if (results.publish === 'Anomalies' && !verdict.isAnomaly) continue
       let value: string | Buffer
