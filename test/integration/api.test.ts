@@ -210,7 +210,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
 
   it('gives a verdict for each event of a large batch, and says what is wrong with the others', async () => {
     const pipeline = await newPipeline()
-    const api = await serve(pipeline)
+    const api = await serve(pipeline, { deadlineMs: 60_000 })
     const huge = eventOf('huge', { note: 'x'.repeat(1_010_000) })
     const events: unknown[] = Array.from({ length: 5000 }, (_, i) => eventOf(`e-${i}`, { userId: `user-${i % 100}` }))
     events.splice(1000, 1, huge)
