@@ -57,7 +57,7 @@ describe('statusLine()', () => {
 describe('alertLine()', () => {
   it('reads from time to reasons', () => {
     expect(alertLine({ verdict: verdict(), injected: 'amount-spike' }, plain)).to.equal(
-      '2024-01-03 14:03:22  0.99987   user-0042   ✓ amount-spike          value 950 (usual 42), distanceKm 5,200 (usual 6)',
+      '2024-01-03 14:03:22  0.99987    user-0042   ✓ amount-spike          value 950 (usual 42), distanceKm 5,200 (usual 6)',
     )
   })
 
@@ -77,7 +77,7 @@ describe('alertLine()', () => {
 
   it('leaves the day out where there is no room for it, and still says why', () => {
     const line = alertLine({ verdict: verdict(), injected: 'compromised-terminal' }, { ...plain, columns: 80 })
-    expect(line).to.equal('14:03:22  0.99987   user-0042   ✓ compromised-terminal  value 950 (usual 42), d…')
+    expect(line).to.equal('14:03:22  0.99987    user-0042   ✓ compromised-terminal  value 950 (usual 42), …')
   })
 
   it('stands below a header of the same columns', () => {

@@ -102,7 +102,7 @@ function alertColumns({ time, score, key, truth, found }: AlertColumns, look: Lo
       rank: 4,
       style: 'dim',
     },
-    { text: padded(score, 8), rank: 1, style: 'bold' },
+    { text: padded(score, 9), rank: 1, style: 'bold' },
     { text: padded(key, 10), rank: 0 },
   ]
   const style = found === undefined ? undefined : found ? 'green' : 'yellow'
