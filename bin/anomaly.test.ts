@@ -83,7 +83,6 @@ function paymentLines(count: number): string {
 }
 
 describe('anomaly', function () {
-  this.timeout(60_000)
   const folder = temporaryFolder()
   after(() => folder.remove())
   afterEach(() => {

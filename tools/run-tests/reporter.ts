@@ -7,8 +7,8 @@ export interface TestCounts {
   readonly skipped: number
 }
 
-/** Mocha's own list of tests, and the counts for the runner. */
-class Reporter extends mocha.reporters.Spec {
+/** Mocha's dots and failures, and the counts for the runner. */
+class Reporter extends mocha.reporters.Dot {
   constructor(runner: mocha.Runner, options: mocha.MochaOptions) {
     super(runner, options)
     runner.once(mocha.Runner.constants.EVENT_RUN_END, () => {
