@@ -76,7 +76,7 @@ cluster-up: node_modules ## the same without a container engine: processes of th
 cluster-down: node_modules ## end what `make cluster-up` started
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning tools/try-out/down.ts
 
-# What carries the version is changed here, and is to be committed and tagged.
+# This changes the files that carry the version. Commit and tag them afterwards.
 release: node_modules ## dist/ with chart, manifests, image archive and checksums: make release VERSION=x.y.z
 	@[[ "$(VERSION)" =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$$ ]] || { echo 'release: "$(VERSION)" is no version: make release VERSION=x.y.z' >&2; exit 2; }
 	@grep -q '^## $(VERSION)' CHANGELOG.md || { echo 'release: CHANGELOG.md has no "## $(VERSION)": say there what changed' >&2; exit 2; }

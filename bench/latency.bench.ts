@@ -10,7 +10,7 @@ import { quantile } from './spread.ts'
 /**
  * Milliseconds from the time at which an event was due until a read_committed reader has its verdict, at a steady rate
  * that does not wait for answers. Sender and reader share this process; consumer and inference have theirs.
- * `SECONDS` changes the length of a rate, of which the first fifth is not counted.
+ * `SECONDS` changes how long each rate lasts; the first fifth of it is not counted.
  */
 
 const seconds = Number(process.env.SECONDS ?? 20)

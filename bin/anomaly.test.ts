@@ -82,7 +82,7 @@ function paymentLines(count: number): string {
   return Array.from({ length: count }, () => `${JSON.stringify(stream.next().value!.event)}\n`).join('')
 }
 
-describe('anomaly', function () {
+describe('anomaly', () => {
   const folder = temporaryFolder()
   after(() => folder.remove())
   afterEach(() => {

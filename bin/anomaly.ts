@@ -87,7 +87,7 @@ const drainSeconds = {
   type: 'number',
   default: 3,
   requiresArg: true,
-  describe: 'Time between SIGTERM and the end of the server, in which callers go elsewhere',
+  describe: 'Time between SIGTERM and the end of the server; callers go elsewhere meanwhile',
 } as const
 
 // To yargs a dash is no value of a list.
@@ -349,8 +349,7 @@ const cli: Argv = yargs(args)
           'signing-key-file': {
             type: 'string',
             requiresArg: true,
-            describe:
-              'Key with which the API signs verdicts; without it no verdict that comes with an event is believed',
+            describe: 'Key with which the API signs verdicts; without it the consumer judges every event itself',
           },
           'schema-registry-username-file': {
             type: 'string',
@@ -417,7 +416,7 @@ const cli: Argv = yargs(args)
     (command) =>
       command
         .usage(
-          'Score rows over gRPC: packed ones of the consumers, events as maps of anybody (DetectAnomaly). Learns from all,\nrefits and follows the current model in Redis.',
+          'Score rows over gRPC: packed rows for the consumers, single events for any caller (DetectAnomaly). Learns from all of\nthem, refits the model, and follows the current one in Redis.',
         )
         .epilogue(
           closing('inference -f PIPELINE [flags]', [
@@ -448,7 +447,7 @@ const cli: Argv = yargs(args)
     (command) =>
       command
         .usage(
-          'Watch AnomalyPipelines and run what each asks for. Of several operators one acts and the others stand by.\nThe cluster is that of the pod, or else of KUBECONFIG.',
+          'Watch AnomalyPipelines and run what each asks for. Where several operators run, one acts and the others stand by.\nThe cluster is that of the pod, or else of KUBECONFIG.',
         )
         .epilogue(
           closing('operator [flags]', [
@@ -483,7 +482,7 @@ const cli: Argv = yargs(args)
             type: 'string',
             default: 'default',
             requiresArg: true,
-            describe: 'Namespace of the Lease by which operators agree on the one that acts',
+            describe: 'Namespace of the Lease with which operators agree on the one that acts',
           },
           identity: {
             type: 'string',

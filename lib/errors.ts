@@ -40,7 +40,7 @@ export class AppError extends Error {
 
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
-  // Of a host with several addresses, each tried in vain.
+  // A host has several addresses, and none of them answered.
   if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join(', ')
   return error instanceof Error ? error.message : String(error)
 }

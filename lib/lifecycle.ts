@@ -34,8 +34,8 @@ export interface RunOptions {
   /** For stopping all parts; with `drainMs` it should be below the 30 s that Kubernetes waits. */
   readonly stopTimeoutMs?: number | undefined
   /**
-   * After a signal and the last part's stop the process exits, if it is still there so much later: what a client goes on
-   * trying with a server that is away is in vain. Without it the process ends by itself.
+   * After a signal and the last part's stop the process exits if it is still there so much later: a client may go on trying
+   * to reach a server that is away. Without this the process ends by itself.
    */
   readonly lingerMs?: number | undefined
   readonly host?: Host | undefined

@@ -50,7 +50,7 @@ async function forPeople(destination: DestinationStream): Promise<DestinationStr
 /** What comes of a server that is away, or is not there yet. */
 const outages = new Set(['ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ETIMEDOUT', 'ECONNRESET', 'EHOSTUNREACH'])
 
-/** An outage is to be expected and passes: it needs no stack. */
+/** Outages happen and pass: they need no stack. */
 function errorFields(error: unknown): unknown {
   const chain = withCauses(error)
   const code = chain.map(outageCode).find((found) => found !== undefined)

@@ -5,7 +5,7 @@ const standard = { tpWeight: 1, fpWeight: 0.11, fnWeight: 1 }
 const lowFalsePositives = { tpWeight: 1, fpWeight: 0.22, fnWeight: 1 }
 const lowFalseNegatives = { tpWeight: 1, fpWeight: 0.11, fnWeight: 2 }
 
-/** 100 rows, of which the first 15 are probationary. */
+/** 100 rows; the first 15 are probationary. */
 function series(windows: readonly AnomalyWindow[], alertRows: readonly number[]) {
   const alerts = new Uint8Array(100)
   for (const row of alertRows) alerts[row] = 1

@@ -5,7 +5,7 @@ import { loadKafkajs } from './kafkajs.ts'
 export const saslMechanisms = ['Plain', 'ScramSha256', 'ScramSha512'] as const
 export type SaslMechanism = (typeof saslMechanisms)[number]
 
-/** Where a cluster is and who asks. PEM texts, not paths. */
+/** Where a cluster is, and as whom to connect. PEM texts, not paths. */
 export interface KafkaSettings {
   readonly brokers: readonly string[]
   readonly clientId: string

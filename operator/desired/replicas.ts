@@ -15,7 +15,7 @@ export interface ReplicasPlan {
   readonly mark: string
   /** The operator owns the field and must give it to another manager, at its present value, before it stops to state it. */
   readonly handOver?: true
-  /** Whether there is to be an HPA: only when the operator does not own the field. */
+  /** Whether there should be an HPA: only when the operator does not own the field. */
   readonly autoscaler: boolean
 }
 

@@ -32,7 +32,7 @@ export interface LagOptions {
   readonly settleMs: number
   /** How long less must have been enough before one replica goes. */
   readonly calmMs: number
-  /** In which time a backlog is to be worked off. */
+  /** How long it may take to work off a backlog. */
   readonly drainMs: number
 }
 

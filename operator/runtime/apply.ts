@@ -84,7 +84,7 @@ export function createApplier(options: ApplierOptions): Applier {
   const keep = keepOwnedFields(fieldManager)
   const byKind = new Map(kinds.map((kind) => [`${kind.resource.apiVersion}/${kind.resource.kind}`, kind]))
   /**
-   * Objects of which the API server gave less than the intent right after it was applied, because a webhook changed it
+   * Objects that the API server returned with less than the intent right after it was applied, because a webhook changed them
    * or a field is unknown. As long as it stays like that, applying once more would change nothing.
    */
   const settled = new Map<string, { readonly hash: string; readonly owned: FieldSet | undefined }>()

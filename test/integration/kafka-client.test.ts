@@ -505,7 +505,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   })
 
   describe('producer', () => {
-    it('writes once what was acknowledged in vain', async () => {
+    it('writes once what was acknowledged without the producer hearing of it', async () => {
       const { source } = await topics(0, 1)
       const producer = await connectProducer(settings(kafka.proxy!.brokers))
       const cut = kafka.proxy!.cutReply(kafkaApi.Produce)

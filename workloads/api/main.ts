@@ -151,7 +151,7 @@ function signingKeyOf({ spec }: Pipeline, { signingKeyFile }: ApiArguments) {
   if (signingKeyFile !== undefined) return keyOfFile(signingKeyFile)
   throw new AppError(
     'InvalidArgument',
-    'Cannot publish events: --signing-key-file is missing, which the consumers believe verdicts by; or set api.publishEvents to Disabled',
+    'Cannot publish events: --signing-key-file is missing. Consumers accept a verdict only with a signature by that key. Name the file, or set api.publishEvents to Disabled',
   )
 }
 

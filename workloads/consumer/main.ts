@@ -258,7 +258,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       value: null,
       headers: {
         reason: 'TooLarge',
-        message: `the record with what was to be said of it exceeds what ${topic} takes`,
+        message: `the record with the reason for its rejection is larger than ${topic} takes`,
         topic: headers?.topic,
         partition: headers?.partition,
         offset: headers?.offset,

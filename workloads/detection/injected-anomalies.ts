@@ -27,7 +27,7 @@ export interface InjectedSeries {
 /** Values of a day of the seasonal natures. */
 const day = 288
 
-/** 2,000 to 2,500 values, of which the anomaly begins 500 before the end. In flat noise, reversed and shuffled are none. */
+/** 2,000 to 2,500 values. The anomaly begins 500 before the end. In flat noise, reversed and shuffled are no anomalies. */
 export function injectedSeries(nature: SeriesNature, kind: AnomalyKind, seed: number): InjectedSeries {
   const random = randomOf(1_000 + seed)
   const first = 1_500 + Math.floor(500 * random())

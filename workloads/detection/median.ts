@@ -1,5 +1,5 @@
 /**
- * The median of numbers of which none is NaN; NaN of none. Changes their order: the numbers are parted around the middle
+ * The median of numbers without NaN; NaN where there are none. Changes their order: the numbers are parted around the middle
  * instead of sorted (C. A. R. Hoare, "Algorithm 65: Find", CACM 4, 1961), a tenth of the work.
  */
 export function median(numbers: Float64Array): number {

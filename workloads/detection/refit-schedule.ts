@@ -2,7 +2,7 @@
 const first = 16
 
 /**
- * The number of rows seen at which the model is to be fitted next, above `rowsSeen`: 16, then at every doubling until
+ * The number of rows seen at which the model is fitted next, above `rowsSeen`: 16, then at every doubling until
  * `refitEvents`, then every `refitEvents`. Short streams gain most from an early first model; young ones change fastest.
  */
 export function nextRefit(rowsSeen: number, refitEvents: number): number {

@@ -45,7 +45,7 @@ export interface InferenceServerOptions {
   readonly maxRows?: number | undefined
   /** Of a message, either way. */
   readonly maxMessageBytes?: number | undefined
-  /** After which a connection is to be made anew, give or take 10 %, so that callers find new replicas. */
+  /** After this time a connection is made anew, give or take 10 %, so that callers find new replicas. */
   readonly maxConnectionAgeMs?: number | undefined
   /** How long calls in flight may take once the server stops; then they are cut. */
   readonly graceMs?: number | undefined

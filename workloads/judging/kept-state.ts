@@ -23,7 +23,7 @@ export interface KeptStateOptions {
   readonly featuresEveryMs?: number | undefined
   /** A newer owner holds the partition. */
   readonly onFenced: (partition: number) => void
-  /** The store has lost what it had, or never had anything: what all partitions share is to be written as well. */
+  /** The store has lost what it had, or never had anything: what all partitions share must be written as well. */
   readonly onEmptied?: () => void
   /** A stored state is of other detectors or damaged, and was left aside. */
   readonly onForeign?: ((what: 'profile' | 'partition') => void) | undefined

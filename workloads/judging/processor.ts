@@ -60,7 +60,7 @@ export interface ProcessorOptions {
   readonly clock?: () => number
   /** Waits before the next attempt where the pipeline is to wait for its model. */
   readonly pause?: (attempt: number, signal: AbortSignal | undefined) => Promise<void>
-  /** Verdicts are published as bytes: cheaper for who only sends them. */
+  /** Verdicts are published as bytes, which is cheaper for a process that only sends them. */
   readonly asBytes?: boolean
   /** Told of each batch when it is judged; what it answers with is called when the batch takes effect, and kept until then. */
   readonly observer?: (processed: ProcessedBatch) => () => void
@@ -68,7 +68,7 @@ export interface ProcessorOptions {
 
 /** The batches of a partition that are in hand. */
 interface InHand {
-  /** What is to be done when they are committed. */
+  /** Called when they are committed. */
   readonly pending: (() => void)[]
   /** Each key's last event in them that carried features. */
   last: Map<string, Event>

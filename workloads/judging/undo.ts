@@ -28,7 +28,7 @@ export class Undo {
     if (!this.#keys.has(key)) this.#keys.set(key, slot < 0 ? -1 : this.#write(slot))
   }
 
-  /** Nothing is to be undone any more. */
+  /** Nothing can be undone any more. */
   clear(): void {
     this.#keys.clear()
     this.#shared = undefined

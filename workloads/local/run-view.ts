@@ -34,7 +34,7 @@ export interface RunViewOptions {
 
 /** What a person sees of a run: how it goes, its alerts, and what came of it. */
 export interface RunView {
-  /** A simulated payment whose truth is to be compared. */
+  /** A simulated payment, to compare its verdict with the truth. */
   expect(payment: SimulatedPayment): void
   learnt(events: number): void
   live(): void

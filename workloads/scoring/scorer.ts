@@ -7,7 +7,7 @@ export interface RowBatch {
   /** Row-major, `count` times `columns.length`; NaN where absent. Valid until the promise settles. */
   readonly rows: Float64Array
   readonly count: number
-  /** Row surprisals from here on are to be explained. */
+  /** Rows with this surprisal or more are explained. */
   readonly explainFrom: number
 }
 

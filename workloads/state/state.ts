@@ -18,7 +18,7 @@ export interface StateStore {
 export const flushOutcomes = ['Written', 'Refill', 'Fenced'] as const
 /**
  * Written: the store holds it. Refill: so it does, but it has nothing of this partition from before or has lost some of
- * it, so everything in memory is to be written again. Fenced: nothing was written, a newer owner holds the partition.
+ * it, so everything in memory must be written again. Fenced: nothing was written, a newer owner holds the partition.
  */
 export type FlushOutcome = (typeof flushOutcomes)[number]
 

@@ -46,7 +46,7 @@ export interface StreamHandler {
   batch(batch: RecordBatch, signal?: AbortSignal): Promise<readonly OutgoingRecord[]>
   committed(partition: number): void
   dropped(partition: number): void
-  /** The partitions may belong to another process soon: what it should find is to be written now. */
+  /** The partitions may belong to another process soon: write now what it should find. */
   releasing(partitions: readonly number[]): Promise<void>
   /** The partition is not this process's any more. */
   revoked(partition: number): void

@@ -9,14 +9,14 @@ export interface LiveLine {
   clear(): void
 }
 
-/** How lines are to look on one of this process's streams. */
+/** How lines look on one of this process's streams. */
 export function lookOf(stream: NodeJS.WriteStream): Look {
   const terminal = stream.isTTY === true
   return {
     get columns() {
       return terminal ? stream.columns || 80 : Number.POSITIVE_INFINITY
     },
-    // Which minds NO_COLOR.
+    // hasColors() minds NO_COLOR.
     colour: terminal && stream.hasColors(),
   }
 }

@@ -67,7 +67,7 @@ const spans = [
   ['second', 1],
 ] as const
 
-/** In the largest unit of which there are two: 74 days, 36 hours, 90 seconds. */
+/** In the largest unit that gives at least two: 74 days, 36 hours, 90 seconds. */
 export function formatDuration(seconds: number): string {
   const [unit, length] = spans.find(([, length]) => seconds >= 2 * length) ?? ['second', 1]
   const amount = seconds / length

@@ -51,7 +51,7 @@ export class EventTemplate {
   #places: readonly Place[] = []
   #end: Uint8Array = new Uint8Array(0)
   #hasBag = false
-  /** Events until something is to be done about the template. */
+  /** Events until the template is looked at again. */
   #wait = 1
   #pause = trial
   #isFruitful = false

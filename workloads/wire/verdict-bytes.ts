@@ -45,7 +45,7 @@ export function verdictJson(verdict: Verdict, inferenceTimeMs?: number): string 
   return json.toString()
 }
 
-/** The same as bytes, for who only sends them. */
+/** The same as bytes, for a process that only sends them. */
 export function verdictBytes(verdict: Verdict, inferenceTimeMs?: number): Buffer {
   write(verdict, inferenceTimeMs)
   return json.take()

@@ -18,7 +18,7 @@ let argocd: ArgoCd | undefined
 const git = (...args: string[]) =>
   run('git', ['-c', 'user.name=e2e', '-c', 'user.email=e2e@example.com', '-C', argocd!.repository, ...args])
 
-/** Commits the pipeline as it is to be. */
+/** Commits the pipeline as it should be. */
 async function commit(brokers: readonly string[], spec: Readonly<Record<string, unknown>>): Promise<void> {
   const folder = join(argocd!.repository, 'pipelines')
   mkdirSync(folder, { recursive: true })

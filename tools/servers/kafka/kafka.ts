@@ -26,7 +26,7 @@ export const kafkaUser = { username: 'anomaly', password: 'a password of tests' 
 export interface Kafka {
   readonly port: number
   readonly brokers: readonly string[]
-  /** With `proxied`: the same broker for clients whose replies are to be lost. */
+  /** With `proxied`: the same broker for clients that should lose replies. */
   readonly proxy?: KafkaProxy & { readonly brokers: readonly string[] }
   /** With `secured`: further listeners of the same broker. */
   readonly secured?: {
