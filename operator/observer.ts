@@ -15,6 +15,7 @@ import type { Cache } from './runtime/cache.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
 import { type KubeObject, keyOf } from './runtime/kube-object.ts'
 import { lacksPods, type Pods, type Workloads } from './status/component-state.ts'
+import { unseenFields } from './unseen-fields.ts'
 
 /** All that a reconcile knows of the world: read once, at its begin. */
 export interface Scope {
@@ -123,7 +124,10 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
       document,
       pipeline,
       issues: [...issues.map(({ line }) => line), ...annotationIssues(document)],
-      warnings: annotationWarnings(document),
+      warnings: [
+        ...annotationWarnings(document),
+        ...(pipeline === undefined ? [] : unseenFields(pipeline, reports?.features)),
+      ],
       secrets: pipeline && secretsFound(pipeline),
       generated: pipeline === undefined ? {} : await generatedOf(pipeline, signal),
       workloads,

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { Role } from '../../lib/pipeline/spec.ts'
 import { unreadyCause } from './pod-answer.ts'
-import { mergeAnswers } from './pod-reports.ts'
+import { alertRateOf, mergeAnswers } from './pod-reports.ts'
 
 const answers = (role: Role, ...statuses: readonly unknown[]) =>
   statuses.map((status, index) => ({ role, pod: `${role}-${index}`, status }))
@@ -50,6 +50,15 @@ describe('mergeAnswers', () => {
       'OffsetsLost',
       'KeysMisplaced',
     ])
+  })
+})
+
+describe('alertRateOf', () => {
+  it('is of all events of the consumers, and none of a handful', () => {
+    const counts = [{ events: 90_000, alerts: 90 }, { events: 10_000, alerts: 60 }, {}, null]
+    expect(alertRateOf(answers('consumer', ...counts))).to.equal(1500)
+    expect(alertRateOf(answers('consumer', { events: 20, alerts: 1 }))).to.equal(undefined)
+    expect(alertRateOf(answers('consumer', { events: Number.NaN, alerts: 1 }))).to.equal(undefined)
   })
 })
 

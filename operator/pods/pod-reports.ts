@@ -11,12 +11,16 @@ export interface PodReports {
   readonly state?: { readonly problem?: string }
   /** What a pipeline works with all the same, but not as it should; the gravest first. */
   readonly degradations?: readonly Degradation[]
+  /** Names of the features that occur in the events. */
+  readonly features?: readonly string[]
   /** Why pods that run are not ready, in their own words, by the name of the pod. */
   readonly unready?: Readonly<Record<string, string>>
 }
 
 /** What the pods that answered say, as one. */
-export function mergeAnswers(answers: readonly PodAnswer[]): Pick<PodReports, 'model' | 'state' | 'degradations'> {
+export function mergeAnswers(
+  answers: readonly PodAnswer[],
+): Pick<PodReports, 'model' | 'state' | 'degradations' | 'features'> {
   const models = answers.flatMap(({ role, status }) => (role === 'inference' ? modelOf(fieldsOf(status)) : []))
   const fitted = models.filter(({ version }) => version !== 'LEARNING' && version !== 'NONE')
   // That which most rows stand behind.
@@ -26,13 +30,40 @@ export function mergeAnswers(answers: readonly PodAnswer[]): Pick<PodReports, 'm
     return said === undefined ? [] : [{ role, said }]
   })
   const away = stores.find(({ said }) => said !== 'ok')
+  const features = seenOf(answers)
   return {
     ...(models.length === 0 ? {} : { model: model ?? null }),
     ...(stores.length === 0
       ? {}
       : { state: away === undefined ? {} : { problem: `${away.role}: ${problemText(away.said)}` } }),
     ...(answers.length === 0 ? {} : { degradations: degradationsOf(answers) }),
+    ...(features === undefined ? {} : { features }),
   }
+}
+
+/** Of fewer events the share that alerted is chance. */
+const leastEvents = 1000
+
+/** Events per million of the last hour that alerted, of all consumers, in steps of ten so that chance does not write. */
+export function alertRateOf(answers: readonly PodAnswer[]): number | undefined {
+  const counts = answers.flatMap(({ role, status }) => {
+    const { events, alerts } = fieldsOf(status)
+    return role === 'consumer' && typeof events === 'number' && typeof alerts === 'number' ? [{ events, alerts }] : []
+  })
+  const sum = (field: 'events' | 'alerts') => counts.reduce((total, count) => total + count[field], 0)
+  const events = sum('events')
+  if (!(events >= leastEvents)) return undefined
+  return Math.min(1_000_000, Math.max(0, Math.round((sum('alerts') / events) * 100_000) * 10))
+}
+
+/** Names of features that the consumers have seen; absent where they have not seen enough events to tell. */
+function seenOf(answers: readonly PodAnswer[]): readonly string[] | undefined {
+  const consumers = answers.filter(({ role }) => role === 'consumer').map(({ status }) => fieldsOf(status))
+  const events = consumers.reduce((total, { events: own }) => total + (typeof own === 'number' ? own : 0), 0)
+  const lists = consumers.flatMap(({ features }) => (Array.isArray(features) ? [features as readonly unknown[]] : []))
+  if (!(events >= leastEvents) || lists.length === 0) return undefined
+  const names = new Set(lists.flat().filter((name) => typeof name === 'string'))
+  return [...names].sort().slice(0, 1000)
 }
 
 function modelOf({ modelVersion, modelRows, modelFitTime }: Fields) {

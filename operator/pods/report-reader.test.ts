@@ -67,12 +67,12 @@ describe('ReportReader', () => {
     await pass(15 * second)
     expect(reader.read(key)).to.deep.include({ state: { problem: 'consumer: unreachable' } })
     const before = changed
-    for (let events = 4000; events < 20_000; events += 2000) {
+    for (let events = 2000; events < 10_000; events += 1000) {
       say(`unreachable for ${events} s`, events)
       await pass(7 * second)
     }
     expect(changed - before).to.equal(0)
-    say('ok', 20_000)
+    say('ok', 10_000)
     await pass(15 * second)
     expect(reader.read(key)).to.deep.include({ state: {}, alertsPerMillion: 1000 })
     reader.stop()
@@ -109,6 +109,19 @@ describe('ReportReader', () => {
     expect(reasons()).to.deep.equal(['OffsetsLost'])
     await pass(3600 * second)
     expect(reasons()).to.deep.equal([])
+    reader.stop()
+  })
+
+  it('lets a rate stand while the consumers have just begun, and tells of none after an hour of few events', async () => {
+    const reader = follow({ consumer: [pod('10.0.0.2')] })
+    answers = { '10.0.0.2': { events: 5000, alerts: 5 } }
+    await pass(15 * second)
+    expect(reader.read(key)?.alertsPerMillion).to.equal(1000)
+    answers = { '10.0.0.2': { events: 20, alerts: 0 } }
+    await pass(120 * second)
+    expect(reader.read(key)).to.not.have.property('alertsPerMillion')
+    await pass(3600 * second)
+    expect(reader.read(key)?.alertsPerMillion).to.equal(null)
     reader.stop()
   })
 })

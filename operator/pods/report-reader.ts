@@ -3,10 +3,9 @@ import { type Role, roles } from '../../lib/pipeline/spec.ts'
 import { type Clock, sleep } from '../../lib/time.ts'
 import { ports } from '../desired/child.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
-import { type AlertRate, createAlertRate } from './alert-rate.ts'
 import { fieldsOf, type PodAnswer, unreadyCause } from './pod-answer.ts'
 import { type AskPod, createPodClient } from './pod-client.ts'
-import { mergeAnswers, type PodReports } from './pod-reports.ts'
+import { alertRateOf, mergeAnswers, type PodReports } from './pod-reports.ts'
 
 export interface ReportReaderOptions {
   readonly log: Logger
@@ -32,8 +31,9 @@ export interface ReportReader {
 
 interface Entry {
   readonly end: AbortController
-  readonly rate: AlertRate
   readonly counters: Counters
+  /** Since when the events of the last hour are too few to tell a rate. */
+  fewSince: number | undefined
   told?: PodReports
   toldAt: number
 }
@@ -79,12 +79,11 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
       ask(pods.map(({ pod }) => pod).filter(isUnready), '/readyz', unreadyCause),
     ])
     const answers = statuses.flat()
-    for (const { role, pod, status } of answers) {
-      const { events, alerts } = fieldsOf(status)
-      if (role === 'consumer' && typeof events === 'number' && typeof alerts === 'number')
-        entry.rate.count(pod, { events, alerts }, at)
-    }
-    const alertsPerMillion = entry.rate.perMillion(at)
+    const rate = alertRateOf(answers)
+    entry.fewSince = rate === undefined ? (entry.fewSince ?? at) : undefined
+    // Right after a start they are few: then what was told stands. After an hour it is the present.
+    const isSilent = entry.fewSince !== undefined && at - entry.fewSince >= hourMs
+    const alertsPerMillion = rate ?? (isSilent ? null : undefined)
     const unready = Object.fromEntries(
       causes.flatMap(({ pod, answer }) => (answer === undefined ? [] : [[pod, answer] as const])),
     )
@@ -123,7 +122,7 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
       } else if (known === undefined) {
         const entry: Entry = {
           end: new AbortController(),
-          rate: createAlertRate(),
+          fewSince: undefined,
           counters: createCounters(),
           toldAt: Number.NEGATIVE_INFINITY,
         }
@@ -141,11 +140,12 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
 
 /** What is told at once: all but figures, which change all the time. */
 function isNews(before: PodReports | undefined, after: PodReports): boolean {
-  const urgent = ({ model, state, degradations, unready }: PodReports) => ({
+  const urgent = ({ model, state, degradations, unready, features }: PodReports) => ({
     model: model?.version ?? model,
     state,
     degradations,
     unready,
+    features,
   })
   return before === undefined || !isSame(urgent(before), urgent(after))
 }

@@ -357,6 +357,8 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       modelVersion: scorer.modelVersion,
       lag: Object.fromEntries(stream.lag()),
       conditions,
+      // Long names, and more than anybody reads, would only make it long.
+      features: schema.names.slice(0, 500).map((name) => name.slice(0, 128)),
       kafka: stream.problem() ?? 'ok',
       redis: store.problem() ?? 'ok',
       inference: scorer.problem() ?? 'ok',
