@@ -9,7 +9,6 @@ import { manager } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
 import { rivalOf, sharingGroup } from './group-rival.ts'
 import { autoscalers, deployments, pipelines, secrets, statefulSets } from './kinds.ts'
-import type { LagSamplerOptions } from './lag/lag-sampler.ts'
 import { createObserver, namedSecretsOf } from './observer.ts'
 import type { OperatorMetrics } from './operator-metrics.ts'
 import { createReconciler } from './reconcile.ts'
@@ -21,7 +20,7 @@ import { createKubeClient, type KubeClient } from './runtime/kube-client.ts'
 import { type KubeObject, keyOf, type OwnerReference } from './runtime/kube-object.ts'
 import { type Election, type ElectionOptions, startElection } from './runtime/leader-election.ts'
 import { createNamedObjects, type NamedObjects } from './runtime/named-objects.ts'
-import { createSamplers, type Samplers } from './samplers.ts'
+import { createSamplers, type Samplers, type Sampling } from './samplers.ts'
 import { labelOf, startWatches, type Watches } from './watches.ts'
 
 export interface OperatorOptions {
@@ -41,7 +40,7 @@ export interface OperatorOptions {
   readonly patienceMs?: number | undefined
   readonly election?: Pick<ElectionOptions, 'leaseMs' | 'renewDeadlineMs' | 'retryMs'> | undefined
   readonly watch?: { readonly idleTimeoutMs: number; readonly backoff: { baseMs: number; maxMs: number } } | undefined
-  readonly sampling?: Pick<LagSamplerOptions, 'openAdmin' | 'intervalMs' | 'tellMs'> | undefined
+  readonly sampling?: Sampling | undefined
 }
 
 export interface Operator extends Part {

@@ -4,7 +4,7 @@ import { systemClock } from '../lib/time.ts'
 import { deployments } from './kinds.ts'
 import { createLagSampler, type LagSamplerOptions, type LagView } from './lag/lag-sampler.ts'
 import type { PodReports } from './pods/pod-reports.ts'
-import { createReportReader } from './pods/report-reader.ts'
+import { createReportReader, type ReportReaderOptions } from './pods/report-reader.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
 import type { NamedObjects } from './runtime/named-objects.ts'
 import type { Watches } from './watches.ts'
@@ -13,9 +13,14 @@ export interface SamplersOptions {
   readonly log: Logger
   readonly watches: Watches
   readonly named: NamedObjects
-  readonly sampling?: Pick<LagSamplerOptions, 'openAdmin' | 'intervalMs' | 'tellMs'> | undefined
+  readonly sampling?: Sampling | undefined
   /** Called when what `read` gives has changed enough to be told. */
   readonly changed: (key: string) => void
+}
+
+/** How topics and pods are looked at: other ways, and faster, in tests. */
+export interface Sampling extends Pick<LagSamplerOptions, 'openAdmin' | 'intervalMs' | 'tellMs'> {
+  readonly pods?: Pick<ReportReaderOptions, 'askPod' | 'intervalMs'> | undefined
 }
 
 /** What is looked at beside the reconciles, each in its own time: topics, and what pods say. */
@@ -38,6 +43,7 @@ export function createSamplers({ log, watches, named, sampling, changed }: Sampl
   const reports = createReportReader({
     ...common,
     podsOf: (key, component) => watches.pods.indexed('component', `${key}/${component}`),
+    ...sampling?.pods,
   })
   return {
     follow(key, pipeline) {

@@ -59,7 +59,7 @@ const runningPod = (component: string) => ({
 })
 
 /** A topic of 12 partitions in which nothing waits: these tests are about Kubernetes. */
-const quietTopic = () => ({
+export const quietTopic = () => ({
   lag: async () => new Map(Array.from({ length: 12 }, (_, partition) => [partition, 0])),
   topicOffsets: async () => new Map(),
   committedOffsets: async () => new Map(),

@@ -7,7 +7,7 @@ import type { KubeObject, Resource } from '../../../operator/runtime/kube-object
 import { binary } from '../../../tools/servers/binaries/binaries.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { eventually } from '../../harness/eventually.ts'
-import { minimalSpec, traffic, useOperator } from '../../harness/operator.ts'
+import { minimalSpec, quietTopic, traffic, useOperator } from '../../harness/operator.ts'
 
 const run = promisify(execFile)
 const namespaced = (apiVersion: string, kind: string, plural: string): Resource => ({
@@ -286,6 +286,36 @@ describe('Operator: with the controllers of workloads', () => {
     const { conditions = [] } = await bench.status(namespace)
     expect(conditions.find(({ type }) => type === 'Ready')?.message).to.contain('"no-such-class" not found')
     await eventually(async () => expect((await bench.events(namespace)).join()).to.contain('Warning RedisNotReady'))
+  })
+
+  it('says what its pods say: of the store, of themselves, and why they are not ready', async () => {
+    let redis = 'ok'
+    const cause = 'models: redis:6379 did not answer'
+    const askPod = async (url: string) => {
+      if (url.endsWith('/readyz')) return `[-]${cause.replace(':', ' failed:')}\nfailed\n`
+      return JSON.stringify({ redis, conditions: { keysMisplaced: false } })
+    }
+    await bench.start({ sampling: { openAdmin: quietTopic, pods: { askPod, intervalMs: 300 } } })
+    await apply({})
+    await untilRunning()
+    await eventually(async () => expect(await bench.condition(namespace, 'StateReachable')).to.equal('True Reachable'))
+    expect(await bench.condition(namespace, 'Degraded')).to.equal('False AsExpected')
+    redis = 'redis:6379 is unreachable for 100 s: refused'
+    await eventually(async () => expect(await bench.condition(namespace, 'Degraded')).to.equal('True StateUnavailable'))
+    expect(await bench.condition(namespace, 'StateReachable')).to.equal('False StateUnavailable')
+    expect(await bench.condition(namespace, 'Ready')).to.equal('True AllReady')
+    await eventually(async () => expect((await bench.events(namespace)).join()).to.contain('Warning StateUnavailable'))
+    redis = 'ok'
+    await eventually(async () => expect(await bench.condition(namespace, 'Degraded')).to.equal('False AsExpected'))
+    await eventually(async () => expect((await bench.events(namespace)).join()).to.contain('Normal Recovered'))
+
+    const [pod] = await podsOf('inference')
+    const conditions = [{ type: 'Ready', status: 'False', message: 'containers with unready status: [inference]' }]
+    await bench.client.patch(kinds.pods, pod!.metadata, { status: { conditions } }, { subresource: 'status' })
+    await eventually(async () => {
+      const { components } = await bench.status(namespace)
+      expect(components?.inference).to.include({ message: `${pod!.metadata.name}: ${cause}` })
+    })
   })
 
   it('makes no key without end where a quota refuses its Secret', async () => {
