@@ -33,6 +33,8 @@ export interface Scope {
   readonly secrets?: Readonly<Record<Role, SecretsFound>> | undefined
   /** Values that nobody chose, as their Secrets keep them; undefined where there is none yet. */
   readonly generated: { readonly signingKey?: string | undefined; readonly redisPassword?: string | undefined }
+  /** Why something of it could not be read: nothing is to be made without it. */
+  readonly failure?: unknown
   readonly workloads: Workloads
   readonly pods: Pods
   readonly autoscalers: readonly KubeObject[]
@@ -94,12 +96,17 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
     return byRole((role) => findSecrets(uses[role], (name) => namedSecret(keyOfName(name))))
   }
 
-  async function generatedOf(pipeline: Pipeline, signal: AbortSignal): Promise<Scope['generated']> {
+  async function generatedOf(pipeline: Pipeline, signal: AbortSignal): Promise<Pick<Scope, 'generated' | 'failure'>> {
     const read = { client, secrets: caches.secrets, signal }
     const hasRedis = resolveRedis(pipeline).type === 'managed'
-    return {
-      signingKey: await readGeneratedSecret(pipeline, signingKey, read),
-      redisPassword: hasRedis ? await readGeneratedSecret(pipeline, redisPassword, read) : undefined,
+    try {
+      const generated = {
+        signingKey: await readGeneratedSecret(pipeline, signingKey, read),
+        redisPassword: hasRedis ? await readGeneratedSecret(pipeline, redisPassword, read) : undefined,
+      }
+      return { generated }
+    } catch (failure) {
+      return { generated: {}, failure }
     }
   }
 
@@ -129,7 +136,7 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
         ...(pipeline === undefined ? [] : unseenFields(pipeline, reports?.features)),
       ],
       secrets: pipeline && secretsFound(pipeline),
-      generated: pipeline === undefined ? {} : await generatedOf(pipeline, signal),
+      ...(pipeline === undefined ? { generated: {} } : await generatedOf(pipeline, signal)),
       workloads,
       pods,
       autoscalers: caches.autoscalers.ownedBy(document.metadata.uid ?? ''),

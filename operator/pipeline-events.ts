@@ -6,9 +6,9 @@ import {
   restartAnnotation,
   secretsAnnotation,
 } from './desired/child.ts'
-import type { Applied, SyncResult } from './runtime/apply.ts'
 import type { EventType } from './runtime/events.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
+import type { Applied, SyncResult } from './runtime/sync.ts'
 import type { Workloads } from './status/component-state.ts'
 
 type ConditionType = (typeof conditionTypes)[number]

@@ -13,13 +13,14 @@ import type { Observe, Scope } from './observer.ts'
 import { eventsOfStatus, eventsOfSync, eventsOfWorkloads, type PipelineEvent } from './pipeline-events.ts'
 import { planOf } from './plan.ts'
 import { type Problem, problemOf } from './problem.ts'
-import type { Applier, SyncResult } from './runtime/apply.ts'
+import type { Applier } from './runtime/apply.ts'
 import type { Cache } from './runtime/cache.ts'
 import type { EventRecorder } from './runtime/events.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
 import { type KubeObject, keyOf } from './runtime/kube-object.ts'
 import { isNamespaceTerminating, statusOf } from './runtime/kube-status.ts'
 import type { Result } from './runtime/queue.ts'
+import type { SyncResult } from './runtime/sync.ts'
 import { autoscalersAfter, workloadsAfter } from './status/after-sync.ts'
 import { pipelineStatus } from './status/pipeline-status.ts'
 
@@ -101,6 +102,8 @@ export function createReconciler(options: ReconcilerOptions) {
     if (pipeline === undefined || scope.issues.length > 0 || isDisabled(document)) return { problems: [] }
     if (scope.rival !== undefined) return { problems: [groupTaken(pipeline, scope.rival)] }
     if (secrets === undefined) return { problems: [], skip: { requeueAfterMs: unreadMs } }
+    const { failure } = scope
+    if (failure !== undefined) return { problems: [problemOf(failure)], failure }
 
     const { desired, needs, handOver, problems } = planOf({ ...scope, pipeline, secrets }, { settings, newSecret })
     try {
@@ -108,6 +111,7 @@ export function createReconciler(options: ReconcilerOptions) {
       const sync = await applier.sync(document, desired, { needs, signal })
       const failures = sync.failures.map(({ error }) => error)
       if (failures.some(isNamespaceTerminating)) return { problems, skip: {} }
+      if (failures.some(isConflict)) return { problems, skip: { requeueAfterMs: conflictMs } }
       return {
         problems: [...problems, ...sync.failures.map(({ object, error }) => problemOf(error, object))],
         sync,
@@ -115,7 +119,7 @@ export function createReconciler(options: ReconcilerOptions) {
       }
     } catch (error) {
       if (isNamespaceTerminating(error)) return { problems, skip: {} }
-      if (statusOf(error)?.reason === 'Conflict') return { problems, skip: { requeueAfterMs: conflictMs } }
+      if (isConflict(error)) return { problems, skip: { requeueAfterMs: conflictMs } }
       return { problems: [...problems, problemOf(error)], failure: error }
     }
   }
@@ -184,6 +188,9 @@ function groupTaken(pipeline: Pipeline, rival: string): Problem {
   const message = `spec.source.groupId: AnomalyPipeline ${rival} reads topic ${topic} as group ${resolveGroupId(pipeline)} already; create this one anew with another groupId`
   return { reason: 'GroupTaken', message, stalled: true }
 }
+
+/** Whether what was about to be changed is not what it was. */
+const isConflict = (error: unknown): boolean => statusOf(error)?.reason === 'Conflict'
 
 /** Whether it is on its way, or waits for what may come by itself. */
 function isWaiting(status: PipelineStatus | undefined): boolean {

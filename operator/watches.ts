@@ -3,13 +3,13 @@ import { managedSelector, manager } from './desired/child.ts'
 import { groupOf } from './group-rival.ts'
 import { childKinds, pipelines, pods, serviceMonitors } from './kinds.ts'
 import { followOptionalKind } from './optional-kind.ts'
-import type { ChildKind } from './runtime/apply.ts'
 import { type Cache, createCache } from './runtime/cache.ts'
 import { startInformer } from './runtime/informer.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
 import { keepOwnedFields } from './runtime/owned-fields.ts'
 import type { ReflectorOptions } from './runtime/reflector.ts'
+import type { ChildKind } from './runtime/sync.ts'
 
 export interface WatchesOptions extends Pick<ReflectorOptions, 'idleTimeoutMs' | 'backoff'> {
   readonly client: KubeClient

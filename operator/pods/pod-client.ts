@@ -11,9 +11,9 @@ export interface PodClientOptions {
 }
 
 /** What pods have to say is shorter by far; whoever says more is not one of ours. */
-const longestAnswer = 1 << 20
-/** However many pods lie at the same time, no more than so many answers are held. */
-const askedAtOnce = 16
+const longestAnswer = 512 << 10
+/** However many pods lie at the same time, no more than so many answers are held: 64 MiB. */
+const askedAtOnce = 128
 
 /** A client of pods, which trusts none of them. */
 export function createPodClient({ timeoutMs, accepts = (status) => status === 200 }: PodClientOptions): AskPod {

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { canonicalJson } from '../../lib/canonical-json.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { Cache } from './cache.ts'
-import { type Drift, driftOf } from './drift.ts'
+import { driftOf } from './drift.ts'
 import type { CallOptions, KubeClient } from './kube-client.ts'
 import {
   controllerOf,
@@ -14,15 +14,9 @@ import {
   type OwnerReference,
   type Resource,
 } from './kube-object.ts'
-import { isNamespaceTerminating, statusOf } from './kube-status.ts'
+import { statusOf } from './kube-status.ts'
 import { coversIntent, keepOwnedFields } from './owned-fields.ts'
-
-/** A kind of child, and where its objects are seen. */
-export interface ChildKind {
-  readonly resource: Resource
-  /** Fed by reflectors that keep with `keepOwnedFields(fieldManager)`. */
-  readonly cache: Cache
-}
+import { type Applied, type ChildKind, createSync, type Sync } from './sync.ts'
 
 export interface ApplierOptions {
   readonly client: KubeClient
@@ -36,28 +30,6 @@ export interface ApplierOptions {
   readonly mayWrite?: () => boolean
 }
 
-/** What was done to an object. */
-export interface Applied {
-  readonly object: KubeObject
-  readonly outcome: 'unchanged' | 'created' | 'updated' | 'healed'
-  /** What was healed, where that is known. */
-  readonly drift?: Drift | undefined
-}
-
-export interface SyncOptions extends CallOptions {
-  /** Without which desired objects (`describeObject`) this one must not be: where one of them failed, it is skipped. */
-  readonly needs?: (object: KubeObject) => readonly string[]
-}
-
-export interface SyncResult {
-  /** What was done to each desired object that did not fail. */
-  readonly applied: readonly Applied[]
-  /** Desired objects that were left as they are, because one that they need failed. */
-  readonly skipped: readonly KubeObject[]
-  readonly pruned: readonly KubeObject[]
-  readonly failures: readonly { readonly object: KubeObject; readonly error: unknown }[]
-}
-
 export interface Applier {
   /**
    * Server-side apply, sent only when it would change something: when the intent differs from the one that was applied
@@ -66,12 +38,7 @@ export interface Applier {
    * intent's controller does not own.
    */
   apply(intent: KubeObject, options?: CallOptions): Promise<Applied>
-  /**
-   * Applies all that is desired, in order, and deletes what else the owner controls. What fails does not keep the rest
-   * from being applied, but for those that need it, and nothing is deleted then. Objects that are being deleted are left
-   * alone.
-   */
-  sync(owner: KubeObject, desired: readonly KubeObject[], options?: SyncOptions): Promise<SyncResult>
+  readonly sync: Sync
   /** Sets the whole status of an object by server-side apply, unless it is equal already. */
   applyStatus(resource: Resource, object: KubeObject, status: unknown, options?: CallOptions): Promise<boolean>
   /** Whether this version of an object is what a write of this applier came to: nobody else's change. */
@@ -131,7 +98,12 @@ export function createApplier(options: ApplierOptions): Applier {
     assertMayWrite(`apply ${what}`)
     const isHealed = live !== undefined && sameIntent
     const drift = isHealed ? await findDrift(resource, stamped, signal) : undefined
-    const object = keep(await client.apply(resource, stamped, { fieldManager, force: true, signal }))
+    // With the uid that was seen: one that took its place meanwhile is not taken over.
+    const target = {
+      ...stamped,
+      metadata: { ...stamped.metadata, ...(live?.metadata.uid && { uid: live.metadata.uid }) },
+    }
+    const object = keep(await client.apply(resource, target, { fieldManager, force: true, signal }))
     take(cache, object)
     const owned = object.metadata.ownedFields
     if (coversIntent(owned, stamped)) settled.delete(id)
@@ -158,64 +130,10 @@ export function createApplier(options: ApplierOptions): Applier {
     }
   }
 
-  async function prune(
-    { resource, cache }: ChildKind,
-    object: KubeObject,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    assertMayWrite(`delete ${describeObject(object)}`)
-    const { uid } = object.metadata
-    try {
-      const remaining = await client.delete(resource, object.metadata, { uid, signal })
-      if (remaining === undefined) cache.remove(object)
-      else take(cache, keep(remaining))
-    } catch (error) {
-      // Gone already, or another one of this name took its place.
-      const code = statusOf(error)?.code
-      if (code !== 404 && code !== 409) throw error
-    }
-  }
-
+  const sync = createSync({ client, kinds, keep, apply, assertMayWrite, take })
   return {
     apply,
-    async sync(owner, desired, { signal, needs = () => [] } = {}) {
-      const applied: Applied[] = []
-      const pruned: KubeObject[] = []
-      const skipped: KubeObject[] = []
-      const failures: { object: KubeObject; error: unknown }[] = []
-      const result: SyncResult = { applied, skipped, pruned, failures }
-      const missing = new Set<string>()
-      for (const object of desired) {
-        if (needs(object).some((needed) => missing.has(needed))) {
-          missing.add(describeObject(object))
-          skipped.push(object)
-          continue
-        }
-        try {
-          applied.push(await apply(object, { signal }))
-        } catch (error) {
-          missing.add(describeObject(object))
-          failures.push({ object, error })
-          if (concernsAll(error)) break
-        }
-      }
-      if (failures.length > 0) return result
-      for (const kind of kinds) {
-        const wanted = new Set(desired.filter((object) => kindOf(object) === kind).map(keyOf))
-        for (const object of kind.cache.ownedBy(owner.metadata.uid ?? '')) {
-          const isOurs = controllerOf(object)?.uid === owner.metadata.uid
-          if (!isOurs || wanted.has(keyOf(object)) || object.metadata.deletionTimestamp !== undefined) continue
-          try {
-            await prune(kind, object, signal)
-            pruned.push(object)
-          } catch (error) {
-            failures.push({ object, error })
-            if (concernsAll(error)) return result
-          }
-        }
-      }
-      return result
-    },
+    sync,
     async applyStatus(resource, object, status, { signal } = {}) {
       if (canonicalJson(object.status ?? null) === canonicalJson(status)) return false
       assertMayWrite(`apply the status of ${describeObject(object)}`)
@@ -241,14 +159,4 @@ function assertOwned(what: string, owner: OwnerReference | undefined, wanted: Ow
     )
   const whose = owner === undefined ? 'nobody' : `${owner.kind} ${owner.name}`
   throw new AppError('Conflict', `Cannot apply ${what}: it exists already and belongs to ${whose}; rename or delete it`)
-}
-
-/** The API server cannot be reached, this process may not write, or the namespace is going: the next would fare the same. */
-function concernsAll(error: unknown): boolean {
-  if (!(error instanceof AppError)) return false
-  return (
-    error.code === 'Fenced' ||
-    isNamespaceTerminating(error) ||
-    (statusOf(error) === undefined && (error.code === 'DeadlineExceeded' || error.cause !== undefined))
-  )
 }

@@ -1,7 +1,7 @@
 import { components } from '../desired/child.ts'
 import { autoscalers as autoscalerKind } from '../kinds.ts'
-import type { SyncResult } from '../runtime/apply.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
+import type { SyncResult } from '../runtime/sync.ts'
 import type { Workloads } from './component-state.ts'
 
 /** What was observed, with what a sync made of it: values in, values out. */

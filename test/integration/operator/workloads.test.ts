@@ -174,10 +174,10 @@ describe('Operator: with the controllers of workloads', () => {
     )
     await untilRunning()
     await eventually(() => expect(readyAt(generation + 2)).to.have.length.greaterThan(0))
-    const configurations = (await Promise.all(['consumer', 'inference', 'api'].map((role) => podsOf(role))))
-      .flat()
-      .map((pod) => pod.metadata.annotations?.['anomaly.com/configuration'])
-    expect(new Set(configurations)).to.have.length(1)
+    for (const role of ['consumer', 'inference', 'api']) {
+      const configurations = (await podsOf(role)).map((pod) => pod.metadata.annotations?.['anomaly.com/configuration'])
+      expect(new Set(configurations), role).to.have.length(1)
+    }
     end.abort()
   })
 

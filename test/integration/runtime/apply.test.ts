@@ -1,10 +1,12 @@
 import { expect } from 'chai'
-import { type Applier, type ChildKind, createApplier } from '../../../operator/runtime/apply.ts'
+import { type Applier, createApplier } from '../../../operator/runtime/apply.ts'
 import { createCache } from '../../../operator/runtime/cache.ts'
 import { createKubeClient, type KubeClient } from '../../../operator/runtime/kube-client.ts'
 import { type KubeObject, keyOf, ownedBy, type Resource } from '../../../operator/runtime/kube-object.ts'
+import { statusOf } from '../../../operator/runtime/kube-status.ts'
 import { keepOwnedFields } from '../../../operator/runtime/owned-fields.ts'
 import { type Reflector, startReflector } from '../../../operator/runtime/reflector.ts'
+import type { ChildKind } from '../../../operator/runtime/sync.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { eventually } from '../../harness/eventually.ts'
 
@@ -317,6 +319,24 @@ describe('Applier against an API server', () => {
     expect(failures.map(({ error }) => (error as Error).message)).to.deep.equal([
       `Cannot apply ConfigMap ${namespace}/main: it exists already and belongs to nobody; rename or delete it`,
     ])
+  })
+
+  it('does not take over what took the place of one of its own before that was seen', async () => {
+    await sync(everything())
+    await seen(configMaps, 'main')
+    await stopProcess()
+    await direct.delete(configMaps, { namespace, name: 'main' })
+    const data = { precious: 'yes' }
+    await direct.create(configMaps, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'main', namespace },
+      data,
+    })
+    const changed = child(configMaps, 'main', { data: { other: 'b' } })
+    const error = await applier.apply(changed).catch((reason: unknown) => reason)
+    expect(statusOf(error)).to.include({ code: 409, reason: 'Conflict' })
+    expect((await direct.get(configMaps, { namespace, name: 'main' })).data).to.deep.equal(data)
   })
 
   it('leaves alone what needs an object that failed, and what needs that', async () => {
