@@ -45,3 +45,10 @@ function codeOf(code: number): ErrorCode {
   if (code === 400 || code === 405 || code === 413 || code === 415 || code === 422) return 'InvalidArgument'
   return 'Unavailable'
 }
+
+/** The API server no longer has, or does not yet have, the version that was asked for. */
+export function isExpired(error: unknown): boolean {
+  const status = statusOf(error)
+  if (status === undefined) return false
+  return status.code === 410 || (status.code === 504 && status.message.includes('Too large resource version'))
+}

@@ -1,12 +1,12 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import { backoff, type Clock, sleep, systemClock } from '../../lib/time.ts'
-import { isTooLong } from './bounded-body.ts'
 import type { Cache } from './cache.ts'
 import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 import type { Selection } from './kube-path.ts'
-import { errorOfStatus, statusOf } from './kube-status.ts'
+import { errorOfStatus, isExpired, statusOf } from './kube-status.ts'
+import { createPagedList } from './paged-list.ts'
 import type { WatchEvent } from './watch-stream.ts'
 
 export interface ReflectorOptions extends Selection {
@@ -65,45 +65,23 @@ export function startReflector(options: ReflectorOptions): Reflector {
   const { clock = systemClock, random = Math.random, pageSize = 500, idleTimeoutMs = 90_000 } = options
   const { baseMs, maxMs } = options.backoff ?? { baseMs: 500, maxMs: 30_000 }
   const selection: Selection = { namespace, labelSelector, fieldSelector }
+  const listAll = createPagedList({ client, resource, selection, keep, pageSize })
   const stopping = new AbortController()
   const { signal } = stopping
   const synced = Promise.withResolvers<void>()
   synced.promise.catch(() => {})
   let hasSynced = false
-  let pageLimit = pageSize
   let failures = 0
   let failedAt: number | undefined
   let failure: unknown
 
   async function list(): Promise<string> {
-    const objects: KubeObject[] = []
-    let limit: number | undefined = pageLimit
-    let token: string | undefined
-    for (;;) {
-      try {
-        const page = await client.list(resource, { ...selection, limit, continue: token, signal })
-        for (const item of page.items) objects.push(keep(item))
-        token = page.continue
-        if (token === undefined) {
-          if (signal.aborted) throw stopped()
-          cache.replace(objects, page.resourceVersion, within)
-          hasSynced = true
-          synced.resolve()
-          return page.resourceVersion
-        }
-      } catch (error) {
-        if (isTooLong(error) && pageLimit > 1) {
-          // From now on fewer objects a page.
-          pageLimit = Math.ceil(pageLimit / 10)
-          limit = pageLimit
-        } else if (isExpired(error) && token !== undefined) {
-          // The list got too old while it was read page by page: once more, at one go.
-          limit = undefined
-        } else throw error
-        objects.length = 0
-        token = undefined
-      }
-    }
+    const { objects, resourceVersion } = await listAll(signal)
+    if (signal.aborted) throw stopped()
+    cache.replace(objects, resourceVersion, within)
+    hasSynced = true
+    synced.resolve()
+    return resourceVersion
   }
 
   /** Follows the changes; resolves with the version up to which they are known. */
@@ -204,13 +182,6 @@ export function withoutManagedFields(object: KubeObject): KubeObject {
 
 function stopped(): AppError {
   return new AppError('Unavailable', 'Cannot go on watching: stopped', { retriable: false })
-}
-
-/** The API server no longer has, or does not yet have, the version that was asked for. */
-function isExpired(error: unknown): boolean {
-  const status = statusOf(error)
-  if (status === undefined) return false
-  return status.code === 410 || (status.code === 504 && status.message.includes('Too large resource version'))
 }
 
 /** The answer did not come, or the API server was busy: what is known up to here stays true. */
