@@ -70,14 +70,14 @@ const waitingMs = 15_000
 export function createReconciler(options: ReconcilerOptions) {
   const { client, applier, observe, recorder, settings, mayWrite, crdProblem, watch, log, wall } = options
   const newSecret = () => randomBytes(32).toString('hex')
-  const parses = new Map<string, { readonly version: string; readonly result: ParsedPipeline }>()
+  const parses = createParses()
 
   async function reconcile(key: string, signal: AbortSignal): Promise<Result | undefined> {
     const document = options.pipelines.get(key)
     // Its children go with it, by their owner references.
     if (document === undefined || document.metadata.deletionTimestamp !== undefined) return forget(key)
 
-    const parsed = parseOnce(key, document)
+    const parsed = parses.of(key, document)
     if (parsed.pipeline !== undefined && !isDisabled(document)) watch(key, parsed.pipeline)
     const scope = await observe(document, parsed, signal)
     const outcome = await apply(scope, signal)
@@ -164,22 +164,29 @@ export function createReconciler(options: ReconcilerOptions) {
     }
   }
 
-  function parseOnce(key: string, document: KubeObject): ParsedPipeline {
-    const version = `${document.metadata.uid}/${document.metadata.generation}`
-    const known = parses.get(key)
-    if (known?.version === version) return known.result
-    const result = checkPipeline(document)
-    parses.set(key, { version, result })
-    return result
-  }
-
   function forget(key: string): undefined {
-    parses.delete(key)
+    parses.forget(key)
     watch(key, undefined)
   }
 
   return (key: string, { signal }: { readonly signal: AbortSignal }): Promise<Result | undefined> =>
     traced('reconcile', { attributes: { 'anomaly.pipeline': key } }, () => reconcile(key, signal))
+}
+
+/** Documents as they were parsed, once for each generation. */
+function createParses() {
+  const known = new Map<string, { readonly version: string; readonly parsed: ParsedPipeline }>()
+  return {
+    of(key: string, document: KubeObject): ParsedPipeline {
+      const version = `${document.metadata.uid}/${document.metadata.generation}`
+      const before = known.get(key)
+      if (before?.version === version) return before.parsed
+      const parsed = checkPipeline(document)
+      known.set(key, { version, parsed })
+      return parsed
+    },
+    forget: (key: string) => known.delete(key),
+  }
 }
 
 /** What it would run takes events from another pipeline; so it is not made, and what runs stays as it is. */

@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
@@ -48,6 +48,20 @@ describe('A client of pods', () => {
     for (const message of await Promise.all(calls))
       expect(message).to.match(/^Cannot ask http:.*: the answer is longer than 512 KiB$/)
     expect(sent).to.be.below(75 * (16 << 20))
+  })
+
+  it('holds no more answers at a time than it may, and comes to all in the end', async () => {
+    let most = 0
+    const held: ServerResponse[] = []
+    const url = await serve((_, response) => {
+      held.push(response)
+      most = Math.max(most, held.length)
+      // Time for as many as want to come.
+      if (held.length === 1) setTimeout(() => held.splice(0).forEach((one) => void one.end('ok')), 500)
+    })
+    const answers = await Promise.all(Array.from({ length: 300 }, () => ask(url)))
+    expect(new Set(answers)).to.deep.equal(new Set(['ok']))
+    expect(most).to.be.within(2, 128)
   })
 
   it('gives up what takes too long, also in the middle of an answer', async () => {
