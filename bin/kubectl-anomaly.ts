@@ -42,6 +42,18 @@ const cli = yargs(hideBin(process.argv))
     async (given) => print(await (await commands()).statusCommand(argumentsOf(given))),
   )
   .command(
+    'verdicts <name>',
+    'Print verdicts as they are published, until it is ended',
+    (command) =>
+      pipeline(command).options({
+        alerts: { type: 'boolean', default: false, describe: 'Only verdicts that alert' },
+        follow: { alias: 'f', type: 'boolean', default: true, hidden: true },
+      }),
+    async (given) => {
+      process.exitCode = await (await commands()).verdictsCommand(argumentsOf(given), given.alerts)
+    },
+  )
+  .command(
     'pause <name>',
     'Stop the pods; offsets and everything learnt are kept',
     (command) => pipeline(command),

@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { promisify } from 'node:util'
 import { stringify } from 'yaml'
 import { AppError } from '../../lib/errors.ts'
@@ -7,6 +8,7 @@ import { childKinds } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { statusScreen } from './status-screen.ts'
 import { withoutSecrets } from './support-report.ts'
+import { watchArguments } from './watch-arguments.ts'
 
 /** What `kubectl anomaly` does, by kubectl itself: with the cluster, the user and the namespace that it has. */
 
@@ -54,6 +56,21 @@ export async function switchCommand(
 export async function restartCommand({ name = '', kubectl: flags }: PluginArguments): Promise<string> {
   const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z')
   return kubectl(['annotate', kind, name, '--overwrite', `${restartAnnotation}=${now}`, ...flags])
+}
+
+/**
+ * Prints verdicts as they are published, until it is ended: a consumer reads them, since it reaches the brokers, and this
+ * machine may not. Gives the exit code.
+ */
+export async function verdictsCommand(
+  { name = '', kubectl: flags }: PluginArguments,
+  alerts: boolean,
+): Promise<number> {
+  const deployment = await getOf(['get', 'deployment', `${name}-consumer`, ...flags])
+  const command = ['exec', `deployment/${name}-consumer`, '-c', 'consumer', ...flags, '--']
+  const child = spawn('kubectl', [...command, ...watchArguments(deployment, alerts)], { stdio: 'inherit' })
+  const [code] = (await once(child, 'close')) as [number | null]
+  return code ?? 1
 }
 
 /** All that somebody who helps needs of a pipeline, as YAML; neither Secrets nor values of variables are in it. */
