@@ -14,7 +14,7 @@ import {
   type OwnerReference,
   type Resource,
 } from './kube-object.ts'
-import { statusOf } from './kube-status.ts'
+import { errorOfStatus, isOtherUid, statusOf } from './kube-status.ts'
 import { coversIntent, keepOwnedFields } from './owned-fields.ts'
 import { type Applied, type ChildKind, createSync, type Sync } from './sync.ts'
 
@@ -98,17 +98,29 @@ export function createApplier(options: ApplierOptions): Applier {
     assertMayWrite(`apply ${what}`)
     const isHealed = live !== undefined && sameIntent
     const drift = isHealed ? await findDrift(resource, stamped, signal) : undefined
-    // With the uid that was seen: one that took its place meanwhile is not taken over.
-    const target = {
-      ...stamped,
-      metadata: { ...stamped.metadata, ...(live?.metadata.uid && { uid: live.metadata.uid }) },
-    }
-    const object = keep(await client.apply(resource, target, { fieldManager, force: true, signal }))
+    const object = await send(resource, stamped, live?.metadata.uid, signal)
     take(cache, object)
     const owned = object.metadata.ownedFields
     if (coversIntent(owned, stamped)) settled.delete(id)
     else settled.set(id, { hash, owned })
     return { object, outcome: live === undefined ? 'created' : isHealed ? 'healed' : 'updated', drift }
+  }
+
+  /** Only to the object with this uid, if any: one that took its place meanwhile is not taken over. */
+  async function send(
+    resource: Resource,
+    object: KubeObject,
+    uid: string | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    const target = { ...object, metadata: { ...object.metadata, ...(uid === undefined ? {} : { uid }) } }
+    try {
+      return keep(await client.apply(resource, target, { fieldManager, force: true, signal }))
+    } catch (error) {
+      if (!isOtherUid(error)) throw error
+      const message = 'another one of this name took its place'
+      throw errorOfStatus(`apply ${describeObject(object)}`, { code: 409, reason: 'Conflict', message }, 409)
+    }
   }
 
   /** Who came between, by the managedFields that caches drop. It is not worth a failure. */

@@ -27,6 +27,12 @@ export function isNamespaceTerminating(error: unknown): boolean {
   return details?.causes?.some(({ reason }) => reason === 'NamespaceTerminating') === true
 }
 
+/** Whether it was refused because the object of this name has another uid than the one that was sent. */
+export function isOtherUid(error: unknown): boolean {
+  const details = statusOf(error)?.details as { readonly causes?: readonly { readonly field?: string }[] } | undefined
+  return details?.causes?.some(({ field }) => field === 'metadata.uid') === true
+}
+
 /** The error for a Status object, however it came: as an answer or as an event of a watch. */
 export function errorOfStatus(what: string, body: unknown, httpCode: number, retryAfterMs?: number): AppError {
   const status = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
