@@ -316,6 +316,16 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect((await read(names.results)).length).to.equal(2000)
   })
 
+  it('counts as the lag of a group that never read what it is about to read', async () => {
+    const names = await topics(1000)
+    const admin = openAdmin(settings())
+    const lagOf = async (...args: Parameters<typeof admin.lag>) =>
+      [...(await admin.lag(...args)).values()].reduce((sum, part) => sum + part, 0)
+    expect(await lagOf(names.group, names.source, 'Latest')).to.equal(0)
+    expect(await lagOf(names.group, names.source, 'Earliest')).to.equal(1000)
+    admin.close()
+  })
+
   it('starts at the end of the topic where told so, and there again after a stop', async () => {
     const names = await topics(500)
     const first = run(names, learner(names.results), { startFrom: 'Latest' })
