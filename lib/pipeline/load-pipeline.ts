@@ -49,11 +49,18 @@ const readFailures: Readonly<Record<string, string>> = {
 const isEmpty = ({ contents }: Document) => contents === null || (isScalar(contents) && contents.value === null)
 
 function plainValue(document: Document, path: string): unknown {
+  let value: unknown
   try {
-    return document.toJS()
+    value = document.toJS()
   } catch (error) {
     throw invalid(`${path}: ${messageOf(error)}`, error) // an alias without an anchor, or aliases that multiply
   }
+  try {
+    JSON.stringify(value)
+  } catch (error) {
+    throw invalid(`${path}: an alias is part of what it stands for, or the document is nested too deeply`, error)
+  }
+  return value
 }
 
 /** Where the field is in the text, or else the nearest group of fields around it. */
