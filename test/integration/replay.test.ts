@@ -1,10 +1,12 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { openAdmin } from '../../lib/kafka/admin.ts'
+import { connectProducer } from '../../lib/kafka/producer.ts'
 import { readTopic } from '../../lib/kafka/read-topic.ts'
 import { createLogger } from '../../lib/log.ts'
 import { type Kafka, kafkaUser, startKafka } from '../../tools/servers/kafka/kafka.ts'
@@ -76,6 +78,48 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const file = fileOf('nested.jsonl', '{"user":{"id":"a"},"value":1}\n{"user":{"id":7}}\n{"user":null}\n')
     await replay('--input', file, '--topic', 'nested', '--key', 'user.id', '--brokers', kafka.brokers.join(','))
     expect((await recordsOf('nested')).map(({ key }) => key)).to.have.members(['a', '7', undefined])
+  })
+
+  const verdictOf = (eventId: string, isAnomaly: boolean) =>
+    JSON.stringify({ eventId, userId: 'u', timestamp: 0, isAnomaly, anomalyScore: 0.5, reasons: [], scores: {} })
+
+  it('ends with how many of its events were judged and alerted', async () => {
+    await createTopic('judged')
+    await createTopic('judged-verdicts')
+    const events = ['{"eventId":"a","userId":"u"}', '{"eventId":1524831183200260097,"userId":"u"}', '{"userId":"u"}']
+    const file = fileOf('judged.jsonl', events.join('\n'))
+    const topics = ['--topic', 'judged', '--results', 'judged-verdicts']
+    const replayed = replay('--input', file, ...topics, '--brokers', kafka.brokers.join(','))
+    await eventually(async () => expect(await recordsOf('judged')).to.have.lengthOf(3))
+    const producer = await connectProducer(await settings())
+    const verdicts = [verdictOf('another', true), verdictOf('1524831183200260097', true)]
+    verdicts.push(verdictOf('a', false), verdictOf('judged-0-0', false), 'no verdict')
+    await producer.send(verdicts.map((value) => ({ topic: 'judged-verdicts', key: 'u', value })))
+    await producer.close()
+    expect((await replayed).stderr).to.match(/\n3 of 3 events judged, 1 alert\n$/)
+  })
+
+  it('leaves the verdicts to anomaly watch, which prints them as they come', async () => {
+    await createTopic('watched-verdicts')
+    const pipeline = fileOf(
+      'watched.yaml',
+      `apiVersion: anomaly.com/v1alpha1\nkind: AnomalyPipeline\nmetadata: {name: watched}\nspec: {source: {brokers: ["${kafka.brokers[0]}"]}, results: {topic: watched-verdicts}}\n`,
+    )
+    const watch = spawn(anomaly, ['watch', '-f', pipeline, '--alerts'])
+    let [stdout, stderr] = ['', '']
+    watch.stdout.on('data', (chunk) => (stdout += chunk))
+    watch.stderr.on('data', (chunk) => (stderr += chunk))
+    await eventually(async () => expect(stderr).to.include('watching watched-verdicts'))
+    const producer = await connectProducer(await settings())
+    const verdicts = [verdictOf('a', false), verdictOf('b', true)]
+    await producer.send(verdicts.map((value) => ({ topic: 'watched-verdicts', key: 'u', value })))
+    await producer.close()
+    await eventually(async () => expect(stdout).to.not.equal(''))
+    watch.kill('SIGINT')
+    const [code] = await once(watch, 'exit')
+    expect(code).to.equal(0)
+    expect(stdout.trim().split('\n')).to.have.lengthOf(1)
+    expect(stderr).to.match(/2 verdicts, 1 alert\n$/)
   })
 
   it('logs in over TLS with the flags that the other commands have', async () => {

@@ -52,7 +52,10 @@ export function guessMapping(records: readonly InputRecord[]): GuessedMapping {
   const left = new Map(fields.map((field) => [field.name, field]))
   const take = (fits: (field: Field) => boolean, order: readonly RegExp[]): string | undefined => {
     const candidates = [...left.values()].filter(fits)
-    const found = order.flatMap((name) => candidates.find((field) => name.test(lastOf(field.name))) ?? [])[0]
+    const found = order.flatMap(
+      (name) =>
+        candidates.find((field) => name.test(lastOf(field.name)) || name.test(field.name.replaceAll('.', '_'))) ?? [],
+    )[0]
     if (found !== undefined) left.delete(found.name)
     return found?.name
   }
