@@ -79,7 +79,9 @@ describe('loadPipeline', () => {
 
   it('refuses aliases that lead nowhere, or multiply', async () => {
     expect(await refusal(await file('metadata: *name\n'))).to.match(/^pipeline\.yaml: Unresolved alias/)
-    expect(await refusal(await file('metadata: &a {name: [*a]}\n'))).to.match(/^pipeline\.yaml: an alias is part of what/)
+    expect(await refusal(await file('metadata: &a {name: [*a]}\n'))).to.match(
+      /^pipeline\.yaml: an alias is part of what/,
+    )
     const doubling = Array.from({ length: 30 }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i}, *a${i}]`).join('\n')
     expect(await refusal(await file(`a0: &a0 [x]\n${doubling}\n`))).to.match(/^pipeline\.yaml: Excessive alias count/)
   })

@@ -179,6 +179,17 @@ const eventSpec = constrain(
       .describe(
         'Features of flat events: numeric fields by name, or by the start of their names as in "x*". Instead of features.',
       ),
+    categories: list(
+      pattern(new RegExp(`^${path}$`), 256, 'the name of a field, dotted where nested').describe(
+        'Name of a field, dotted where nested.',
+      ),
+      1,
+      8,
+    )
+      .optional()
+      .describe(
+        'Fields of text, such as country or merchant. A value that is rare for the key and for the stream counts as an anomaly. A change begins what was learnt anew.',
+      ),
   }),
   notBoth('features', 'featureFields'),
 )

@@ -13,6 +13,7 @@ const mappings: readonly EventMapping[] = [
   { ...base, featureFields: ['x*', 'cpu.user'] },
   { ...base, key: '$key', features: '' },
   { ...base, key: '', id: '', time: '' },
+  { ...base, categories: ['note', 'a', 'x1'] },
   { ...base, key: 'user.id', value: 'a.b' },
   { ...base, envelope: 'CloudEvents' },
   { ...base, envelope: 'Debezium' },

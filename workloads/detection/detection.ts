@@ -1,6 +1,7 @@
 import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { anomalyScoreOf, surprisalOf } from './anomaly-score.ts'
+import { Categories } from './categories.ts'
 import { Decision, learningEvents } from './decision.ts'
 import type { KeyedDetector, SharedMemory, SlotMemory, Surprisal } from './detector.ts'
 import { Discord } from './discord.ts'
@@ -66,6 +67,7 @@ export class Detection {
       if (detector.type === 'isolationForest') modelNames.push(detector.name)
       else keyed.push(detector.type === 'profile' ? new Profile(detector) : new Discord(detector.name))
     }
+    if (event.categories !== undefined) keyed.push(new Categories(event.categories))
     this.#schema = schema
     this.#keyed = keyed
     this.keyedDetectors = keyed
@@ -85,7 +87,7 @@ export class Detection {
     this.memories = [this.#episodes, ...keyed]
     this.shared = [this.#decision, ...keyed.map(({ shared }) => shared ?? nothing)]
     this.explainFrom = Math.max(1, Math.min(4, 0.8 * this.#decision.theta))
-    this.#reasons = new Reasons(schema)
+    this.#reasons = new Reasons(schema, event.categories ?? [])
     this.#numbersExpected = event.value === '' ? 0 : 1
     if (modelNames.length > 0)
       this.#layout = new RowLayout({ schema, hasValue: event.value !== '', hasKey: event.key !== '', profile })

@@ -8,4 +8,6 @@ export interface Event {
   readonly value: number
   /** One number per feature of the schema at the time of decoding, in its order; later features are absent. */
   readonly features: readonly number[]
+  /** The text of each of the pipeline's categories, in its order; '' where the event has none. Absent where the pipeline names none. */
+  readonly categories?: readonly string[]
 }

@@ -5,6 +5,8 @@ export const intervalField = 1
 /** Number of the schema's features that the event lacks. */
 export const missingField = 2
 export const firstFeature = 3
+/** The field of category c: below those of numbers. */
+export const categoryField = (c: number): number => -1 - c
 
 /** What a detector says of the shape of the deviation. */
 export const shapes = ['', 'spike', 'pattern', 'level', 'frozen'] as const

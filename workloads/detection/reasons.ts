@@ -10,13 +10,16 @@ import type { Reason } from './verdict.ts'
  */
 export class Reasons {
   readonly #schema: FeatureSchema
+  readonly #categoryNames: readonly string[]
+  #categories: readonly string[] = []
   #list: Reason[] = []
   /** How many of the list are limits. */
   #limits = 0
   #most = 0
 
-  constructor(schema: FeatureSchema) {
+  constructor(schema: FeatureSchema, categories: readonly string[]) {
     this.#schema = schema
+    this.#categoryNames = categories
   }
 
   /** The reasons since `begin`. */
@@ -27,6 +30,7 @@ export class Reasons {
   /** Begins with the limits that the event breaks; answers whether there are any. */
   begin(limits: readonly Limit[], event: Event): boolean {
     this.#list = []
+    this.#categories = event.categories ?? []
     for (const limit of limits) {
       const observed = limit.read(event)
       if (!isHit(limit, observed)) continue
@@ -59,9 +63,11 @@ export class Reasons {
     for (let e = 0; e < count; e++) {
       const contribution = evidence.contribution[e]! * part
       if (contribution < 0.01) break
+      const field = evidence.field[e]!
       this.#place({
         detector,
-        feature: this.#nameOf(evidence.field[e]!),
+        feature: this.#nameOf(field),
+        ...(field < 0 ? { category: this.#categories[-1 - field]! } : undefined),
         observed: numberOrNull(evidence.observed[e]!),
         expected: numberOrNull(evidence.expected[e]!),
         contribution,
@@ -77,6 +83,7 @@ export class Reasons {
   }
 
   #nameOf(field: number): string {
+    if (field < 0) return this.#categoryNames[-1 - field]!
     if (field === valueField) return 'value'
     if (field === intervalField) return 'interval'
     if (field === missingField) return 'missing features'

@@ -8,6 +8,8 @@ export interface Reason {
   readonly rule?: string
   /** value, interval (seconds since the key's last event), missing features (their number), mean(features) or the name of a feature. */
   readonly feature: string
+  /** Of a category, its text; `observed` is how many of the last `expected` events of the key had it. */
+  readonly category?: string
   readonly observed: number | null
   /** What was expected instead, or the rule's limit; null where the detector cannot say. */
   readonly expected: number | null

@@ -64,6 +64,6 @@ export class InputCheck {
 
   #looksForNumbers(): boolean {
     const { event } = this.#pipeline.spec
-    return event.value !== '' || resolveFeatures(event).type !== 'none'
+    return event.categories === undefined && (event.value !== '' || resolveFeatures(event).type !== 'none')
   }
 }

@@ -176,12 +176,16 @@ const reason = object(
       type: 'string',
       description: 'A feature, value, interval (seconds since the last event of the key) or mean(features).',
     },
-    observed: optionalNumber,
-    expected: { ...optionalNumber, description: "What was expected instead, or the rule's limit." },
+    category: { type: 'string', description: 'The text of a category.' },
+    observed: { ...optionalNumber, description: 'Of a category: how many of the last events of the key had it.' },
+    expected: {
+      ...optionalNumber,
+      description: "What was expected instead, or the rule's limit; of a category, how many events those were.",
+    },
     contribution: fraction,
     shape: { enum: shapes.filter((shape) => shape !== '') },
   },
-  ['rule', 'shape'],
+  ['rule', 'category', 'shape'],
 )
 
 const problem = object(

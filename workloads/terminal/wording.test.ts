@@ -75,6 +75,10 @@ describe('Wording', () => {
       'value -3 is below 0 (rule floor)',
       { detector: 'rule', rule: 'floor', feature: 'value', observed: -3, expected: 0, contribution: 1 },
     ],
+    [
+      'country BR, seen in 0 of 214 (categories, 80 %)',
+      { detector: 'categories', feature: 'country', category: 'BR', observed: 0, expected: 214, contribution: 0.8 },
+    ],
   ]
   it('says the same in brief', () => {
     expect(reasons.map(([, reason]) => briefReason(reason))).to.deep.equal([
@@ -85,6 +89,7 @@ describe('Wording', () => {
       'merchantRisk missing (usual 0.1)',
       'value 125.5 is above 100 (rule limit)',
       'value -3 is below 0 (rule floor)',
+      'country BR, seen in 0 of 214',
     ])
   })
 

@@ -78,7 +78,7 @@ export function formatDuration(seconds: number): string {
 /** The same for a line of a table, without who says so: `amount 950 (usual 42)`, `value 125.5 is above 100 (rule limit)`. */
 export function briefReason(reason: Reason): string {
   if (reason.rule !== undefined) return describeReason(reason)
-  const expected = formatNumber(reason.expected)
+  const expected = reason.category === undefined ? formatNumber(reason.expected) : nothing
   const usual = expected === nothing ? '' : ` (usual ${expected})`
   return repeats(reason) ? `${seenOf(reason)} after values unlike any before` : `${seenOf(reason)}${usual}`
 }
@@ -88,7 +88,9 @@ function repeats({ shape, observed, expected }: Reason): boolean {
   return shape !== undefined && formatNumber(observed) === formatNumber(expected)
 }
 
-function seenOf({ feature, observed }: Reason): string {
+function seenOf({ feature, category, observed, expected }: Reason): string {
+  if (category !== undefined)
+    return `${feature} ${category}, seen in ${formatNumber(observed)} of ${formatNumber(expected)}`
   const number = formatNumber(observed)
   return number !== nothing ? `${feature} ${number}` : feature === 'interval' ? feature : `${feature} missing`
 }
@@ -99,7 +101,7 @@ function seenOf({ feature, observed }: Reason): string {
  */
 export function describeReason(reason: Reason): string {
   const { detector, rule, feature, shape, contribution } = reason
-  const expected = formatNumber(reason.expected)
+  const expected = reason.category === undefined ? formatNumber(reason.expected) : nothing
   if (rule !== undefined)
     return `${feature} ${formatNumber(reason.observed)} is ${reason.observed! > reason.expected! ? 'above' : 'below'} ${expected} (${detector} ${rule})`
   const instead =

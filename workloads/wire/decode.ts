@@ -56,8 +56,9 @@ export type Decode = (body: unknown, origin: Origin, json?: Buffer | string | nu
 
 /** A decoder of parsed JSON bodies (or CSV records) by the pipeline's mapping of fields. */
 export function createDecode(mapping: EventMapping, schema: FeatureSchema, options: FeatureOptions = {}): Decode {
-  const readId = identityReader(mapping, 'id', 'InvalidId')
-  const readKey = identityReader(mapping, 'key', 'MissingKey')
+  const readId = identityReader(mapping, mapping.id, 'InvalidId')
+  const readKey = identityReader(mapping, mapping.key, 'MissingKey')
+  const readCategories = mapping.categories?.map((name) => identityReader(mapping, name, 'InvalidCategory'))
   const readTime = fieldReader(mapping.time)
   const readValue = fieldReader(mapping.value)
   const readFeatures = featuresReader(mapping, schema, options)
@@ -101,7 +102,15 @@ export function createDecode(mapping: EventMapping, schema: FeatureSchema, optio
     const value = numberOf(readValue(record), text)
     if (value === undefined) return invalid('InvalidValue', mapping.value, readValue(record), 'a finite number')
     const features = readFeatures(record, payload, text, origin.knownOnly)
-    return Array.isArray(features) ? { id, time, key, value, features } : (features as Rejection | UnknownFeatures)
+    if (!Array.isArray(features)) return features as Rejection | UnknownFeatures
+    if (readCategories === undefined) return { id, time, key, value, features }
+    const categories: string[] = []
+    for (const readCategory of readCategories) {
+      const category = readCategory(record, json) ?? ''
+      if (typeof category !== 'string') return category
+      categories.push(category)
+    }
+    return { id, time, key, value, features, categories }
   }
 }
 
@@ -111,8 +120,7 @@ type Json = Parameters<Decode>[2]
 const times = 'seconds, milliseconds, microseconds or nanoseconds since 1970, or an RFC 3339 date and time'
 
 /** Reads an id or a key: text, or a number as it is written; undefined where there is none. */
-function identityReader(mapping: EventMapping, field: 'id' | 'key', reason: RejectReason) {
-  const path = mapping[field]
+function identityReader(mapping: EventMapping, path: string, reason: RejectReason) {
   const read = fieldReader(path.startsWith('$') ? '' : path)
   const readIn = (body: unknown) => {
     const { envelope } = mapping
@@ -129,6 +137,7 @@ function identityReader(mapping: EventMapping, field: 'id' | 'key', reason: Reje
 
 function identityOf(raw: unknown, path: string, reason: RejectReason): string | undefined | Rejection {
   if (raw === undefined || raw === null || raw === '') return undefined
+  if (typeof raw === 'boolean' && reason === 'InvalidCategory') return String(raw)
   const isNumber = typeof raw === 'bigint' || (typeof raw === 'number' && Number.isFinite(raw))
   if (typeof raw !== 'string' && !isNumber) return invalid(reason, path, raw, 'a string or a number')
   const text = String(raw)

@@ -39,6 +39,7 @@ export function namedFields(mapping: EventMapping): readonly string[] {
   const names = [mapping.id, mapping.time, mapping.key, mapping.value]
   if (features.type === 'object') names.push(features.field)
   if (features.type === 'fields') names.push(...features.names.filter((name) => !name.includes('*')))
+  names.push(...(mapping.categories ?? []))
   return names.filter((name) => name !== '' && !name.startsWith('$')).map((name) => name.trim())
 }
 
@@ -86,7 +87,11 @@ export function featureNames(mapping: EventMapping, options: FeatureOptions): (n
   const features = resolveFeatures(mapping)
   const ignored = new Set(options.ignore ?? [])
   return features.type === 'fields'
-    ? featureMatcher(features.names, [mapping.id, mapping.time, mapping.key, mapping.value], ignored)
+    ? featureMatcher(
+        features.names,
+        [mapping.id, mapping.time, mapping.key, mapping.value, ...(mapping.categories ?? [])],
+        ignored,
+      )
     : (name) => !ignored.has(name)
 }
 

@@ -108,6 +108,7 @@ describe('EventTemplate', () => {
     ['labels', { features: 'features' }, flat],
     ['times as text', {}, timed],
     ['ids and keys that are numbers', {}, numbered],
+    ['categories', { categories: ['currency', 'other'] }, flat],
   ] as const) {
     it(`reads ordinary events as decode() does, whatever their numbers and texts are: ${what}`, () => {
       const { read } = reader(mapping, { ignore: what === 'labels' ? ['b'] : [] })

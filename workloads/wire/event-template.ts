@@ -13,6 +13,8 @@ const id = -2
 const key = -3
 const time = -4
 const value = -5
+/** Category c is this less c. */
+const firstCategory = -6
 
 /** Bytes between two values, then what the value is. */
 interface Place {
@@ -65,7 +67,8 @@ export class EventTemplate {
     this.#bagName = features.type === 'object' ? features.field : undefined
     this.#hasFeatures = features.type === 'fields'
     this.#isFeature = featureNames(mapping, options)
-    const names = [mapping.id, mapping.time, mapping.key, mapping.value, this.#bagName ?? '']
+    const categories = mapping.categories ?? []
+    const names = [mapping.id, mapping.time, mapping.key, mapping.value, this.#bagName ?? '', ...categories]
     this.#isAble =
       mapping.envelope === undefined && !names.some((name) => name.includes('.') || name in Object.prototype)
   }
@@ -83,6 +86,7 @@ export class EventTemplate {
     let ownKey: string | undefined
     let ownTime = Number.NaN
     let ownValue = Number.NaN
+    const categories = mapping.categories?.map(() => '')
     this.#at = 0
     for (let p = 0; p < places.length; p++) {
       const { before, role } = places[p]!
@@ -94,7 +98,8 @@ export class EventTemplate {
       else if (role === time) {
         ownTime = this.#time(bytes)
         if (!(ownTime <= latest)) return undefined
-      } else ownValue = this.#number(bytes)
+      } else if (role === value) ownValue = this.#number(bytes)
+      else categories![firstCategory - role] = this.#identity(bytes) ?? ''
       if (this.#at < 0) return undefined
     }
     if (!this.#skip(bytes, this.#end) || this.#at !== bytes.length) return undefined
@@ -107,13 +112,12 @@ export class EventTemplate {
     this.#wait = trial
     this.#pause = trial
     this.#isFruitful = true
-    return {
-      id: ownId ?? origin.id,
-      time: Number.isNaN(ownTime) ? origin.arrival : ownTime,
-      key: ownKey,
-      value: ownValue,
-      features,
-    }
+    const eventId = ownId ?? origin.id
+    const eventTime = Number.isNaN(ownTime) ? origin.arrival : ownTime
+    // Two shapes, each its own: a spread would cost every event.
+    return categories === undefined
+      ? { id: eventId, time: eventTime, key: ownKey, value: ownValue, features }
+      : { id: eventId, time: eventTime, key: ownKey, value: ownValue, features, categories }
   }
 
   /** To be told of an event that did not fit and was read otherwise: it may become the template. */
@@ -186,6 +190,8 @@ export class EventTemplate {
       if (name === mapping.key && !name.startsWith('$')) roles.push(key)
       if (name === mapping.time) roles.push(time)
       if (name === mapping.value) roles.push(value)
+      const category = mapping.categories?.indexOf(name) ?? -1
+      if (category >= 0) roles.push(firstCategory - category)
     }
     if (this.#hasFeatures && this.#isFeature(name)) roles.push(this.#schema.indexOf(name))
     return roles.length === 0 ? ignored : roles.length === 1 ? roles[0] : undefined

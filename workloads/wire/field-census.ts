@@ -100,6 +100,10 @@ function fieldsOf({ spec: { event, detection } }: Pipeline): readonly LookedFor[
     add(`spec.event.${field}`, name, name === defaults[field], (body) => isThere(read(body)))
   }
   const readBag = featureBagReader(event)
+  for (const name of event.categories ?? []) {
+    const read = fieldReader(name)
+    add('spec.event.categories', name, false, (body) => isThere(read(body)))
+  }
   const features = resolveFeatures(event)
   if (features.type === 'object')
     add('spec.event.features', features.field, event.features === undefined, (body) => isThere(readBag(body)))

@@ -7,6 +7,7 @@ export const rejectReasons = [
   'InvalidTime',
   'InvalidValue',
   'InvalidFeature',
+  'InvalidCategory',
   'TooManyFeatures',
   'RaggedRow',
   'TooLarge',

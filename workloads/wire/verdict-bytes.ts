@@ -16,6 +16,7 @@ const key = {
   detector: ascii('{"detector":"'),
   rule: ascii('","rule":"'),
   feature: ascii('","feature":'),
+  category: ascii(',"category":'),
   observed: ascii(',"observed":'),
   expected: ascii(',"expected":'),
   contribution: ascii(',"contribution":'),
@@ -97,7 +98,7 @@ function write(verdict: Verdict, inferenceTimeMs: number | undefined): void {
   json.raw(endOfVerdict)
 }
 
-function writeReason({ detector, rule, feature, observed, expected, contribution, shape }: Reason): void {
+function writeReason({ detector, rule, feature, category, observed, expected, contribution, shape }: Reason): void {
   json.raw(key.detector)
   json.plain(detector)
   if (rule !== undefined) {
@@ -106,6 +107,10 @@ function writeReason({ detector, rule, feature, observed, expected, contribution
   }
   json.raw(key.feature)
   json.text(feature)
+  if (category !== undefined) {
+    json.raw(key.category)
+    json.text(category)
+  }
   json.raw(key.observed)
   json.number(observed)
   json.raw(key.expected)
