@@ -290,8 +290,8 @@ async function openScene(
       const keys = of.map((name) => name.slice(name.indexOf(' ') + 1))
       const payloads = await state.partitions.loadKeys(partition, keys)
       for (const [i, payload] of payloads.entries()) {
-        // Four bytes name the detectors, then the first number counts the key's events.
-        if (payload !== undefined) learnt.set(of[i]!, Buffer.from(payload).readFloatLE(4))
+        // The id of the layout and the length of the first part, four bytes each; its first number counts the key's events.
+        if (payload !== undefined) learnt.set(of[i]!, Buffer.from(payload).readFloatLE(8))
       }
     }
     return learnt
