@@ -423,7 +423,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const results = async () =>
       (await recordsOf(pipeline, pipeline.spec.results.topic)).map(({ value }) => String(value))
     try {
-      await eventually(async () => expect(await results()).to.have.length(25), 30_000)
+      await eventually(async () => expect(await results()).to.have.length(25))
     } finally {
       stop.abort()
       await consuming

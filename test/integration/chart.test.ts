@@ -236,7 +236,7 @@ describe('manifests/operator/install.yaml in an API server', () => {
     const versions = async () =>
       (await kubectl(['get', '-f', installFile, '-o', 'jsonpath={.items[*].metadata.resourceVersion}'])).stdout
     await kubectl(['apply', '-f', installFile])
-    await kubectl(['wait', '--for=condition=Established', 'crd/anomalypipelines.anomaly.com'])
+    await eventually(() => kubectl(['wait', '--for=condition=Established', 'crd/anomalypipelines.anomaly.com']))
     // The API server may still write into the definition's status.
     await eventually(async () => {
       const before = await versions()

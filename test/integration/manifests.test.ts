@@ -12,6 +12,7 @@ import { renderedObjects } from '../../tools/release/chart.ts'
 import { moduleSource, ownBinary } from '../../tools/servers/binaries/binaries.ts'
 import { useApiServer } from '../harness/apiserver/use-api-server.ts'
 import { useHelm } from '../harness/chart/use-helm.ts'
+import { eventually } from '../harness/eventually.ts'
 
 const root = join(import.meta.dirname, '../..')
 const manifests = join(root, 'manifests')
@@ -38,7 +39,8 @@ describe('The manifests in an API server', () => {
       join(argocd, 'manifests/crds/appproject-crd.yaml'),
     ]
     await apply(...definitions.flatMap((path) => ['-f', path]))
-    await kubectl('wait', '--for=condition=Established', 'crd', '--all')
+    // Right after it was made, a definition has no conditions to wait for.
+    await eventually(() => kubectl('wait', '--for=condition=Established', 'crd', '--all'))
     for (const namespace of ['argocd', 'payments-staging']) await kubectl('create', 'namespace', namespace)
   })
 

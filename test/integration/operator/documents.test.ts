@@ -192,7 +192,7 @@ describe('Operator: documents and Secrets', () => {
       expect(await bench.children(namespace)).to.deep.equal([])
       const now = await bench.client.get(kinds.definitions, { name: full.metadata.name })
       await bench.client.update(kinds.definitions, { ...full, metadata: now.metadata })
-      await eventually(async () => expect((await deployments()).size).to.equal(3), 30_000)
+      await eventually(async () => expect((await deployments()).size).to.equal(3))
       expect(operator.crdProblem()).to.equal(undefined)
     } finally {
       const now = await bench.client.get(kinds.definitions, { name: full.metadata.name })

@@ -97,7 +97,7 @@ describe('Operator: drift', () => {
     const key = { namespace, name: 'payments-api' }
     const mine = { apiVersion: 'v1', kind: 'Service', metadata: key, spec: { ports: [{ port: 80 }] } }
     await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
-    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 60_000)
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]))
     await bench.client.create(kinds.services, mine)
     await bench.apply(namespace)
     await eventually(async () => expect(await bench.condition(namespace, 'Stalled')).to.equal('True NameTaken'))
@@ -113,7 +113,7 @@ describe('Operator: drift', () => {
 
   it('makes nothing that would run as, read or call what another has put in the place of a child', async () => {
     await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
-    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 60_000)
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]))
     const metadata = { name: 'payments', namespace }
     await bench.client.create(kinds.serviceAccounts, { apiVersion: 'v1', kind: 'ServiceAccount', metadata })
     await bench.apply(namespace)
@@ -145,7 +145,7 @@ describe('Operator: drift', () => {
 
   it('adopts nothing that only carries its marks, and takes none of its entries away', async () => {
     await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
-    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 60_000)
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]))
     const labels = { 'app.kubernetes.io/managed-by': 'anomaly-operator' }
     const data = { mine: 'precious' }
     const object = {
@@ -275,6 +275,6 @@ describe('Operator: drift', () => {
   it('leaves nothing behind when the pipeline is deleted', async () => {
     // The garbage collector looks for new kinds every 30 seconds.
     await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
-    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 90_000)
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]))
   })
 })

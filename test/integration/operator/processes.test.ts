@@ -20,7 +20,7 @@ const leases: Resource = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', 
 const executable = join(import.meta.dirname, '../../../bin/anomaly')
 const writing = ['create', 'update', 'apply', 'patch', 'delete'] as const
 /** A lease runs out after 15 seconds, and others look every two. */
-const patience = 30_000
+const patience = 120_000
 
 interface Process {
   readonly server: ServerProcess

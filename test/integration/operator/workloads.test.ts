@@ -121,7 +121,7 @@ describe('Operator: with the controllers of workloads', () => {
     await untilRunning('payments-api')
     const before = (await podsOf('api')).map(({ metadata }) => metadata.uid)
     await bench.client.delete(kinds.pipelines, { namespace, name: 'payments-api' })
-    await eventually(async () => expect(await podsOf('api', 'payments-api')).to.deep.equal([]), 60_000)
+    await eventually(async () => expect(await podsOf('api', 'payments-api')).to.deep.equal([]))
     await bench.quiet(300)
     expect((await podsOf('api')).map(({ metadata }) => metadata.uid)).to.deep.equal(before)
     expect(await bench.condition(namespace, 'Ready')).to.equal('True AllReady')
@@ -195,7 +195,7 @@ describe('Operator: with the controllers of workloads', () => {
     const admin = { lag: pending, topicOffsets: pending, committedOffsets: pending, createMissingTopics: pending }
     await bench.start({ sampling: { openAdmin: () => ({ ...admin, close() {} }) } })
     // The HPA looks every 15 seconds.
-    await eventually(async () => expect(await podsOf('consumer')).to.have.length(3), 40_000)
+    await eventually(async () => expect(await podsOf('consumer')).to.have.length(3))
     await bench.runPods(namespace)
     await bench.quiet()
     const { metadata } = await bench.get(kinds.deployments, namespace, 'payments-consumer')
@@ -352,7 +352,7 @@ describe('Operator: with the controllers of workloads', () => {
     await apply({ state: { redis: { managed: { storage: { whenDeleted: 'Retain' } } } } })
     await untilRunning()
     await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' })
-    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]), 60_000)
+    await eventually(async () => expect(await bench.children(namespace)).to.deep.equal([]))
     await bench.quiet(500)
     expect((await list(claims)).map(({ metadata }) => metadata.deletionTimestamp)).to.deep.equal([undefined])
   })
