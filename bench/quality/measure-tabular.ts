@@ -8,11 +8,12 @@ import { backtest } from '../../workloads/backtest/backtest.ts'
 import { averagePrecision, rankScores, rocAuc } from '../../workloads/backtest/evaluation.ts'
 import { random } from '../../workloads/detection/random.ts'
 import { inputFiles } from '../../workloads/files/input-files.ts'
+import { batchForest } from './batch-forest.ts'
 import { ewz } from './ewz.ts'
 import { type Figure, type Measurement, meanOverSeeds, meanOverSets } from './measurement.ts'
 
-/** Sets in order of time. */
-const streams: readonly string[] = ['http', 'smtp']
+/** Sets in order of time, or measured in the order of their file. */
+const streams: readonly string[] = ['http', 'smtp', 'cover']
 /** Of the models, and of the order of the rows where they have none: one says little of a small set or a rare class. */
 const seeds = [1, 2, 3] as const
 
@@ -27,11 +28,14 @@ interface MeasuredSet {
  * list one class after the other, which no detector that learns as it goes could make sense of, and are run in random
  * order. What the files' own order gives is there for comparison.
  */
-export async function* measureTabular(folder: string, pipeline: Pipeline): AsyncGenerator<Measurement> {
+export async function* measureTabular(
+  folder: string,
+  pipeline: Pipeline,
+  { python }: { readonly python: string },
+): AsyncGenerator<Measurement> {
   const paths = globSync(join(folder, '*.csv.gz')).sort()
   if (paths.length === 0) throw new AppError('NotFound', `${folder}: no *.csv.gz`)
   const sets: MeasuredSet[] = []
-  const asListed: MeasuredSet[] = []
   const scratch = mkdtempSync(join(tmpdir(), 'quality-'))
   try {
     for (const path of paths) {
@@ -42,15 +46,17 @@ export async function* measureTabular(folder: string, pipeline: Pipeline): Async
         const input = inTime ? path : shuffledCopy(path, join(scratch, `${name}.csv`), seed)
         runs.push(await measureSet(input, pipeline, seed))
       }
+      const forests = batchForest(python, path, seeds)
+      if (forests !== undefined)
+        for (const [at, { roc, ap }] of forests.entries())
+          runs[at] = runs[at]!.map((figure) => ({ ...figure, forest: figure.name === 'AP' ? ap : roc }))
       sets.push({ name, runs })
-      asListed.push({ name, runs: [inTime ? runs[0]! : await measureSet(path, pipeline, seeds[0])] })
     }
   } finally {
     rmSync(scratch, { recursive: true })
   }
   const bySeeds = `seeds ${seeds.join(', ')}`
   yield meanOf('tabular', `mean over ${sets.length} sets, those without time in random order; ${bySeeds}`, sets)
-  yield meanOf('file order', 'the same sets as their files list them', asListed)
   for (const { name, runs } of sets)
     if (streams.includes(name))
       yield { collection: name, scope: `in order of time; ${bySeeds}`, figures: meanOverSeeds(runs) }

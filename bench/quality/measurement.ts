@@ -6,8 +6,14 @@ export interface Figure {
   readonly baseline?: number
   /** Standard deviation over seeds of the pipeline's figure. */
   readonly deviation?: number
+  /** scikit-learn's isolation forest, fitted on all rows at once. */
+  readonly forest?: number
   /** Digits after the point, for people; 3 if absent. */
   readonly digits?: number
+  /** What is better; higher if absent. */
+  readonly better?: 'lower'
+  /** A loss that may be chance: a point if absent. */
+  readonly tolerance?: number
 }
 
 /** What a run over a collection gave. */
@@ -22,9 +28,10 @@ export interface Measurement {
 
 /** `nab  standard 70.2 (48.1)  …  31 series …`: the baseline's figure is in parentheses. */
 export function measurementText({ collection, scope, figures }: Measurement): string {
-  const texts = figures.map(({ name, pipeline, baseline, deviation, digits = 3 }) => {
+  const texts = figures.map(({ name, pipeline, baseline, forest, deviation, digits = 3 }) => {
     const spread = deviation === undefined ? '' : ` ±${deviation.toFixed(digits)}`
-    return `${name} ${pipeline.toFixed(digits)}${spread}${baseline === undefined ? '' : ` (${baseline.toFixed(digits)})`}`
+    const others = [baseline, forest].filter((number) => number !== undefined).map((number) => number.toFixed(digits))
+    return `${name} ${pipeline.toFixed(digits)}${spread}${others.length === 0 ? '' : ` (${others.join(', ')})`}`
   })
   return `${collection.padEnd(13)} ${texts.join('  ')}  [${scope}]`
 }
@@ -33,10 +40,12 @@ export function measurementText({ collection, scope, figures }: Measurement): st
 export function meanOverSets(sets: readonly (readonly Figure[])[]): Figure[] {
   return sets[0]!.map((figure, at) => {
     const baseline = sets.flatMap((figures) => figures[at]!.baseline ?? [])
+    const forest = sets.flatMap((figures) => figures[at]!.forest ?? [])
     return {
       ...figure,
       pipeline: mean(sets.map((figures) => figures[at]!.pipeline)),
       ...(baseline.length === 0 ? undefined : { baseline: mean(baseline) }),
+      ...(forest.length === 0 ? undefined : { forest: mean(forest) }),
     }
   })
 }

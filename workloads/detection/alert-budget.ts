@@ -3,7 +3,7 @@ import type { Surprisal } from './detector.ts'
 /**
  * How far an alert moves the threshold, in nats. Smaller spends less on what it has not learnt yet, larger is sooner back
  * from a wrong start. Simulated payments, six seeds, 3,000 a million: of the precision that the best fixed threshold had in
- * hindsight .957 with .015, .954 with .02, .965 with .01, which left a tenth of a budget of 1,000 unused. (`node bench/quality/quality.ts --decisions`)
+ * hindsight .957 with .015, .954 with .02, .965 with .01, which left a tenth of a budget of 1,000 unused. (`node bench/quality/quality.ts --only decisions`)
  */
 const step = { calibrated: 0.015, uncalibrated: 0.05 } as const
 const floor = 0.2

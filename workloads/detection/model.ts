@@ -1,6 +1,7 @@
 import type { Surprisal } from './detector.ts'
 import { type Forest, fitForest, scoreRows } from './isolation-forest.ts'
 import { median } from './median.ts'
+import { distances, drawPrototypes, type Prototypes } from './prototypes.ts'
 import { random } from './random.ts'
 import { calibrate, type TailPrior } from './score-calibration.ts'
 import { checksum, seal, unseal } from './sealed-bytes.ts'
@@ -45,13 +46,17 @@ export interface ColumnReason {
 }
 
 const kind = 'MODL'
-const format = 1
+const format = 2
+/** Models of a forest alone. */
+const formerFormat = 1
 /** Rows of the sample that scores are calibrated on, and medians taken from. */
 const calibrationRows = 2048
 const reasons = 3
 
 /** In ordinary streams a forest's scores exceed their upper 5 % point by about 0.02. */
 const tailPrior: TailPrior = { excess: 0.02, count: 10 }
+/** The same of the logarithm of distances from prototypes. */
+const distancePrior: TailPrior = { excess: 0.3, count: 10 }
 
 interface Content {
   readonly columns: readonly string[]
@@ -61,6 +66,10 @@ interface Content {
   readonly medians: Float64Array
   /** Scores of the calibration rows, ascending. */
   readonly scores: Float64Array
+  /** Absent in a model of the former format. */
+  readonly prototypes: Prototypes | undefined
+  /** Their distances from the calibration rows, ascending. */
+  readonly distances: Float64Array
 }
 
 /** @throws RangeError for fewer than two rows */
@@ -77,7 +86,11 @@ export function fitModel(fit: ModelFit): Model {
   const known = calibrationSample(fit.rows, count, width)
   const scores = new Float64Array(Math.min(count, calibrationRows))
   scoreRows(forest, known, scores.length, width, scores)
-  return modelOf({ columns, rowsSeen, forest, medians: mediansOf(known, scores.length, width), scores: scores.sort() })
+  const prototypes = drawPrototypes(fit.rows, count, width, random(`${fit.seed}/${rowsSeen}/prototypes`))
+  const far = new Float64Array(scores.length)
+  distances(prototypes, known, far.length, width, far)
+  const medians = mediansOf(known, scores.length, width)
+  return modelOf({ columns, rowsSeen, forest, medians, scores: scores.sort(), prototypes, distances: far.sort() })
 }
 
 /**
@@ -85,16 +98,22 @@ export function fitModel(fit: ModelFit): Model {
  * @throws Error that names what is wrong with the bytes
  */
 export function decodeModel(bytes: Uint8Array): Model {
-  return modelOf(read(unseal(kind, format, bytes)))
+  const isFormer = bytes.length > 8 && bytes[8] === formerFormat
+  return modelOf(read(unseal(kind, isFormer ? formerFormat : format, bytes)))
 }
 
 function modelOf(content: Content): Model {
-  const { columns, rowsSeen, forest, medians } = content
+  const { columns, rowsSeen, forest, medians, prototypes } = content
   const surprisalOf = calibrate(content.scores, tailPrior)
+  const surprisalOfDistance = prototypes === undefined ? undefined : calibrate(content.distances, distancePrior)
 
   function score(matrix: Float64Array, rows: number, width: number, surprisals: Float64Array): void {
     scoreRows(forest, matrix, rows, width, surprisals)
     for (let row = 0; row < rows; row++) surprisals[row] = surprisalOf(surprisals[row]!)
+    if (prototypes === undefined || surprisalOfDistance === undefined) return
+    const far = new Float64Array(rows)
+    distances(prototypes, matrix, rows, width, far)
+    for (let row = 0; row < rows; row++) surprisals[row] = (surprisals[row]! + surprisalOfDistance(far[row]!)) / 2
   }
 
   function explain(row: Float64Array, surprisal: Surprisal): ColumnReason[] {
@@ -129,7 +148,7 @@ function modelOf(content: Content): Model {
     rowsSeen,
     score,
     explain,
-    encode: () => seal(kind, format, write(content)),
+    encode: () => seal(kind, prototypes === undefined ? formerFormat : format, write(content)),
   }
 }
 
@@ -166,14 +185,22 @@ interface Header {
   readonly expectedPath: number
   /** Number of scores. */
   readonly calibrated: number
+  /** Numbers of the prototypes; 0 or absent where there are none. */
+  readonly prototypes?: number
 }
 
-/** Length of the header, header, thresholds, leaves, medians, scores, slots; little-endian. */
-function write({ columns, rowsSeen, forest, medians, scores }: Content): Uint8Array {
+/** Length of the header, header, thresholds, leaves, medians, scores, distances and prototypes, slots; little-endian. */
+function write({ columns, rowsSeen, forest, medians, scores, ...content }: Content): Uint8Array {
   const { count: trees, height, expectedPath, thresholds, leaves, slots } = forest
-  const header: Header = { columns, rowsSeen, trees, height, expectedPath, calibrated: scores.length }
+  const calibrated = scores.length
+  const { prototypes } = content
+  const rest = prototypes && [content.distances, prototypes.means, prototypes.spreads, prototypes.rows]
+  const header: Header = {
+    ...{ columns, rowsSeen, trees, height, expectedPath, calibrated },
+    ...(prototypes && { prototypes: prototypes.rows.length }),
+  }
   const text = new TextEncoder().encode(JSON.stringify(header))
-  const numbers = [thresholds, leaves, medians, scores]
+  const numbers = [thresholds, leaves, medians, scores, ...(rest ?? [])]
   const length = 4 + text.length + 8 * numbers.reduce((sum, array) => sum + array.length, 0) + 4 * slots.length
   const bytes = new Uint8Array(length)
   const view = new DataView(bytes.buffer)
@@ -203,9 +230,19 @@ function read(bytes: Uint8Array): Content {
   const leaves = filled(new Float64Array(nodes))
   const medians = filled(new Float64Array(columns.length))
   const scores = filled(new Float64Array(calibrated))
+  const hasPrototypes = header.prototypes !== undefined
+  const far = filled(new Float64Array(hasPrototypes ? calibrated : 0))
+  const prototypes = hasPrototypes
+    ? {
+        columns: columns.length,
+        means: filled(new Float64Array(columns.length)),
+        spreads: filled(new Float64Array(columns.length)),
+        rows: filled(new Float64Array(header.prototypes!)),
+      }
+    : undefined
   const slots = filled(new Int32Array(nodes))
   const forest = { count: trees, height, columns: columns.length, slots, thresholds, leaves, expectedPath }
-  return { columns, rowsSeen, forest, medians, scores }
+  return { columns, rowsSeen, forest, medians, scores, prototypes, distances: far }
 }
 
 /** The array's own memory; little-endian, as every machine that Node.js is built for by default. */
