@@ -137,7 +137,7 @@ describe('Operator: outages', () => {
     await eventually(async () => {
       const { items } = await bench.client.list(kinds.deployments, { namespace })
       expect(items).to.have.length(300)
-    }, 60_000)
+    })
     await bench.quiet(500)
     /** Edits each of the hundred, and waits until all have come to their Deployments. */
     async function edit(replicas: number): Promise<void> {
@@ -149,7 +149,7 @@ describe('Operator: outages', () => {
             metadata.name.endsWith('-api') && (spec as { replicas: number }).replicas === replicas,
         )
         expect(done).to.have.length(100)
-      }, 60_000)
+      })
     }
     const passes = () => names.reduce((sum, name) => sum + bench.reconciles(namespace, name), 0)
 

@@ -69,7 +69,7 @@ describe('Operator: with the controllers of workloads', () => {
     eventually(async () => {
       await bench.runPods(namespace)
       expect(await bench.condition(namespace, 'Ready', name)).to.equal('True AllReady')
-    }, 60_000)
+    })
   const apply = (spec: object, name = 'payments') => bench.apply(namespace, { ...minimalSpec, ...spec }, { name })
 
   it('is ready when the pods are, which the restricted Pod Security Standard lets in', async () => {
@@ -252,7 +252,7 @@ describe('Operator: with the controllers of workloads', () => {
       const ready = conditions.find(({ type }) => type === 'Ready')
       expect(ready?.reason).to.equal('RedisNotReady')
       expect(ready?.message).to.match(/^redis: 0 of 1 ready: FailedCreate: create .*exceeded quota: no-claims/)
-    }, 30_000)
+    })
     await bench.quiet()
     cluster.proxy.clear()
     await bench.quiet(2_000)
@@ -344,7 +344,7 @@ describe('Operator: with the controllers of workloads', () => {
         )
         const names = left.flat().map(({ kind, metadata }) => `${kind} ${metadata.name}`)
         expect(names.filter((name) => name !== 'ConfigMap kube-root-ca.crt')).to.deep.equal([])
-      }, 90_000)
+      })
     })
 
   it('keeps the volume of Redis where the document says so', async () => {
@@ -381,7 +381,7 @@ describe('Operator: with the controllers of workloads', () => {
     await eventually(async () => {
       const { items } = await bench.client.list(namespaces)
       expect(items.map(({ metadata }) => metadata.name)).to.not.include(namespace)
-    }, 60_000)
+    })
     const refused = cluster.proxy.requests.filter(({ status }) => status === 403)
     expect(refused.length).to.be.lessThan(60)
     expect(cluster.proxy.count(['create'], '/events')).to.equal(0)

@@ -385,6 +385,6 @@ describe('Applier against an API server', () => {
         [...cache.values()].filter((object) => object.metadata.labels?.app === 'x'),
       )
       expect(left.map((object) => `${object.kind} ${object.metadata.name}`)).to.deep.equal([])
-    }, 40_000)
+    })
   })
 })
