@@ -11,12 +11,8 @@ import { transactionalProducers } from '../../lib/kafka/transactional-producer.t
 import type { Logger } from '../../lib/log.ts'
 import { type Kafka, kafkaUser, startKafka } from '../../tools/servers/kafka/kafka.ts'
 import { kafkaApi } from '../../tools/servers/proxy.ts'
-import {
-  type ExactlyOnce,
-  type ExactlyOnceOptions,
-  type PartitionHandler,
-  runExactlyOnce,
-} from '../../workloads/streams/exactly-once.ts'
+import { type ExactlyOnce, type ExactlyOnceOptions, runExactlyOnce } from '../../workloads/streams/exactly-once.ts'
+import type { PartitionHandler } from '../../workloads/streams/partition-handler.ts'
 import { eventually as untilTrue } from '../harness/eventually.ts'
 
 const verbose = process.env.VERBOSE === '1'

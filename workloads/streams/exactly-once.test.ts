@@ -1,0 +1,120 @@
+import { expect } from 'chai'
+import { eventually } from '../../test/harness/eventually.ts'
+import { MemoryBroker, rebalancing, refused, steps } from '../../test/harness/memory-broker.ts'
+import { ExactlyOnceLoop, type ExactlyOnceOptions } from './exactly-once.ts'
+
+const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => `${from + i}`)
+
+/** Uniform in [0, 1), the same for the same seed. */
+function randomOf(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+/** A loop whose handler counts what it has learnt, and publishes the count with each record. */
+function start(broker: MemoryBroker, options: Partial<ExactlyOnceOptions> = {}) {
+  const learnt = new Map<number, number>()
+  const staged = new Map<number, number>()
+  const loop = new ExactlyOnceLoop(broker.clients, {
+    topic: broker.topic,
+    groupId: 'group',
+    startFrom: 'Earliest',
+    maxRecords: 7,
+    spacingMs: 0,
+    onOffsetLost: () => expect.fail('lost offsets'),
+    handler: {
+      assigned: async () => {},
+      batch: async ({ partition, records }) => {
+        let count = staged.get(partition) ?? learnt.get(partition) ?? 0
+        const outgoing = records.map(({ value }) => {
+          return { topic: 'verdicts', key: `${partition}`, value: `${value} after ${count++}` }
+        })
+        staged.set(partition, count)
+        return outgoing
+      },
+      committed: ({ partition }) => {
+        if (staged.has(partition)) learnt.set(partition, staged.get(partition)!)
+        staged.delete(partition)
+      },
+      dropped: ({ partition }) => void staged.delete(partition),
+      releasing: async () => {},
+      revoked: ({ partition }) => void staged.delete(partition),
+      tooLarge: (record) => record,
+    },
+    ...options,
+  })
+  loop.start()
+  return loop
+}
+
+const published = (broker: MemoryBroker, partition: number) =>
+  broker.published.filter(({ key }) => key === `${partition}`).map(({ value }) => value)
+const inStep = (values: readonly string[]) => values.map((value, i) => `${value} after ${i}`)
+
+describe('ExactlyOnceLoop', () => {
+  it('starts a group for all partitions at once, then reads', async () => {
+    const broker = new MemoryBroker(numbers(0, 20), numbers(20, 30))
+    const loop = start(broker, { startFrom: 'Latest' })
+    await eventually(() => expect(loop.ready()).to.equal(true))
+    expect(broker.log).to.include('sendOffsets 0:20,1:10')
+    broker.partitions[1]!.push('late')
+    await eventually(() => expect(published(broker, 1)).to.deep.equal(['late after 0']))
+    await loop.stop()
+    expect(loop.problem()).to.equal('stopping')
+  })
+
+  it('makes another member when one has crashed, and says why meanwhile', async () => {
+    const broker = new MemoryBroker(numbers(0, 20))
+    const loop = start(broker)
+    await eventually(() => expect(loop.ready()).to.equal(true))
+    const first = broker.member!
+    let isAway = true
+    broker.fault = (step) => (step === 'join' && isAway ? { error: refused() } : undefined)
+    first.crash(new Error('no idea'))
+    await eventually(() => expect(loop.problem()).to.equal('Kafka: COORDINATOR_NOT_AVAILABLE'))
+    isAway = false
+    await eventually(() => expect(loop.ready()).to.equal(true))
+    expect(broker.member).not.to.equal(first)
+    await loop.stop()
+  })
+
+  it('ends while nothing answers', async () => {
+    const broker = new MemoryBroker(numbers(0, 20))
+    broker.fault = () => ({ error: refused() })
+    const loop = start(broker)
+    await eventually(() => expect(loop.problem()).to.match(/^Kafka: /))
+    await loop.stop()
+  })
+
+  it('publishes each record once, in order, in step with what is learnt, whichever steps fail', async function () {
+    this.timeout(60_000)
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = randomOf(seed)
+      const values = [numbers(0, 100), numbers(100, 150)]
+      const broker = new MemoryBroker(...values.map((of) => [...of]))
+      broker.fetchSize = 1 + Math.floor(20 * random())
+      let isCalm = false
+      broker.fault = (step) => {
+        if (isCalm || random() > 0.15) return undefined
+        if (random() < 0.1) broker.fence(`group-events-${Math.floor(2 * random())}`)
+        if (random() < 0.1 && broker.member !== undefined) broker.member.crash(new Error('no idea'))
+        return steps.includes(step)
+          ? { error: random() < 0.2 ? rebalancing() : refused(), isLost: random() < 0.5 }
+          : undefined
+      }
+      const loop = start(broker)
+      try {
+        await eventually(() => expect(broker.published.length).to.be.at.least(75))
+        isCalm = true
+        await eventually(() => expect([...broker.committed.values()].reduce((a, b) => a + b, 0)).to.equal(150))
+      } finally {
+        await loop.stop()
+      }
+      for (const [partition, of] of values.entries())
+        expect(published(broker, partition), `partition ${partition}, seed ${seed}`).to.deep.equal(inStep(of))
+    }
+  })
+})

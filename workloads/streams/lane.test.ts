@@ -1,0 +1,261 @@
+import { expect } from 'chai'
+import type { BatchControl } from '../../lib/kafka/group.ts'
+import type { OutgoingRecord } from '../../lib/kafka/records.ts'
+import { controlOf, MemoryBroker, refused, type Step, tooLarge } from '../../test/harness/memory-broker.ts'
+import { Lane, type LaneOptions } from './lane.ts'
+import type { PartitionHandler } from './partition-handler.ts'
+
+const of = { topic: 'events', partition: 0 }
+const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => `${from + i}`)
+
+const goingOn = ({ signal }: Lane) => ({ signal, paused: () => false })
+
+/** A lane on a broker whose only partition holds the numbers up to `count`. */
+function open(
+  count: number,
+  { handler = {}, ...options }: Partial<Omit<LaneOptions, 'handler'>> & { handler?: Partial<PartitionHandler> } = {},
+) {
+  const broker = new MemoryBroker(numbers(0, count))
+  broker.committed.set(0, 0)
+  const calls: string[] = []
+  const lane = new Lane(of, {
+    ...broker.clients,
+    groupId: 'group',
+    maxRecords: 1000,
+    maxSendBytes: 1 << 20,
+    seek: (_, offset) => void calls.push(`seek ${offset}`),
+    turned: () => {},
+    handler: {
+      assigned: async () => void broker.log.push('assigned'),
+      batch: async ({ records }) => {
+        calls.push(`batch ${records[0]!.offset} to ${records.at(-1)!.offset}`)
+        return records.map(({ key, value }) => ({ topic: 'verdicts', key, value }))
+      },
+      committed: (_, next) => void calls.push(`committed ${next}`),
+      dropped: () => void calls.push('dropped'),
+      releasing: async () => {},
+      revoked: () => {},
+      tooLarge: (record) => ({ ...record, value: 'too large' }),
+      ...handler,
+    },
+    ...options,
+  })
+  const take = async (): Promise<boolean> => {
+    lane.take()
+    return lane.ready
+  }
+  /** One fetch of `size` records from where the lane stands. */
+  const work = async (size: number, control: Partial<BatchControl> = {}, paused = () => false): Promise<void> => {
+    const records = broker.recordsOf(0, lane.next, size)
+    const end = (records.at(-1)?.offset ?? lane.next) + 1
+    await lane.occupy(() =>
+      lane.work({ ...of, records, highWatermark: count }, controlOf(end, control), { signal: lane.signal, paused }),
+    )
+  }
+  const values = () => broker.published.map(({ value }) => String(value))
+  /** The next time that this step comes, it fails. */
+  const failNext = (step: Step, error: Error, isLost = false): void => {
+    broker.fault = (at) => {
+      if (at !== step) return undefined
+      broker.fault = () => undefined
+      return { error, isLost }
+    }
+  }
+  return { broker, lane, calls, take, work, values, failNext }
+}
+
+describe('Lane', () => {
+  it('fences the former owner, then takes the epoch, then reads the committed offset', async () => {
+    const { broker, lane, calls, take } = open(10)
+    broker.committed.set(0, 4)
+    expect(await take()).to.equal(true)
+    expect(broker.log).to.deep.equal(['initialise group-events-0', 'assigned', 'committedOffsets'])
+    expect([lane.next, calls]).to.deep.equal([4, ['seek 4']])
+  })
+
+  for (const step of ['initialise', 'committedOffsets'] as const) {
+    it(`starts again with the fence when ${step} fails`, async () => {
+      const { broker, lane, take, failNext } = open(10)
+      failNext(step, refused())
+      expect(await take()).to.equal(true)
+      expect(broker.log.slice(-3)).to.deep.equal(['initialise group-events-0', 'assigned', 'committedOffsets'])
+      expect(lane.problem).to.equal(undefined)
+    })
+  }
+
+  it('commits the first record of a partition that has no offset as its start', async () => {
+    const { broker, lane, take } = open(10)
+    broker.committed.clear()
+    broker.firstOffset = 3
+    await take()
+    expect([lane.next, broker.committed.get(0)]).to.deep.equal([3, 3])
+  })
+
+  it('is not opened for a process that has lost the partition meanwhile', async () => {
+    const { broker, lane } = open(10)
+    broker.fault = () => ({ error: refused() })
+    lane.take()
+    lane.abort()
+    expect(await lane.ready).to.equal(false)
+  })
+
+  it('hands over a fetch in slices, and commits them together', async () => {
+    const { broker, calls, take, work, values } = open(8, { maxRecords: 3 })
+    await take()
+    const resolved: number[] = []
+    await work(8, { resolve: (next) => resolved.push(next) })
+    expect(calls.slice(1)).to.deep.equal(['batch 0 to 2', 'batch 3 to 5', 'batch 6 to 7', 'committed 8'])
+    expect(broker.log.filter((step) => step === 'commit')).to.have.length(1)
+    expect([values(), broker.committed.get(0), resolved]).to.deep.equal([numbers(0, 8), 8, [8]])
+  })
+
+  it('begins no further slice when paused, and commits those that are done', async () => {
+    const { broker, calls, take, work, values } = open(8, { maxRecords: 3 })
+    await take()
+    await work(8, {}, () => calls.length > 1)
+    expect([values(), broker.committed.get(0)]).to.deep.equal([numbers(0, 3), 3])
+  })
+
+  it('leaves aside what it has handled already', async () => {
+    const { broker, lane, take, values } = open(8)
+    broker.committed.set(0, 5)
+    await take()
+    const records = broker.recordsOf(0, 0, 8)
+    await lane.work({ ...of, records, highWatermark: 8 }, controlOf(8), goingOn(lane))
+    expect(values()).to.deep.equal(numbers(5, 8))
+  })
+
+  it('commits the end of a fetch without records', async () => {
+    const { broker, lane, take } = open(0)
+    await take()
+    await lane.work({ ...of, records: [], highWatermark: 7 }, controlOf(7), goingOn(lane))
+    expect([lane.next, broker.committed.get(0)]).to.deep.equal([7, 7])
+  })
+
+  it('promotes a commit whose answer was lost, once, when the committed offset says so', async () => {
+    const { lane, calls, take, work, values, failNext } = open(4)
+    await take()
+    failNext('commit', refused(), true)
+    await work(4)
+    expect(calls.slice(1)).to.deep.equal(['batch 0 to 3', 'committed 4', 'seek 4'])
+    expect([lane.next, values()]).to.deep.equal([4, numbers(0, 4)])
+  })
+
+  it('drops a commit that failed, when the committed offset says so, and does it again', async () => {
+    const { calls, take, work, values, failNext } = open(4)
+    await take()
+    failNext('commit', refused())
+    await work(4)
+    expect(calls.slice(1)).to.deep.equal(['batch 0 to 3', 'dropped', 'seek 0'])
+    await work(4)
+    expect(values()).to.deep.equal(numbers(0, 4))
+  })
+
+  it('keeps what is staged as long as the fate of its commit is unknown', async () => {
+    const { broker, calls, take, work } = open(4)
+    await take()
+    let failures = 0
+    broker.fault = (step) => {
+      if (step === 'commit') return { error: refused(), isLost: true }
+      if (step === 'committedOffsets' && ++failures < 4) return { error: refused() }
+      return undefined
+    }
+    await work(4)
+    expect(failures).to.equal(4)
+    expect(calls.slice(1)).to.deep.equal(['batch 0 to 3', 'committed 4', 'seek 4'])
+  })
+
+  for (const step of ['begin', 'send', 'sendOffsets'] as const) {
+    it(`drops what it staged when ${step} fails, with an answer or without one, and does it again`, async () => {
+      for (const isLost of [false, true]) {
+        const { calls, take, work, values, failNext } = open(4)
+        await take()
+        failNext(step, refused(), isLost)
+        await work(4)
+        expect(calls.slice(1)).to.deep.equal(['batch 0 to 3', 'dropped', 'seek 0'])
+        await work(4)
+        expect(values()).to.deep.equal(numbers(0, 4))
+      }
+    })
+  }
+
+  it('drops what it staged when it is fenced, and asks to join anew', async () => {
+    const { broker, lane, calls, take, work, values } = open(4)
+    await take()
+    broker.fence('group-events-0')
+    let thrown: unknown
+    await work(4).catch((error: unknown) => {
+      thrown = error
+    })
+    expect(thrown).to.include({ failure: 'Rejoin' })
+    expect(calls.at(-1)).to.equal('dropped')
+    expect([await lane.ready, values()]).to.deep.equal([false, []])
+  })
+
+  it('does not go back behind what was acknowledged, even where the broker has forgotten it', async () => {
+    const { broker, lane, take, work } = open(8)
+    await take()
+    await work(4)
+    broker.committed.set(0, 0)
+    await take()
+    expect(lane.next).to.equal(4)
+  })
+
+  it('waits longer the more often a handler fails, says so, and is well when it does not', async () => {
+    let failures = 0
+    const { broker, lane, calls, take, work } = open(4, {
+      handler: {
+        batch: async () => {
+          if (++failures < 4) throw new Error('no idea')
+          return []
+        },
+      },
+    })
+    await take()
+    const times: number[] = []
+    for (let i = 0; i < 3; i++) {
+      await work(4)
+      times.push(broker.clock.monotonic())
+    }
+    expect(lane.problem).to.equal('no idea')
+    expect(times[0]).to.equal(0)
+    expect(times[2]! - times[1]!).to.be.greaterThan(0)
+    expect(calls.slice(1)).to.deep.equal(['dropped', 'seek 0', 'dropped', 'seek 0', 'dropped', 'seek 0'])
+    await work(4)
+    expect([lane.problem, calls.at(-1)]).to.deep.equal([undefined, 'committed 4'])
+  })
+
+  it('drops what is in work when it is aborted', async () => {
+    const { lane, calls, take, work } = open(4, {
+      handler: {
+        batch: async (): Promise<readonly OutgoingRecord[]> => {
+          lane.abort()
+          return []
+        },
+      },
+    })
+    await take()
+    await work(4)
+    expect(calls.slice(1)).to.deep.equal(['dropped', 'seek 0'])
+  })
+
+  it('sends less at once when the broker refuses it as too large', async () => {
+    const { broker, take, work, values } = open(8, { maxSendBytes: 300 })
+    await take()
+    broker.fault = (step) => (step === 'send' && broker.log.at(-1) !== 'send 1' ? { error: tooLarge() } : undefined)
+    for (let i = 0; i < 8 && values().length < 8; i++) await work(8)
+    expect(values()).to.deep.equal(numbers(0, 8))
+  })
+
+  it('drops a commit of unknown fate when the partition is lost', async () => {
+    const { broker, lane, calls, take, work } = open(4)
+    await take()
+    broker.fault = (step) => {
+      if (step === 'committedOffsets') lane.abort()
+      return step === 'commit' || step === 'committedOffsets' ? { error: refused(), isLost: true } : undefined
+    }
+    await work(4)
+    lane.discard()
+    expect(calls.at(-1)).to.equal('dropped')
+  })
+})

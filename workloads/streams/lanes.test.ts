@@ -1,0 +1,193 @@
+import { expect } from 'chai'
+import type { BatchControl } from '../../lib/kafka/group.ts'
+import { eventually } from '../../test/harness/eventually.ts'
+import { controlOf, MemoryBroker, rebalancing, refused, unknownMember } from '../../test/harness/memory-broker.ts'
+import { Lanes } from './lanes.ts'
+import type { PartitionHandler } from './partition-handler.ts'
+import { Pulse } from './pulse.ts'
+
+const both = [0, 1].map((partition) => ({ topic: 'events', partition }))
+
+function open(handler: Partial<PartitionHandler> = {}) {
+  const broker = new MemoryBroker(['a', 'b', 'c', 'd'], ['e'])
+  for (const { partition } of both) broker.committed.set(partition, 0)
+  const calls: string[] = []
+  const lost: object[] = []
+  const stopping = new AbortController()
+  const lanes = new Lanes({
+    ...broker.clients,
+    groupId: 'group',
+    maxRecords: 2,
+    maxSendBytes: 1 << 20,
+    spacingMs: 0,
+    pulse: new Pulse(broker.clock),
+    stopping: stopping.signal,
+    seek: () => {},
+    onOffsetLost: (of, range) => void lost.push({ partition: of.partition, ...range }),
+    handler: {
+      assigned: async () => {},
+      batch: async ({ records }) => records.map(({ key, value }) => ({ topic: 'verdicts', key, value })),
+      committed: ({ partition }, next) => void calls.push(`committed ${partition} to ${next}`),
+      dropped: ({ partition }) => void calls.push(`dropped ${partition}`),
+      releasing: async (partitions) =>
+        void calls.push(`releasing ${partitions.map(({ partition }) => partition).join()}`),
+      revoked: ({ partition }) => void calls.push(`revoked ${partition}`),
+      tooLarge: (record) => record,
+      ...handler,
+    },
+  })
+  const join = async (partitions = both): Promise<void> => {
+    lanes.joined(partitions)
+    await Promise.all([...lanes.values()].map(({ ready }) => ready))
+  }
+  const fetched = (control: Partial<BatchControl> = {}) =>
+    lanes.batch(
+      { topic: 'events', partition: 0, records: broker.recordsOf(0, 0, 4), highWatermark: 4 },
+      controlOf(4, control),
+    )
+  return { broker, lanes, calls, lost, stopping, join, fetched }
+}
+
+/** What the first call waits for, and whether it came. */
+function gate() {
+  const { promise: opened, resolve: open } = Promise.withResolvers<void>()
+  const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
+  const wait = async (signal?: AbortSignal): Promise<void> => {
+    reach()
+    await Promise.race([opened, new Promise((done) => signal?.addEventListener('abort', done))])
+    signal?.throwIfAborted()
+  }
+  return { open, reached, wait }
+}
+
+describe('Lanes', () => {
+  it('reads when every partition of the last join is taken', async () => {
+    const { lanes, join } = open()
+    expect(lanes.isReading).to.equal(false)
+    await join()
+    await eventually(() => expect(lanes.isReading).to.equal(true))
+    await lanes.leaving()
+    expect(lanes.isReading).to.equal(false)
+  })
+
+  it('lets the batch in work end before it releases the partitions', async () => {
+    const { open: finish, reached, wait } = gate()
+    const { lanes, calls, join, fetched } = open({
+      batch: async () => {
+        await wait()
+        return []
+      },
+    })
+    await join()
+    const working = fetched()
+    await reached
+    const leaving = lanes.leaving()
+    finish()
+    await Promise.all([working, leaving])
+    expect(calls).to.deep.equal(['committed 0 to 4', 'releasing 0,1'])
+  })
+
+  it('drops the batch in work when it takes too long', async () => {
+    const { reached, wait } = gate()
+    const { broker, lanes, calls, join, fetched } = open({
+      batch: async (_, signal) => {
+        await wait(signal)
+        return []
+      },
+    })
+    await join()
+    const working = fetched()
+    await reached
+    await lanes.leaving()
+    await working
+    expect(calls).to.deep.equal(['dropped 0', 'releasing 0,1'])
+    expect(broker.committed.get(0)).to.equal(0)
+  })
+
+  it('begins no further slice when the group wants its members back, and joins anew', async () => {
+    const { open: finish, reached, wait } = gate()
+    const { broker, join, fetched } = open({
+      batch: async () => {
+        await wait()
+        return []
+      },
+    })
+    await join()
+    const { promise: asked, resolve: ask } = Promise.withResolvers<void>()
+    const working = fetched({
+      heartbeat: async () => {
+        ask()
+        throw rebalancing()
+      },
+    })
+    await reached
+    await asked
+    finish()
+    const thrown: unknown = await working.catch((error: unknown) => error)
+    expect(thrown).to.include({ type: 'REBALANCE_IN_PROGRESS' })
+    expect(broker.committed.get(0)).to.equal(2)
+  })
+
+  it('drops the batch in work at once when the group knows it as a member no more', async () => {
+    const { reached, wait } = gate()
+    const { calls, join, fetched } = open({
+      batch: async (_, signal) => {
+        await wait(signal)
+        return []
+      },
+    })
+    await join()
+    const working = fetched({
+      heartbeat: async () => {
+        throw unknownMember()
+      },
+    })
+    await reached
+    expect(await working.catch(({ type }: { type: string }) => type)).to.equal('UNKNOWN_MEMBER_ID')
+    expect(calls).to.deep.equal(['dropped 0'])
+  })
+
+  it('does not work on a batch of a partition that is not its own', async () => {
+    const { calls, join, fetched } = open()
+    await join([both[1]!])
+    await fetched()
+    expect(calls).to.deep.equal([])
+  })
+
+  it('does not work on what was fetched before somebody sought another place', async () => {
+    const { calls, join, fetched } = open()
+    await join()
+    await fetched({ isStale: () => true })
+    expect(calls).to.deep.equal([])
+  })
+
+  it('gives up a partition that it has lost, after its batch, with what is unsettled of it', async () => {
+    const { broker, lanes, calls, join, fetched } = open()
+    await join()
+    broker.fault = (step) => {
+      if (step === 'commit') lanes.joined([both[1]!])
+      return step === 'commit' || step === 'committedOffsets' ? { error: refused(), isLost: true } : undefined
+    }
+    await fetched()
+    await eventually(() => expect(calls).to.deep.equal(['dropped 0', 'revoked 0']))
+    await lanes.close(async () => true)
+  })
+
+  it('goes on at the first record that is left, and tells what is gone', async () => {
+    const { broker, lanes, lost, join } = open()
+    await join()
+    broker.firstOffset = 3
+    await lanes.outOfRange(both[0]!)
+    expect([lost, [...lanes.values()][0]!.next]).to.deep.equal([[{ partition: 0, from: 0, to: 3 }], 3])
+    await lanes.outOfRange(both[0]!)
+    expect(lost).to.have.length(1)
+  })
+
+  it('releases by itself where the group cannot be left in time', async () => {
+    const { lanes, calls, join } = open()
+    await join()
+    await lanes.close(async () => false)
+    expect(calls).to.deep.equal(['releasing 0,1', 'revoked 0', 'revoked 1'])
+    expect([...lanes.values()]).to.deep.equal([])
+  })
+})

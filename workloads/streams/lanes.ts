@@ -1,0 +1,222 @@
+import { messageOf } from '../../lib/errors.ts'
+import { failureOf } from '../../lib/kafka/errors.ts'
+import type { BatchControl, MemberEvents } from '../../lib/kafka/group.ts'
+import type { RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
+import { type Clock, sleep } from '../../lib/time.ts'
+import { Lane, type LaneOptions, type Work } from './lane.ts'
+import type { Pulse } from './pulse.ts'
+import { aborted, every } from './waits.ts'
+
+export interface LanesOptions extends Omit<LaneOptions, 'turned'> {
+  readonly pulse: Pulse
+  /** Least time from the begin of a partition's transaction to that of its next. */
+  readonly spacingMs: number
+  /** The process ends: no further slice is begun. */
+  readonly stopping: AbortSignal
+  readonly onOffsetLost: (of: TopicPartition, lost: { readonly from: number; readonly to: number }) => void
+}
+
+/** For the batch in work, when others wait for its partition or the process for its end. */
+export const graceMs = 3000
+const releaseTimeoutMs = 3000
+const heartbeatMs = 1000
+
+/** The partitions that the group assigned to this process, from one join to the next. */
+export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' | 'outOfRange'> {
+  readonly #options: LanesOptions
+  readonly #clock: Clock
+  readonly #pulse: Pulse
+  readonly #lanes = new Map<number, Lane>()
+  #generation = 0
+  #isReading = false
+
+  constructor(options: LanesOptions) {
+    this.#options = options
+    this.#clock = options.clock
+    this.#pulse = options.pulse
+  }
+
+  /** Whether every partition of the last join can be worked on. */
+  get isReading(): boolean {
+    return this.#isReading
+  }
+
+  values(): IterableIterator<Lane> {
+    return this.#lanes.values()
+  }
+
+  /** The member is gone, or another one is to come. */
+  interrupt(): void {
+    this.#isReading = false
+  }
+
+  joined(partitions: readonly TopicPartition[]): void {
+    this.#pulse.turned()
+    this.#pulse.heard()
+    const owned = new Set(partitions.map(({ partition }) => partition))
+    for (const [partition, lane] of this.#lanes) {
+      lane.abort()
+      if (!owned.has(partition)) this.#lose(lane)
+    }
+    const taken = partitions.map((of) => {
+      const lane = this.#lanes.get(of.partition) ?? this.#newLane(of)
+      lane.take()
+      return lane
+    })
+    const generation = ++this.#generation
+    Promise.all(taken.map(({ ready }) => ready)).then((ready) => {
+      if (generation !== this.#generation || ready.includes(false)) return
+      this.#isReading = true
+      const { groupId, log } = this.#options
+      log.info({ groupId, partitions: [...owned] }, 'reading')
+    })
+  }
+
+  #newLane(of: TopicPartition): Lane {
+    const lane = new Lane(of, { ...this.#options, turned: () => this.#pulse.turned() })
+    this.#lanes.set(of.partition, lane)
+    return lane
+  }
+
+  #lose(lane: Lane): void {
+    const { partition } = lane.of
+    this.#lanes.delete(partition)
+    lane.idle.finally(() => {
+      lane.discard()
+      if (!this.#lanes.has(partition)) this.#options.handler.revoked(lane.of)
+    })
+  }
+
+  /** Lets what is in work end, for some seconds, and writes what the next owner should find. */
+  async leaving(): Promise<void> {
+    this.interrupt()
+    this.#generation++
+    const inWork = [...this.#lanes.values()]
+    if (inWork.length === 0) return
+    await this.#withGrace(inWork, () => Promise.all(inWork.map(({ idle }) => idle)))
+    await this.#release(inWork)
+  }
+
+  /** After some seconds, what is still in work is aborted. */
+  async #withGrace<T>(lanes: readonly Lane[], work: () => Promise<T>): Promise<T> {
+    const ended = new AbortController()
+    sleep(graceMs, { signal: ended.signal, clock: this.#clock }).then(() => {
+      if (!ended.signal.aborted) for (const lane of lanes) lane.abort()
+    })
+    try {
+      return await work()
+    } finally {
+      ended.abort()
+    }
+  }
+
+  async #release(lanes: readonly Lane[]): Promise<void> {
+    const { handler, log } = this.#options
+    const ended = new AbortController()
+    const late = new AbortController()
+    const released = handler
+      .releasing(
+        lanes.map(({ of }) => of),
+        late.signal,
+      )
+      .catch((error) => {
+        log.warn({ error: messageOf(error) }, 'cannot release the partitions in time')
+      })
+    await Promise.race([released, sleep(releaseTimeoutMs, { signal: ended.signal, clock: this.#clock })])
+    ended.abort()
+    late.abort()
+  }
+
+  async batch(records: RecordBatch, control: BatchControl): Promise<void> {
+    this.#pulse.turned()
+    const lane = this.#lanes.get(records.partition)
+    if (lane === undefined) return
+    const heart = this.#beat(lane, control)
+    try {
+      await this.#work(lane, records, control, {
+        signal: lane.signal,
+        paused: () => heart.lost() !== undefined || this.#options.stopping.aborted,
+      })
+    } finally {
+      heart.stop()
+      this.#pulse.turned()
+    }
+    const lost = heart.lost()
+    if (lost !== undefined) throw lost
+  }
+
+  async #work(lane: Lane, records: RecordBatch, control: BatchControl, work: Work): Promise<void> {
+    const { signal } = work
+    const isReady = await Promise.race([lane.ready, aborted(signal)])
+    if (!isReady || signal.aborted || control.isStale() || this.#lanes.get(records.partition) !== lane) return
+    await lane.occupy(async () => {
+      const began = this.#clock.monotonic()
+      await lane.work(records, control, work)
+      const restMs = this.#options.spacingMs - (this.#clock.monotonic() - began)
+      if (restMs > 0 && !this.#options.stopping.aborted) await sleep(restMs, { signal: signal, clock: this.#clock })
+    })
+  }
+
+  /** Heartbeats while a batch is in work. Who is no member any more stops at once; who is to join anew, after some seconds. */
+  #beat(lane: Lane, control: BatchControl): { readonly lost: () => unknown; readonly stop: () => void } {
+    const { signal } = lane
+    const ended = new AbortController()
+    let lost: unknown
+    const beat = async (): Promise<void> => {
+      try {
+        await control.heartbeat()
+      } catch (error) {
+        const failure = failureOf(error)
+        if (failure !== 'Rejoin' && failure !== 'Expelled') return this.#pulse.unheard(messageOf(error))
+        if (lost !== undefined) return
+        lost = error
+        if (failure === 'Expelled') lane.abort()
+        else sleep(graceMs, { signal: ended.signal, clock: this.#clock }).then(() => abortUnlessEnded())
+      }
+    }
+    const abortUnlessEnded = (): void => {
+      if (!ended.signal.aborted && lane.signal === signal) lane.abort()
+    }
+    const stop = every(heartbeatMs, beat, this.#clock)
+    return {
+      lost: () => lost,
+      stop: () => {
+        stop()
+        ended.abort()
+      },
+    }
+  }
+
+  /** The position is not in the log: goes on at the first record that is. */
+  async outOfRange(of: TopicPartition): Promise<void> {
+    const lane = this.#lanes.get(of.partition)
+    if (lane === undefined || !(await lane.ready)) return
+    const { admin, log, onOffsetLost } = this.#options
+    const offsets = (await admin.topicOffsets(of.topic)).get(of.partition)
+    if (offsets === undefined || (lane.next >= offsets.low && lane.next <= offsets.high)) return
+    onOffsetLost(of, { from: lane.next, to: offsets.low })
+    log.error(
+      { ...of, from: lane.next, to: offsets.low },
+      'the next offset is not in the log: records were lost before they were read',
+    )
+    lane.skipTo(offsets.low)
+  }
+
+  /**
+   * Ends everything. `leave` leaves the group, and answers whether that was done in time.
+   */
+  async close(leave: () => Promise<boolean>): Promise<void> {
+    const { groupId, handler, log } = this.#options
+    const hasLeft = await this.#withGrace([...this.#lanes.values()], leave)
+    if (!hasLeft) {
+      log.warn({ groupId }, 'the group could not be left in time: its other members wait for the end of the session')
+      await this.#release([...this.#lanes.values()])
+    }
+    for (const lane of this.#lanes.values()) {
+      lane.abort()
+      lane.close()
+      handler.revoked(lane.of)
+    }
+    this.#lanes.clear()
+  }
+}
