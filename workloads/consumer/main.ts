@@ -257,11 +257,11 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       key,
       value: null,
       headers: {
-        reason: 'TooLarge',
-        message: `the record with the reason for its rejection is larger than ${topic} takes`,
-        topic: headers?.topic,
-        partition: headers?.partition,
-        offset: headers?.offset,
+        'anomaly-reason': 'TooLarge',
+        'anomaly-message': `the record with the reason for its rejection is larger than ${topic} takes`,
+        'anomaly-topic': headers?.['anomaly-topic'],
+        'anomaly-partition': headers?.['anomaly-partition'],
+        'anomaly-offset': headers?.['anomaly-offset'],
       },
     }),
   })

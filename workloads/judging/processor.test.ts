@@ -204,12 +204,12 @@ describe('Processor', () => {
     expect(letter).to.deep.equal({ topic: 'dead', key: 'record-key', value: '{' })
     expect(headers).to.deep.include({
       trace: 'abc',
-      reason: 'MalformedJson',
-      topic: 'events',
-      partition: '0',
-      offset: '41',
+      'anomaly-reason': 'MalformedJson',
+      'anomaly-topic': 'events',
+      'anomaly-partition': '0',
+      'anomaly-offset': '41',
     })
-    expect(headers!.message).to.be.a('string').that.is.not.empty
+    expect(headers!['anomaly-message']).to.be.a('string').that.is.not.empty
   })
 
   describe('bad input', () => {

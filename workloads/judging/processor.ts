@@ -7,6 +7,7 @@ import type { ScoredRows } from '../detection/scored-rows.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
+import { deadLetterHeaders } from '../wire/dead-letter.ts'
 import { createDecode, type Decode, type Decoded, isEvent, isRejection, type Origin } from '../wire/decode.ts'
 import type { FeatureOptions } from '../wire/event-fields.ts'
 import { EventTemplate } from '../wire/event-template.ts'
@@ -279,14 +280,13 @@ export class Processor implements StreamHandler {
       topic: this.#options.pipeline.spec.results.deadLetterTopic,
       key: record.key,
       value: record.value,
-      headers: {
-        ...record.headers,
+      headers: deadLetterHeaders(record.headers, {
         reason: rejection.reason,
         message: rejection.message,
         topic: batch.topic,
-        partition: String(batch.partition),
-        offset: String(record.offset),
-      },
+        partition: batch.partition,
+        offset: record.offset,
+      }),
     }
   }
 }

@@ -451,7 +451,7 @@ function eventIn(value: Buffer | null): Partial<FedEvent> | undefined {
 
 /** Where the records of dead letters were. */
 function placesOf(dead: readonly Read[]): ReadonlySet<string> {
-  return new Set(dead.map(({ headers }) => `${headers.partition}-${headers.offset}`))
+  return new Set(dead.map(({ headers }) => `${headers['anomaly-partition']}-${headers['anomaly-offset']}`))
 }
 
 function idOf({ topic, partition, offset, value }: Read): string {

@@ -64,10 +64,10 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   ): void {
     const bySource = new Map(source.map((record) => [`${record.partition}-${record.offset}`, record]))
     for (const { key, value, headers } of dead) {
-      const original = bySource.get(`${headers.partition}-${headers.offset}`)!
-      expect(String(headers.topic)).to.equal(scene.topics.source)
-      expect(String(headers.reason)).to.equal(reasonOf(String(original.value)))
-      expect(String(headers.message)).not.to.equal('')
+      const original = bySource.get(`${headers['anomaly-partition']}-${headers['anomaly-offset']}`)!
+      expect(String(headers['anomaly-topic'])).to.equal(scene.topics.source)
+      expect(String(headers['anomaly-reason'])).to.equal(reasonOf(String(original.value)))
+      expect(String(headers['anomaly-message'])).not.to.equal('')
       expect(headers['sent-by']).to.deep.equal(original.headers['sent-by'])
       expect(key).to.deep.equal(original.key)
       expect(value?.equals(original.value!), 'original bytes').to.equal(true)
