@@ -13,6 +13,9 @@ export const errorCodes = [
 ] as const
 export type ErrorCode = (typeof errorCodes)[number]
 
+/** What the data plane talks to. */
+export type Server = 'kafka' | 'state' | 'inference'
+
 /** Exit code of a command that ends with this error: 2 where what the user wrote is at fault, 3 where all went well and nothing came of it, else 1. */
 const exitCodes: Partial<Record<ErrorCode, number>> = {
   InvalidArgument: 2,
@@ -25,11 +28,18 @@ const exitCodes: Partial<Record<ErrorCode, number>> = {
 export class AppError extends Error {
   readonly code: ErrorCode
   readonly retriable: boolean
+  /** Whose failure it is, where it is a server's. */
+  readonly server: Server | undefined
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retriable?: boolean } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; retriable?: boolean; server?: Server | undefined } = {},
+  ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.name = 'AppError'
     this.code = code
+    this.server = options.server
     this.retriable = options.retriable ?? (code === 'Unavailable' || code === 'DeadlineExceeded')
   }
 

@@ -29,6 +29,8 @@ runExactlyOnce(
       releasing: async () => {},
       revoked: silent,
       tooLarge: (record) => record,
+      unprocessable: ({ key, value }) => ({ topic: 'dead-letters', key, value }),
+      setAside: () => {},
     },
   },
 )

@@ -32,7 +32,7 @@ export class KafkaError extends AppError {
   readonly failure: KafkaFailure
 
   constructor(failure: KafkaFailure, message: string, options: { readonly cause?: unknown } = {}) {
-    super(codes[failure] ?? 'Unavailable', message, options)
+    super(codes[failure] ?? 'Unavailable', message, { ...options, server: 'kafka' })
     this.failure = failure
   }
 }

@@ -132,6 +132,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         staged.delete(partition)
       },
       tooLarge: (record) => ({ ...record, value: 'too large' }),
+      unprocessable: ({ key, value }) => ({ topic: 'dead-letters', key, value }),
+      setAside: () => {},
       ...rest,
     }
   }
@@ -390,6 +392,30 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expectLearntInStep(await expectExact(names, 1000), handler)
   })
 
+  it('sets aside the records that a handler fails on, and only those, in their places', async () => {
+    const names = await topics(3000)
+    const isBad = ({ value }: Pick<KafkaRecord, 'value'>): boolean => JSON.parse(String(value)).id % 700 === 13
+    const inner = learner(names.results, {
+      unprocessable: ({ key, value }) => ({
+        topic: names.results,
+        key,
+        value: JSON.stringify({ id: JSON.parse(String(value)).id, isAside: true }),
+      }),
+    })
+    run(names, {
+      ...inner,
+      batch: async (batch, signal) => {
+        const outgoing = await inner.batch(batch, signal)
+        if (batch.records.some(isBad)) throw new RangeError('no idea')
+        return outgoing
+      },
+    })
+    await caughtUp(names)
+    await expectExact(names, 3000)
+    const aside = (await read(names.results)).map(({ value }) => JSON.parse(String(value))).filter((one) => one.isAside)
+    expect(aside.map(({ id }) => id).sort((a, b) => a - b)).to.deep.equal([13, 713, 1413, 2113, 2813])
+  })
+
   it('is stuck where a handler does not come back, unless that waits with good reason', async () => {
     const names = await topics(100, 1)
     const handling = Promise.withResolvers<void>()
@@ -559,7 +585,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
 
   it('says what is wrong, and ends, while there is no broker', async () => {
     const loop = run({ source: 'none', group: 'none' }, learner('none'), { brokers: ['127.0.0.1:1'] })
-    await eventually('it names the trouble', () => /ECONNREFUSED/.test(loop.problem() ?? ''))
+    await eventually('it names the trouble', () => /ECONNREFUSED/.test(loop.problemOf('kafka') ?? ''))
     expect(loop.ready()).to.equal(false)
     const before = loop.polledAt()
     await eventually('it goes on trying', () => loop.polledAt() > before)

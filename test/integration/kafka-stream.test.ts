@@ -38,6 +38,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       startFrom: 'Earliest',
       onOffsetLost: () => {},
       tooLarge: (record) => record,
+      unprocessable: ({ key, value }) => ({ topic: 'dead-letters', key, value }),
+      onSetAside: () => {},
     })
     return {
       // The suite's handlers know one name for what they produce.

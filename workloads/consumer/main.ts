@@ -26,7 +26,9 @@ import { keyOfFile } from '../settings/text-file.ts'
 import { createRedisState } from '../state/redis.ts'
 import type { StateStore } from '../state/state.ts'
 import { KafkaStream } from '../streams/kafka.ts'
+import { lineOf } from '../streams/problem.ts'
 import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
+import { deadLetterHeaders } from '../wire/dead-letter.ts'
 import { futureTolerance, type Origin } from '../wire/decode.ts'
 import { FieldCensus } from '../wire/field-census.ts'
 import { parseBody } from '../wire/json-body.ts'
@@ -134,7 +136,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     registers: [registry],
   })
   const census = new FieldCensus(pipeline)
-  const conditions = { offsetsLost: 0, keysMisplaced: false }
+  const conditions = { offsetsLost: 0, keysMisplaced: false, unprocessable: 0 }
   const schema = new FeatureSchema()
   const kept = new KeptState({
     pipeline,
@@ -264,6 +266,16 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
         'anomaly-offset': headers?.['anomaly-offset'],
       },
     }),
+    unprocessable: ({ key, value, headers, offset }, of, error) => ({
+      topic: results.deadLetterTopic,
+      key,
+      value,
+      headers: deadLetterHeaders(headers, { ...of, offset, reason: 'Unprocessable', message: lineOf(error) }),
+    }),
+    onSetAside: () => {
+      conditions.unprocessable++
+      metrics.countRejection('Unprocessable')
+    },
   })
 
   /** A batch's work continues the trace of its first record; the others are linked. */
@@ -348,8 +360,10 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
           : undefined,
     },
     ready: {
-      kafka: () => stream.problem(),
-      ...(needsModel ? { inference: () => scorer.problem() } : {}),
+      kafka: () => stream.problemOf('kafka'),
+      state: () => stream.problemOf('state'),
+      inference: () => stream.problemOf('inference') ?? (needsModel ? scorer.problem() : undefined),
+      record: () => stream.problemOf('record'),
     },
     status: () => ({
       ...metrics.lately.totals,
@@ -359,7 +373,8 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       conditions,
       // Long names, and more than anybody reads, would only make it long.
       features: schema.names.slice(0, 500).map((name) => name.slice(0, 128)),
-      kafka: stream.problem() ?? 'ok',
+      kafka: stream.problemOf('kafka') ?? 'ok',
+      record: stream.problemOf('record') ?? 'ok',
       redis: store.problem() ?? 'ok',
       inference: scorer.problem() ?? 'ok',
     }),

@@ -167,7 +167,7 @@ describe('Processor', () => {
     const value = Buffer.concat([Buffer.from('{"userId":"'), Buffer.from([0xe9]), Buffer.from('"}')])
     const records = [{ offset: 0, key: 'u', value, timestamp: now }]
     const [letter] = await processor.batch({ topic: 'events', partition: 0, records })
-    expect(letter!.headers).to.include({ reason: 'NotUtf8' })
+    expect(letter!.headers).to.include({ 'anomaly-reason': 'NotUtf8' })
     expect(letter!.value).to.deep.equal(value)
   })
 

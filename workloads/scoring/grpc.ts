@@ -149,7 +149,9 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
 function scoredRowsOf(response: ScoreRowsResponse, count: number): ScoredRows {
   const numbers = unpackNumbers(response.surprisals)
   if (count > 0 && numbers.length % count !== 0)
-    throw new AppError('Internal', `inference answered ${numbers.length} surprisals for ${count} rows`)
+    throw new AppError('Internal', `inference answered ${numbers.length} surprisals for ${count} rows`, {
+      server: 'inference',
+    })
   const surprisals = Array.from({ length: count === 0 ? 0 : numbers.length / count }, (_, detector) =>
     numbers.subarray(detector * count, (detector + 1) * count),
   )
@@ -167,12 +169,12 @@ function errorOf(error: ServiceError, address: string): AppError {
   const message = `inference at ${address}: ${error.details ?? error.message}`
   switch (error.code) {
     case status.DEADLINE_EXCEEDED:
-      return new AppError('DeadlineExceeded', message, { cause: error })
+      return new AppError('DeadlineExceeded', message, { cause: error, server: 'inference' })
     case status.INVALID_ARGUMENT:
-      return new AppError('InvalidArgument', message, { cause: error })
+      return new AppError('InvalidArgument', message, { cause: error, server: 'inference' })
     case status.UNIMPLEMENTED:
-      return new AppError('Internal', message, { cause: error })
+      return new AppError('Internal', message, { cause: error, server: 'inference' })
     default:
-      return new AppError('Unavailable', message, { cause: error })
+      return new AppError('Unavailable', message, { cause: error, server: 'inference' })
   }
 }

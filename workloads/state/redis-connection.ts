@@ -102,7 +102,7 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
 
   async function ask<T>(deadlineMs: number, command: Command<T>): Promise<T> {
     const away = problem()
-    if (away !== undefined) throw new AppError('Unavailable', away)
+    if (away !== undefined) throw new AppError('Unavailable', away, { server: 'state' })
     try {
       return await within(deadlineMs, command(client), `${where} did not answer within ${deadlineMs} ms`)
     } catch (error) {
@@ -155,7 +155,7 @@ function failureOf(where: string, error: unknown): AppError {
   const cause = withoutCommand(error)
   const message = messageOf(cause)
   if (!(cause instanceof ReplyError))
-    return new AppError('Unavailable', `${where} is unreachable: ${message}`, { cause })
+    return new AppError('Unavailable', `${where} is unreachable: ${message}`, { cause, server: 'state' })
   const code = passing.test(message) ? 'Unavailable' : unauthorized.test(message) ? 'Unauthorized' : 'Internal'
-  return new AppError(code, `${where} refused: ${message}`, { cause })
+  return new AppError(code, `${where} refused: ${message}`, { cause, server: 'state' })
 }

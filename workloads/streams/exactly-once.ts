@@ -10,6 +10,7 @@ import { commitGroupStart } from './group-start.ts'
 import { retry } from './lane.ts'
 import { Lanes } from './lanes.ts'
 import type { PartitionHandler } from './partition-handler.ts'
+import { type Part, type Problem, parts } from './problem.ts'
 import { Pulse } from './pulse.ts'
 import { aborted, every, isDoneWithin } from './waits.ts'
 
@@ -36,8 +37,10 @@ export interface ExactlyOnceOptions {
 export interface ExactlyOnce {
   /** Owns its partitions and reads, as far as it knows. */
   ready(): boolean
-  /** Why not, in words; undefined when ready. */
-  problem(): string | undefined
+  /** Why not; undefined when ready. */
+  problem(): Problem | undefined
+  /** What is wrong with one part, in words, whatever is wrong with others. */
+  problemOf(part: Part): string | undefined
   /** When the loop last turned, or the batch that it waits for last made progress; by the monotonic clock. For liveness. */
   polledAt(): number
   /** To be called by a handler that waits for something with good reason: it is not stuck. */
@@ -60,6 +63,7 @@ export interface ExactlyOnceClients {
 /** For the batch in work and for leaving the group. */
 const stopTimeoutMs = 8000
 const stallMs = 45_000
+const logEndsMs = 5000
 /** A member that lived for so long was not at fault: its successor need not wait. */
 const longLifeMs = 60_000
 
@@ -96,6 +100,7 @@ export class ExactlyOnceLoop implements ExactlyOnce {
   #ended: string | undefined
   #lives = 0
   #looping: Promise<void> = Promise.resolve()
+  #unwatch = (): void => {}
 
   constructor(clients: ExactlyOnceClients, options: ExactlyOnceOptions) {
     const { maxRecords = 2000, maxSendBytes = 768 * 1024, spacingMs = 20 } = options
@@ -114,21 +119,45 @@ export class ExactlyOnceLoop implements ExactlyOnce {
 
   start(): void {
     this.#looping = this.#loop()
+    this.#unwatch = every(logEndsMs, () => this.#lookAtLogEnds(), this.#clients.clock)
+  }
+
+  /** What waits is known also while nothing can be fetched, or nothing moves. */
+  async #lookAtLogEnds(): Promise<void> {
+    try {
+      const ends = await this.#clients.admin.topicOffsets(this.#options.topic)
+      for (const lane of this.#lanes.values()) lane.logEnd = ends.get(lane.of.partition)?.high ?? lane.logEnd
+    } catch (error) {
+      this.#clients.log.debug({ error: messageOf(error) }, 'the ends of the log are not known')
+    }
   }
 
   ready(): boolean {
     return this.problem() === undefined
   }
 
-  problem(): string | undefined {
+  problem(): Problem | undefined {
+    for (const part of parts) {
+      const message = this.problemOf(part)
+      if (message !== undefined) return { part, message }
+    }
+    return undefined
+  }
+
+  problemOf(part: Part): string | undefined {
+    const whole = part === 'kafka' ? this.#problemOfMember() : undefined
+    if (whole !== undefined) return whole
+    for (const { of, problem } of this.#lanes.values())
+      if (problem?.part === part) return `${of.topic}-${of.partition}: ${problem.message}`
+    return undefined
+  }
+
+  #problemOfMember(): string | undefined {
     if (this.#stopping.signal.aborted) return 'stopping'
     if (this.#ended !== undefined) return this.#ended
-    if (!this.#lanes.isReading) return 'joining the group'
-    const silence = this.#pulse.problem()
-    if (silence !== undefined) return silence
-    for (const { of, problem } of this.#lanes.values())
-      if (problem !== undefined) return `${of.topic}-${of.partition}: ${problem}`
-    return undefined
+    if (this.#lanes.isReading) return this.#pulse.problem()
+    const isExplained = [...this.#lanes.values()].some(({ problem }) => problem !== undefined)
+    return isExplained ? undefined : 'joining the group'
   }
 
   /** While a batch is in work, nothing is fetched: what counts is that it gets on. */
@@ -148,6 +177,7 @@ export class ExactlyOnceLoop implements ExactlyOnce {
 
   async stop(): Promise<void> {
     this.#stopping.abort()
+    this.#unwatch()
     await this.#lanes.close(() => isDoneWithin(stopTimeoutMs, this.#looping, this.#clients.clock))
     this.#clients.admin.close()
   }

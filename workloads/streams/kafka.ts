@@ -1,11 +1,16 @@
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
-import type { ExactlyOnceOptions } from './exactly-once.ts'
-import { type ExactlyOnce, runExactlyOnce } from './exactly-once.ts'
-import type { EventStream, OutgoingRecord, StreamHandler } from './stream.ts'
+import type { TopicPartition } from '../../lib/kafka/records.ts'
+import { type ExactlyOnce, type ExactlyOnceOptions, runExactlyOnce } from './exactly-once.ts'
+import type { Part, Problem } from './problem.ts'
+import type { EventStream, OutgoingRecord, StreamHandler, StreamRecord } from './stream.ts'
 
 export interface KafkaStreamOptions extends Omit<ExactlyOnceOptions, 'handler'> {
   /** Stands in for a record that alone exceeds what its topic takes. */
   readonly tooLarge: (record: OutgoingRecord) => OutgoingRecord
+  /** Stands in for what comes of a record that the handler fails on, alone, again and again, and by no server's fault. */
+  readonly unprocessable: (record: StreamRecord, of: TopicPartition, error: unknown) => OutgoingRecord
+  /** Such a stand-in is published. */
+  readonly onSetAside: () => void
 }
 
 /** A topic's partitions as far as the group assigns them to this process; each batch with what it produces in one transaction. */
@@ -19,9 +24,15 @@ export class KafkaStream implements EventStream {
     this.#options = options
   }
 
-  /** Why nothing is read, in words; undefined while it is. */
-  problem(): string | undefined {
-    return this.#loop === undefined ? 'not started' : this.#loop.problem()
+  /** Why nothing is read; undefined while it is. */
+  problem(): Problem | undefined {
+    return this.#loop === undefined ? notStarted : this.#loop.problem()
+  }
+
+  /** The same of one part, in words. */
+  problemOf(part: Part): string | undefined {
+    if (this.#loop !== undefined) return this.#loop.problemOf(part)
+    return part === notStarted.part ? notStarted.message : undefined
   }
 
   /** When the loop last turned, or the batch in work made progress, by `performance.now()`. */
@@ -41,7 +52,7 @@ export class KafkaStream implements EventStream {
   /** Never ends by itself: whatever fails is tried again until the signal aborts. */
   async consume(handler: StreamHandler, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     const { signal } = options
-    const { tooLarge, ...rest } = this.#options
+    const { tooLarge, unprocessable, onSetAside, ...rest } = this.#options
     if (signal?.aborted === true) return
     const loop = runExactlyOnce(this.#settings, {
       ...rest,
@@ -53,6 +64,8 @@ export class KafkaStream implements EventStream {
         releasing: (partitions) => handler.releasing(partitions.map(({ partition }) => partition)),
         revoked: ({ partition }) => handler.revoked(partition),
         tooLarge,
+        unprocessable,
+        setAside: onSetAside,
       },
     })
     this.#loop = loop
@@ -60,3 +73,5 @@ export class KafkaStream implements EventStream {
     await loop.stop()
   }
 }
+
+const notStarted: Problem = { part: 'kafka', message: 'not started' }

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { AppError } from '../../lib/errors.ts'
 import type { BatchControl } from '../../lib/kafka/group.ts'
 import type { OutgoingRecord } from '../../lib/kafka/records.ts'
 import { controlOf, MemoryBroker, refused, type Step, tooLarge } from '../../test/harness/memory-broker.ts'
@@ -36,6 +37,8 @@ function open(
       releasing: async () => {},
       revoked: () => {},
       tooLarge: (record) => ({ ...record, value: 'too large' }),
+      unprocessable: ({ key, value }) => ({ topic: 'dead-letters', key, value }),
+      setAside: () => {},
       ...handler,
     },
     ...options,
@@ -201,12 +204,12 @@ describe('Lane', () => {
     expect(lane.next).to.equal(4)
   })
 
-  it('waits longer the more often a handler fails, says so, and is well when it does not', async () => {
+  it('waits the longer the more often a server fails the handler, says so, and is well when it does not', async () => {
     let failures = 0
     const { broker, lane, calls, take, work } = open(4, {
       handler: {
         batch: async () => {
-          if (++failures < 4) throw new Error('no idea')
+          if (++failures < 4) throw new AppError('Unavailable', 'no idea', { server: 'inference' })
           return []
         },
       },
@@ -217,7 +220,7 @@ describe('Lane', () => {
       await work(4)
       times.push(broker.clock.monotonic())
     }
-    expect(lane.problem).to.equal('no idea')
+    expect(lane.problem).to.deep.equal({ part: 'inference', message: 'no idea' })
     expect(times[0]).to.equal(0)
     expect(times[2]! - times[1]!).to.be.greaterThan(0)
     expect(calls.slice(1)).to.deep.equal(['dropped', 'seek 0', 'dropped', 'seek 0', 'dropped', 'seek 0'])

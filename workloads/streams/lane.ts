@@ -2,13 +2,15 @@ import { AppError, messageOf } from '../../lib/errors.ts'
 import type { KafkaAdmin } from '../../lib/kafka/admin.ts'
 import { failureOf, KafkaError } from '../../lib/kafka/errors.ts'
 import type { BatchControl } from '../../lib/kafka/group.ts'
-import type { OutgoingRecord, RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
+import type { KafkaRecord, OutgoingRecord, RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
 import type { OpenProducer, TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
 import type { Logger } from '../../lib/log.ts'
 import { extract, traced } from '../../lib/telemetry.ts'
 import type { TraceHeaders } from '../../lib/tracing.ts'
 import { backoff, type Clock, sleep } from '../../lib/time.ts'
+import { Isolation } from './isolation.ts'
 import type { PartitionHandler } from './partition-handler.ts'
+import { isServersFault, lineOf, type Part, type Problem, problemOf } from './problem.ts'
 import { SendLimits } from './send-limits.ts'
 
 /** What the lanes of a process share. */
@@ -34,6 +36,11 @@ export interface Work {
   readonly paused: () => boolean
 }
 
+interface Blamed {
+  readonly record: KafkaRecord
+  readonly error: unknown
+}
+
 /** Traces that a commit is linked to. */
 const mostLinks = 100
 export const retry = { baseMs: 100, maxMs: 5000 }
@@ -48,12 +55,16 @@ export class Lane {
   #producer: TransactionalProducer | undefined
   /** Next offset to handle; -1 before the committed one is known. */
   #next = -1
-  #lag = 0
+  /** Offset after the last record of the partition, as far as it is known. */
+  logEnd = 0
   #busy: Promise<void> = Promise.resolve()
   /** When the batch in work last made progress, by the monotonic clock; undefined while there is none. */
   #movedAt: number | undefined
-  /** What keeps failing, in words. */
-  #problem: string | undefined
+  /** What keeps failing. */
+  #problem: Problem | undefined
+  readonly #isolation = new Isolation()
+  /** The record that the transaction in hand sets aside. */
+  #blamed: Blamed | undefined
   #stop = new AbortController()
   /** A commit whose fate is unknown, up to this offset. */
   #unsettled: number | undefined
@@ -69,11 +80,12 @@ export class Lane {
     return this.#next
   }
 
+  /** Records known to wait. */
   get lag(): number {
-    return this.#lag
+    return this.#next < 0 ? 0 : Math.max(0, this.logEnd - this.#next)
   }
 
-  get problem(): string | undefined {
+  get problem(): Problem | undefined {
     return this.#problem
   }
 
@@ -111,7 +123,7 @@ export class Lane {
   /** The partition is another's: what is staged is void, whatever became of the last commit. */
   discard(): void {
     this.#producer?.discard()
-    if (this.#unsettled !== undefined) this.#options.handler.dropped(this.of)
+    if (this.#unsettled !== undefined) this.#drop()
   }
 
   close(): void {
@@ -147,7 +159,7 @@ export class Lane {
         return true
       } catch (error) {
         if (signal.aborted) break
-        this.#problem = messageOf(error)
+        this.#problem = problemOf(error, 'kafka')
         log.warn({ ...this.of, error: messageOf(error), failures }, 'cannot take the partition yet')
         await sleep(backoff(failures, retry), { signal, clock })
       }
@@ -206,52 +218,99 @@ export class Lane {
     if (this.#unsettled === undefined) return
     const isPromoted = committed >= this.#unsettled
     this.#unsettled = undefined
-    if (isPromoted) this.#options.handler.committed(this.of, committed)
-    else this.#options.handler.dropped(this.of)
+    if (isPromoted) this.#promote(committed)
+    else this.#drop()
   }
 
-  /** Handles what is new of a batch, in slices, and commits what came of it in one transaction. */
+  /** Handles what is new of a batch and commits what came of it, in one transaction unless a bad record is looked for. */
   async work(batch: RecordBatch, control: BatchControl, work: Work): Promise<void> {
+    this.logEnd = Math.max(this.logEnd, batch.highWatermark)
+    let isUnfinished: boolean
+    do isUnfinished = await this.#try(batch, control, work)
+    while (isUnfinished && !work.paused() && !work.signal.aborted)
+    if (isUnfinished) this.#options.seek(this.of, this.#next)
+  }
+
+  /** Answers whether more of the batch is to be tried at once. */
+  async #try(batch: RecordBatch, control: BatchControl, work: Work): Promise<boolean> {
     const { handler, seek } = this.#options
+    const isKnown = this.#next > (batch.records[0]?.offset ?? 0)
+    const all = isKnown ? batch.records.filter(({ offset }) => offset >= this.#next) : batch.records
+    const records = this.#isolation.take(all)
+    const endOf = (count: number): number => (count === all.length ? control.end : records[count - 1]!.offset + 1)
     const outgoing: OutgoingRecord[] = []
-    let end: number
+    let count: number
+    let blamed: Blamed | undefined
     try {
-      end = await this.#handle(batch, control, { ...work, outgoing })
+      count = await this.#handle({ ...batch, records }, outgoing, work)
     } catch (error) {
       handler.dropped(this.of)
-      seek(this.of, this.#next)
-      if (work.signal.aborted) return
-      await this.#failed(error, 'the handler failed; its records come again')
-      return
+      this.moved()
+      if (work.signal.aborted) return true
+      blamed = this.#blame(records, error)
+      if (blamed === undefined && this.#isolation.isActive && !isServersFault(error)) {
+        this.#problem = { part: 'record', message: lineOf(error) }
+        return true
+      }
+      if (blamed === undefined) {
+        seek(this.of, this.#next)
+        await this.#failed(error, 'state', 'the handler failed; its records come again')
+        return false
+      }
+      outgoing.splice(0, outgoing.length, handler.unprocessable(blamed.record, this.of, error))
+      count = 1
     }
-    if (end === this.#next || !(await this.#commit(outgoing, end))) return
+    const end = count === 0 && records.length > 0 ? this.#next : Math.max(this.#next, endOf(count))
+    if (end === this.#next) return false
+    const wasActive = this.#isolation.isActive
+    this.#blamed = blamed
+    if (!(await this.#commit(outgoing, end))) return false
     this.#next = end
-    this.#lag = Math.max(0, batch.highWatermark - end)
     this.#failures = 0
     this.#problem = undefined
     control.resolve(end)
-    handler.committed(this.of, end)
+    this.#promote(end)
+    return wasActive && end < control.end
   }
 
-  /** Answers with the offset up to which the batch was handled. */
-  async #handle(
-    batch: RecordBatch,
-    control: BatchControl,
-    { signal, paused, outgoing }: Work & { readonly outgoing: OutgoingRecord[] },
-  ): Promise<number> {
+  #blame(records: readonly KafkaRecord[], error: unknown): Blamed | undefined {
+    if (isServersFault(error) || !this.#isolation.failed(records)) return undefined
+    return { record: records[0]!, error }
+  }
+
+  #promote(end: number): void {
+    const { handler, log } = this.#options
+    this.#isolation.passed(end)
+    const blamed = this.#blamed
+    this.#blamed = undefined
+    handler.committed(this.of, end)
+    if (blamed === undefined) return
+    const { record, error } = blamed
+    handler.setAside(record, this.of, error)
+    log.error(
+      { ...this.of, offset: record.offset, error: lineOf(error) },
+      'a record cannot be processed: it is set aside',
+    )
+  }
+
+  #drop(): void {
+    this.#blamed = undefined
+    this.#options.handler.dropped(this.of)
+  }
+
+  /** Hands over the records in slices. Answers with how many were handled before a pause. */
+  async #handle(batch: RecordBatch, outgoing: OutgoingRecord[], { signal, paused }: Work): Promise<number> {
     const { handler, maxRecords } = this.#options
-    const isKnown = this.#next > (batch.records[0]?.offset ?? 0)
-    const records = isKnown ? batch.records.filter(({ offset }) => offset >= this.#next) : batch.records
-    if (records.length === 0) return Math.max(this.#next, control.end)
-    let end = this.#next
-    for (let from = 0; from < records.length && !paused(); from += maxRecords) {
-      const slice = records.length <= maxRecords ? records : records.slice(from, from + maxRecords)
+    const { records } = batch
+    let count = 0
+    while (count < records.length && !paused()) {
+      const slice = records.length <= maxRecords ? records : records.slice(count, count + maxRecords)
       for (const record of await handler.batch({ ...batch, records: slice }, signal)) outgoing.push(record)
       signal.throwIfAborted()
       this.moved()
-      end = from + maxRecords >= records.length ? Math.max(end, control.end) : slice.at(-1)!.offset + 1
+      count += slice.length
     }
-    return end
+    return count
   }
 
   /** Whether the transaction is known to have committed; where it is not, the lane was opened again. */
@@ -284,28 +343,28 @@ export class Lane {
    * @param end of a commit that threw, and may have committed all the same
    */
   async #undo(error: unknown, end: number | undefined): Promise<void> {
-    const { handler, log } = this.#options
+    const { log } = this.#options
     this.#producer?.discard()
     this.#producer = undefined
     const isFenced = failureOf(error) === 'Fenced'
     if (end !== undefined && !isFenced) this.#unsettled = end
-    else handler.dropped(this.of)
+    else this.#drop()
     if (isFenced) {
       this.ready = Promise.resolve(false)
       log.warn({ ...this.of, error: messageOf(error) }, 'fenced: another process owns the partition; joining anew')
       throw new KafkaError('Rejoin', `fenced on ${this.of.topic}-${this.of.partition}`)
     }
-    await this.#failed(error, 'a transaction failed; its outcome is being looked up')
+    await this.#failed(error, 'kafka', 'a transaction failed; its outcome is being looked up')
     this.ready = this.#openUntilDone(this.#stop.signal)
     await this.ready
   }
 
-  async #failed(error: unknown, message: string): Promise<void> {
+  async #failed(error: unknown, server: Part, message: string): Promise<void> {
     const { clock, log } = this.#options
     this.#failures++
     log.warn({ ...this.of, error: messageOf(error), failures: this.#failures }, message)
     if (this.#failures === 1) return
-    this.#problem = messageOf(error)
+    this.#problem = problemOf(error, server)
     await sleep(backoff(this.#failures, retry), { signal: this.#stop.signal, clock })
     this.moved()
   }

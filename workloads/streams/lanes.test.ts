@@ -33,6 +33,8 @@ function open(handler: Partial<PartitionHandler> = {}) {
         void calls.push(`releasing ${partitions.map(({ partition }) => partition).join()}`),
       revoked: ({ partition }) => void calls.push(`revoked ${partition}`),
       tooLarge: (record) => record,
+      unprocessable: ({ key, value }) => ({ topic: 'dead-letters', key, value }),
+      setAside: () => {},
       ...handler,
     },
   })

@@ -1,4 +1,4 @@
-import type { OutgoingRecord, RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
+import type { KafkaRecord, OutgoingRecord, RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
 
 /** What is done with the records of the partitions that this process owns. Nothing of a partition runs at the same time. */
 export interface PartitionHandler {
@@ -23,4 +23,8 @@ export interface PartitionHandler {
   revoked(of: TopicPartition): void
   /** Stands in for a record that alone exceeds what its topic takes. */
   tooLarge(record: OutgoingRecord): OutgoingRecord
+  /** Stands in for what comes of a record that `batch` fails on, alone, again and again, and by no server's fault. */
+  unprocessable(record: KafkaRecord, of: TopicPartition, error: unknown): OutgoingRecord
+  /** The stand-in is published. */
+  setAside(record: KafkaRecord, of: TopicPartition, error: unknown): void
 }

@@ -31,6 +31,8 @@ const loop = runExactlyOnce(
       releasing: async () => {},
       revoked: silent,
       tooLarge: (record) => record,
+      unprocessable: ({ key, value }) => ({ topic: 'dead-letters', key, value }),
+      setAside: () => {},
     },
   },
 )
