@@ -4,7 +4,7 @@ import {
   resolveDecision,
   resolveDetectors,
   resolveFeatures,
-  resolveGroupId,
+  resolveGroup,
   resolveRedis,
   resolveScaling,
 } from './resolve-pipeline.ts'
@@ -72,10 +72,23 @@ describe('resolveFeatures', () => {
   })
 })
 
-describe('resolveGroupId', () => {
+describe('resolveGroup', () => {
+  const groupOf = (namespace: string, name: string) => resolveGroup({ ...pipeline(), metadata: { namespace, name } })
+
   it('is made of namespace and name where none is given', () => {
-    expect(resolveGroupId(pipeline())).to.equal('anomaly-shop-payments')
-    expect(resolveGroupId(pipeline({ source: { brokers: ['a:1'], groupId: 'mine' } }))).to.equal('mine')
+    expect(resolveGroup(pipeline())).to.deep.equal({
+      groupId: 'anomaly_shop_payments',
+      formerGroupId: 'anomaly-shop-payments',
+    })
+    expect(resolveGroup(pipeline({ source: { brokers: ['a:1'], groupId: 'mine' } }))).to.deep.equal({ groupId: 'mine' })
+  })
+
+  it('is never the same for two pipelines, wherever their names are cut', () => {
+    const name = 'team-a-b-payments.v2'
+    const cuts = [...name].flatMap((letter, at) => (letter === '-' ? [[name.slice(0, at), name.slice(at + 1)]] : []))
+    const groups = cuts.map(([namespace, rest]) => groupOf(namespace!, rest!))
+    expect(new Set(groups.map(({ groupId }) => groupId)).size).to.equal(cuts.length)
+    expect(new Set(groups.map(({ formerGroupId }) => formerGroupId)).size).to.equal(1)
   })
 })
 

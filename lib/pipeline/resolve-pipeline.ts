@@ -67,12 +67,19 @@ export function resolveFeatures(event: Pick<EventMapping, 'features' | 'featureF
   return field === '' ? { type: 'none' } : { type: 'object', field }
 }
 
-/** The consumer group; also the start of every transactional id. */
-export const resolveGroupId = ({ metadata, spec }: Pipeline): string => spec.source.groupId ?? defaultGroupId(metadata)
+/**
+ * The consumer group; also the start of every transactional id. By default made of namespace and name, with a separator
+ * that neither can contain. What earlier versions called it, `formerGroupId`, could be another pipeline's as well: it is
+ * kept only where that group has committed offsets.
+ */
+export function resolveGroup({ metadata, spec }: Pipeline): { groupId: string; formerGroupId?: string } {
+  if (spec.source.groupId !== undefined) return { groupId: spec.source.groupId }
+  return { groupId: defaultGroupId(metadata), formerGroupId: `anomaly-${metadata.namespace}-${metadata.name}` }
+}
 
 /** The group of a pipeline that names none. */
 export const defaultGroupId = ({ namespace, name }: { readonly namespace?: string; readonly name: string }): string =>
-  `anomaly-${namespace}-${name}`
+  `anomaly_${namespace}_${name}`
 
 export type Scaling =
   | { readonly type: 'fixed'; readonly replicas: number }

@@ -75,7 +75,7 @@ const sourceSpec = constrain(
     groupId: pattern(/^[a-zA-Z0-9._-]+$/, 200, 'letters, digits, dot, underscore and hyphen')
       .optional()
       .describe(
-        'Consumer group, whose committed offsets say what was read. anomaly-<namespace>-<name> if absent. Immutable.',
+        'Consumer group, whose committed offsets say what was read. anomaly_<namespace>_<name> if absent. Immutable.',
       ),
     startFrom: choice(['Earliest', 'Latest'])
       .default('Latest')

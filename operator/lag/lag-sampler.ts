@@ -1,8 +1,9 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { type KafkaAdmin, openAdmin } from '../../lib/kafka/admin.ts'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
+import { currentGroup } from '../../lib/kafka/current-group.ts'
 import type { Logger } from '../../lib/log.ts'
-import { resolveGroupId, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
+import { resolveGroup, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { type Clock, sleep } from '../../lib/time.ts'
 import { manager } from '../desired/child.ts'
@@ -75,7 +76,8 @@ export function createLagSampler(options: LagSamplerOptions): LagSampler {
     let admin: KafkaAdmin | undefined
     try {
       admin = open(settingsOf(pipeline, log, secret), { timeoutMs: 10_000 })
-      const byPartition = await admin.lag(resolveGroupId(pipeline), topic, startFrom)
+      const group = await currentGroup(admin, topic, resolveGroup(pipeline))
+      const byPartition = await admin.lag(group, topic, startFrom)
       const lag = [...byPartition.values()].reduce((sum, part) => sum + part, 0)
       return decide(key, entry, byPartition.size, lag)
     } catch (error) {

@@ -13,6 +13,7 @@ import { type Kafka, kafkaUser, startKafka } from '../../tools/servers/kafka/kaf
 import { kafkaApi } from '../../tools/servers/proxy.ts'
 import { type ExactlyOnce, type ExactlyOnceOptions, runExactlyOnce } from '../../workloads/streams/exactly-once.ts'
 import type { PartitionHandler } from '../../workloads/streams/partition-handler.ts'
+import { transactionalId } from '../../workloads/streams/transactional-id.ts'
 import { eventually as untilTrue } from '../harness/eventually.ts'
 
 const verbose = process.env.VERBOSE === '1'
@@ -254,7 +255,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const before = handler.counts.assigned
     const intruders = await Promise.all(
       [0, 1, 2, 3].map((partition) =>
-        transactionalProducers(settings())(`${names.group}-${names.source}-${partition}`),
+        transactionalProducers(settings())(transactionalId(names.group, names.source, partition)),
       ),
     )
     await produce(names.source, 1000, 2000)
@@ -271,7 +272,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const handler = learner(names.results)
     run(names, handler)
     await caughtUp(names)
-    const intruder = await transactionalProducers(settings())(`${names.group}-${names.source}-0`)
+    const intruder = await transactionalProducers(settings())(transactionalId(names.group, names.source, 0))
     const transaction = await intruder.begin()
     await transaction.sendOffsets(names.group, [{ topic: names.source, partition: 0, offset: 0 }])
     await transaction.commit()

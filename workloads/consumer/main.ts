@@ -6,7 +6,7 @@ import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
-import { resolveGroupId } from '../../lib/pipeline/resolve-pipeline.ts'
+import { resolveGroup } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { extract, startTelemetry, traced } from '../../lib/telemetry.ts'
@@ -246,7 +246,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
 
   const stream = new KafkaStream(kafka, {
     topic: source.topic,
-    groupId: resolveGroupId(pipeline),
+    ...resolveGroup(pipeline),
     startFrom: source.startFrom,
     onOffsetLost: (of, { from, to }) => {
       conditions.offsetsLost += Math.max(0, to - from)
@@ -382,7 +382,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const started: Part = {
     name: 'start',
     start() {
-      log.info({ probes: probes.port, groupId: resolveGroupId(pipeline), topic: source.topic }, 'started')
+      log.info({ probes: probes.port, ...resolveGroup(pipeline), topic: source.topic }, 'started')
       options.onStarted?.({ probes: probes.port })
     },
   }

@@ -115,7 +115,7 @@ describe('ExactlyOnceLoop', () => {
       let isCalm = false
       broker.fault = (step) => {
         if (isCalm || random() > 0.15) return undefined
-        if (random() < 0.1) broker.fence(`group-events-${Math.floor(2 * random())}`)
+        if (random() < 0.1) broker.fence(`group/events/${Math.floor(2 * random())}`)
         if (random() < 0.1 && broker.member !== undefined) broker.member.crash(new Error('no idea'))
         return steps.includes(step)
           ? { error: random() < 0.2 ? rebalancing() : refused(), isLost: random() < 0.5 }

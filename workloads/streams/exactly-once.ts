@@ -1,13 +1,14 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { type KafkaAdmin, openAdmin } from '../../lib/kafka/admin.ts'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
+import { currentGroup } from '../../lib/kafka/current-group.ts'
 import { type GroupMember, joinGroup, type MemberEvents, type MemberOptions } from '../../lib/kafka/group.ts'
 import type { TopicPartition } from '../../lib/kafka/records.ts'
 import { type OpenProducer, transactionalProducers } from '../../lib/kafka/transactional-producer.ts'
 import type { Logger } from '../../lib/log.ts'
 import { backoff, type Clock, sleep, systemClock } from '../../lib/time.ts'
 import { commitGroupStart } from './group-start.ts'
-import { retry } from './lane.ts'
+import { type Group, retry } from './lane.ts'
 import { Lanes } from './lanes.ts'
 import type { PartitionHandler } from './partition-handler.ts'
 import { type Part, type Problem, parts } from './problem.ts'
@@ -17,6 +18,8 @@ import { aborted, every, isDoneWithin } from './waits.ts'
 export interface ExactlyOnceOptions {
   readonly topic: string
   readonly groupId: string
+  /** What the group was called before: it is kept where it has committed offsets, and `groupId` has none. */
+  readonly formerGroupId?: string | undefined
   /** Where a group without any committed offset starts. Partitions that appear later start at their first record. */
   readonly startFrom: 'Earliest' | 'Latest'
   readonly handler: PartitionHandler
@@ -95,6 +98,8 @@ export class ExactlyOnceLoop implements ExactlyOnce {
   readonly #pulse: Pulse
   readonly #lanes: Lanes
   #member: GroupMember | undefined
+  /** Known when the first member is made. */
+  #group: Group = { groupId: '', isNew: false }
   #hasStarted = false
   /** Why there is no member, in words. */
   #ended: string | undefined
@@ -104,13 +109,14 @@ export class ExactlyOnceLoop implements ExactlyOnce {
 
   constructor(clients: ExactlyOnceClients, options: ExactlyOnceOptions) {
     const { maxRecords = 2000, maxSendBytes = 768 * 1024, spacingMs = 20 } = options
-    const { groupId, handler, onOffsetLost } = options
+    const { handler, onOffsetLost } = options
     this.#clients = clients
     this.#options = options
     this.#pulse = new Pulse(clients.clock)
     this.#lanes = new Lanes({
       ...clients,
-      ...{ groupId, handler, onOffsetLost, maxRecords, maxSendBytes, spacingMs },
+      ...{ handler, onOffsetLost, maxRecords, maxSendBytes, spacingMs },
+      group: () => this.#group,
       pulse: this.#pulse,
       stopping: this.#stopping.signal,
       seek: (of, offset) => this.#member?.seek(of, offset),
@@ -196,7 +202,7 @@ export class ExactlyOnceLoop implements ExactlyOnce {
       if (clock.monotonic() - born > longLifeMs) failures = 1
       if (this.#ended !== before)
         log.warn(
-          { groupId: this.#options.groupId, error: messageOf(error) },
+          { groupId: this.#group.groupId, error: messageOf(error) },
           'the consumer ended; another one is started',
         )
       await sleep(backoff(failures, retry), { signal, clock })
@@ -233,12 +239,18 @@ export class ExactlyOnceLoop implements ExactlyOnce {
   }
 
   async #join(crashed: (error: unknown) => void): Promise<GroupMember> {
-    const { topic, groupId, startFrom } = this.#options
+    const { topic, startFrom } = this.#options
     const { sessionTimeoutMs = 10_000, metadataMaxAgeMs = 10_000, maxBytesPerPartition = 512 * 1024 } = this.#options
     const life = ++this.#lives
     const isAlive = (): boolean => life === this.#lives
-    if (!this.#hasStarted) await commitGroupStart({ ...this.#clients, topic, groupId, startFrom })
+    if (!this.#hasStarted) {
+      const groupId = await currentGroup(this.#clients.admin, topic, this.#options)
+      const { formerGroupId } = this.#options
+      this.#group = { groupId, isNew: formerGroupId !== undefined && groupId !== formerGroupId }
+      await commitGroupStart({ ...this.#clients, topic, groupId, startFrom })
+    }
     this.#hasStarted = true
+    const { groupId } = this.#group
     return this.#clients.joinGroup(
       {
         groupId,

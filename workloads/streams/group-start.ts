@@ -1,6 +1,7 @@
 import type { KafkaAdmin } from '../../lib/kafka/admin.ts'
 import type { OpenProducer } from '../../lib/kafka/transactional-producer.ts'
 import type { Logger } from '../../lib/log.ts'
+import { transactionalId } from './transactional-id.ts'
 
 export interface GroupStart {
   readonly topic: string
@@ -14,7 +15,7 @@ export interface GroupStart {
 /** The start of a group is committed for all partitions at once, so that a later look finds all or none. */
 export async function commitGroupStart(start: GroupStart): Promise<void> {
   const { topic, groupId, startFrom, openProducer, admin, log } = start
-  const producer = await openProducer(`${groupId}-${topic}-start`)
+  const producer = await openProducer(transactionalId(groupId, topic, 'start'))
   try {
     const offsets = await admin.topicOffsets(topic)
     const committed = await admin.committedOffsets(groupId, topic)

@@ -21,7 +21,7 @@ function open(
   const calls: string[] = []
   const lane = new Lane(of, {
     ...broker.clients,
-    groupId: 'group',
+    group: () => ({ groupId: 'group', isNew: true }),
     maxRecords: 1000,
     maxSendBytes: 1 << 20,
     seek: (_, offset) => void calls.push(`seek ${offset}`),
@@ -72,7 +72,7 @@ describe('Lane', () => {
     const { broker, lane, calls, take } = open(10)
     broker.committed.set(0, 4)
     expect(await take()).to.equal(true)
-    expect(broker.log).to.deep.equal(['initialise group-events-0', 'assigned', 'committedOffsets'])
+    expect(broker.log).to.deep.equal(['initialise group/events/0', 'assigned', 'committedOffsets'])
     expect([lane.next, calls]).to.deep.equal([4, ['seek 4']])
   })
 
@@ -81,10 +81,16 @@ describe('Lane', () => {
       const { broker, lane, take, failNext } = open(10)
       failNext(step, refused())
       expect(await take()).to.equal(true)
-      expect(broker.log.slice(-3)).to.deep.equal(['initialise group-events-0', 'assigned', 'committedOffsets'])
+      expect(broker.log.slice(-3)).to.deep.equal(['initialise group/events/0', 'assigned', 'committedOffsets'])
       expect(lane.problem).to.equal(undefined)
     })
   }
+
+  it('fences producers of earlier versions too where one may be in the group', async () => {
+    const { broker, take } = open(10, { group: () => ({ groupId: 'group', isNew: false }) })
+    await take()
+    expect(broker.log.slice(0, 2)).to.deep.equal(['initialise group-events-0', 'initialise group/events/0'])
+  })
 
   it('commits the first record of a partition that has no offset as its start', async () => {
     const { broker, lane, take } = open(10)
@@ -185,7 +191,7 @@ describe('Lane', () => {
   it('drops what it staged when it is fenced, and asks to join anew', async () => {
     const { broker, lane, calls, take, work, values } = open(4)
     await take()
-    broker.fence('group-events-0')
+    broker.fence('group/events/0')
     let thrown: unknown
     await work(4).catch((error: unknown) => {
       thrown = error

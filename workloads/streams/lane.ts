@@ -12,10 +12,17 @@ import { Isolation } from './isolation.ts'
 import type { PartitionHandler } from './partition-handler.ts'
 import { isServersFault, lineOf, type Part, type Problem, problemOf } from './problem.ts'
 import { SendLimits } from './send-limits.ts'
+import { formerTransactionalId, transactionalId } from './transactional-id.ts'
+
+export interface Group {
+  readonly groupId: string
+  /** No earlier version can be a member. */
+  readonly isNew: boolean
+}
 
 /** What the lanes of a process share. */
 export interface LaneOptions {
-  readonly groupId: string
+  readonly group: () => Group
   readonly handler: PartitionHandler
   readonly openProducer: OpenProducer
   readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'committedOffsets'>
@@ -175,11 +182,13 @@ export class Lane {
 
   /** Takes a partition: fence, epoch, offset, in this order. */
   async #open(signal: AbortSignal): Promise<void> {
-    const { groupId, handler, openProducer, seek } = this.#options
+    const { handler, openProducer, seek } = this.#options
+    const { groupId, isNew } = this.#options.group()
     const { of } = this
     this.#producer?.discard()
     this.#producer = undefined
-    const producer = await openProducer(`${groupId}-${of.topic}-${of.partition}`)
+    if (!isNew) (await openProducer(formerTransactionalId(groupId, of.topic, of.partition))).discard()
+    const producer = await openProducer(transactionalId(groupId, of.topic, of.partition))
     try {
       signal.throwIfAborted()
       this.#onward()
@@ -203,11 +212,11 @@ export class Lane {
   /** A partition that was added to the topic starts at its first record. */
   async #commitFirst(producer: TransactionalProducer): Promise<number> {
     const { of } = this
-    const { admin, groupId, log } = this.#options
+    const { admin, log } = this.#options
     const first = (await admin.topicOffsets(of.topic)).get(of.partition)?.low
     if (first === undefined) throw new AppError('NotFound', `Cannot find partition ${of.partition} of ${of.topic}`)
     const transaction = await producer.begin()
-    await transaction.sendOffsets(groupId, [{ ...of, offset: first }])
+    await transaction.sendOffsets(this.#options.group().groupId, [{ ...of, offset: first }])
     await transaction.commit()
     log.info({ ...of, offset: first }, 'a new partition starts at its first record')
     return first
@@ -315,7 +324,7 @@ export class Lane {
 
   /** Whether the transaction is known to have committed; where it is not, the lane was opened again. */
   async #commit(outgoing: readonly OutgoingRecord[], end: number): Promise<boolean> {
-    const { groupId, handler } = this.#options
+    const { handler, group } = this.#options
     let isCommitting = false
     try {
       await traced('commit', { kind: 'producer', links: tracesOf(outgoing) }, async () => {
@@ -325,7 +334,7 @@ export class Lane {
           await transaction.send(records)
         }
         this.moved()
-        await transaction.sendOffsets(groupId, [{ ...this.of, offset: end }])
+        await transaction.sendOffsets(group().groupId, [{ ...this.of, offset: end }])
         this.moved()
         isCommitting = true
         await transaction.commit()

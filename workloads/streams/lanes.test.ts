@@ -16,7 +16,7 @@ function open(handler: Partial<PartitionHandler> = {}) {
   const stopping = new AbortController()
   const lanes = new Lanes({
     ...broker.clients,
-    groupId: 'group',
+    group: () => ({ groupId: 'group', isNew: true }),
     maxRecords: 2,
     maxSendBytes: 1 << 20,
     spacingMs: 0,

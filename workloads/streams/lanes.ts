@@ -67,8 +67,8 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
     Promise.all(taken.map(({ ready }) => ready)).then((ready) => {
       if (generation !== this.#generation || ready.includes(false)) return
       this.#isReading = true
-      const { groupId, log } = this.#options
-      log.info({ groupId, partitions: [...owned] }, 'reading')
+      const { group, log } = this.#options
+      log.info({ groupId: group().groupId, partitions: [...owned] }, 'reading')
     })
   }
 
@@ -206,10 +206,13 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
    * Ends everything. `leave` leaves the group, and answers whether that was done in time.
    */
   async close(leave: () => Promise<boolean>): Promise<void> {
-    const { groupId, handler, log } = this.#options
+    const { group, handler, log } = this.#options
     const hasLeft = await this.#withGrace([...this.#lanes.values()], leave)
     if (!hasLeft) {
-      log.warn({ groupId }, 'the group could not be left in time: its other members wait for the end of the session')
+      log.warn(
+        { groupId: group().groupId },
+        'the group could not be left in time: its other members wait for the end of the session',
+      )
       await this.#release([...this.#lanes.values()])
     }
     for (const lane of this.#lanes.values()) {

@@ -10,7 +10,7 @@ import { readTopic } from '../../../lib/kafka/read-topic.ts'
 import type { KafkaRecord, OutgoingRecord, TopicPartition } from '../../../lib/kafka/records.ts'
 import { createLogger } from '../../../lib/log.ts'
 import { parsePipeline } from '../../../lib/pipeline/parse-pipeline.ts'
-import { resolveGroupId } from '../../../lib/pipeline/resolve-pipeline.ts'
+import { resolveGroup } from '../../../lib/pipeline/resolve-pipeline.ts'
 import { type Kafka, startKafka } from '../../../tools/servers/kafka/kafka.ts'
 import { type Redis, startRedis } from '../../../tools/servers/redis.ts'
 import { freePorts, type ServerProcess, startServer, temporaryFolder } from '../../../tools/servers/server.ts'
@@ -349,7 +349,7 @@ async function openScene(
     },
     caughtUp: (timeoutMs = patience) =>
       eventually(async () => {
-        const lag = await admin.lag(resolveGroupId(pipeline), topics.source)
+        const lag = await admin.lag(resolveGroup(pipeline).groupId, topics.source)
         expect(Math.max(...lag.values()), 'records not read').to.equal(0)
       }, timeoutMs),
     events,
