@@ -35,6 +35,9 @@ bench: node_modules ## every benchmark, and docs/benchmarks.md; takes some minut
 soak: node_modules ## the pipeline under load, and whether memory stays flat; MINUTES=10
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/soak.ts --minutes $(or $(MINUTES),10)
 
+chaos: node_modules ## everything under random faults, counted by Kafka's own client: MINUTES=1 SEED=1
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/chaos.ts --minutes $(or $(MINUTES),1) --seed $(or $(SEED),1)
+
 bench-operator: node_modules ## the operator with PIPELINES=1000 on one API server, and days of lag simulated
 	@node_modules/.bin/node bench/lag-policy.ts
 	@node_modules/.bin/node bench/operator.ts $(or $(PIPELINES),1000)
@@ -91,4 +94,4 @@ release: node_modules ## dist/ with chart, manifests, image archive and checksum
 	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
 
 .PHONY: image image-archive release kind-up kind-down cluster-up cluster-down
-.PHONY: help check test e2e demo up down bench bench-operator soak quality manifests
+.PHONY: help check test e2e demo up down bench bench-operator chaos soak quality manifests
