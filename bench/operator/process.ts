@@ -32,6 +32,7 @@ const operator = createOperator({
       lag: async () => new Map([[0, 0]]),
       topicOffsets: async () => new Map(),
       committedOffsets: async () => new Map(),
+      topicId: async () => undefined,
       createMissingTopics: async () => [],
       close() {},
     }),

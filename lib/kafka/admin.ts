@@ -1,12 +1,20 @@
 import type * as Kafkajs from 'kafkajs'
 import { within } from '../time.ts'
-import { clientOf, connecting, type KafkaSettings } from './client.ts'
+import { clientOf, connecting, type KafkaSettings, onCluster } from './client.ts'
 import { kafkaErrorOf } from './errors.ts'
 import { retryPassing } from './retry-passing.ts'
+import type { IdentifiedTopic } from './topic-ids.ts'
 
 export interface Offsets {
   readonly low: number
   readonly high: number
+}
+
+export interface Commit {
+  /** Next offset that the group will read. */
+  readonly offset: number
+  /** What was kept with it; empty where nothing was. */
+  readonly metadata: string
 }
 
 export interface KafkaAdmin {
@@ -14,14 +22,21 @@ export interface KafkaAdmin {
   createMissingTopics(topics: readonly { readonly topic: string; readonly partitions: number }[]): Promise<string[]>
   /** First and next offset of each partition. */
   topicOffsets(topic: string): Promise<ReadonlyMap<number, Offsets>>
-  /** Next offset that the group will read; partitions without one are left out. */
-  committedOffsets(groupId: string, topic: string): Promise<ReadonlyMap<number, number>>
+  /** What the group has committed; partitions without anything are left out. */
+  committedOffsets(groupId: string, topic: string): Promise<ReadonlyMap<number, Commit>>
+  /** Another one after the topic was deleted and made anew; undefined where the broker knows no ids, before Kafka 3.1. */
+  topicId(topic: string): Promise<string | undefined>
   /**
    * Records that the group has not read, by partition. Of a partition without a committed offset these are all of them;
    * none where the group has committed nothing yet and is about to start from the end (`Latest`).
    */
   lag(groupId: string, topic: string, startFrom?: 'Earliest' | 'Latest'): Promise<ReadonlyMap<number, number>>
   close(): void
+}
+
+/** What kafkajs' admin leaves out of the metadata. */
+interface MetadataCluster {
+  metadata(of: { readonly topics: readonly string[] }): Promise<{ readonly topicMetadata: readonly IdentifiedTopic[] }>
 }
 
 /** Connects at the first call and again after a failure. Each call fails with `DeadlineExceeded` after `timeoutMs`. */
@@ -31,6 +46,10 @@ export function openAdmin(
 ): KafkaAdmin {
   const { timeoutMs = 15_000 } = options
   const kafka = clientOf(settings, connecting)
+  let cluster: MetadataCluster | undefined
+  onCluster(kafka, (made) => {
+    cluster = made as MetadataCluster
+  })
   let connected: Promise<Kafkajs.Admin> | undefined
   const discard = (): void => {
     const former = connected
@@ -87,7 +106,12 @@ export function openAdmin(
       use(`read the offsets of group ${groupId}`, async (client) => {
         const topics = await client.fetchOffsets({ groupId, topics: [topic] })
         const committed = topics.flatMap(({ partitions }) => partitions.filter(({ offset }) => Number(offset) >= 0))
-        return new Map(committed.map(({ partition, offset }) => [partition, Number(offset)]))
+        return new Map(
+          committed.map(({ partition, offset, metadata }) => [
+            partition,
+            { offset: Number(offset), metadata: metadata ?? '' },
+          ]),
+        )
       }),
     lag: async (groupId, topic, startFrom = 'Earliest') => {
       const [ends, committed] = await Promise.all([admin.topicOffsets(topic), admin.committedOffsets(groupId, topic)])
@@ -95,10 +119,15 @@ export function openAdmin(
       return new Map(
         Array.from(ends, ([partition, { low, high }]) => [
           partition,
-          Math.max(0, high - Math.max(low, committed.get(partition) ?? (isNew ? high : low))),
+          Math.max(0, high - Math.max(low, committed.get(partition)?.offset ?? (isNew ? high : low))),
         ]),
       )
     },
+    topicId: (topic) =>
+      use(`read the id of ${topic}`, async () => {
+        const { topicMetadata } = await cluster!.metadata({ topics: [topic] })
+        return topicMetadata.find((one) => one.topic === topic)?.topicId
+      }),
     close: discard,
   }
   return admin

@@ -41,3 +41,22 @@ export function clientOf(settings: KafkaSettings, retry: Kafkajs.RetryOptions): 
 }
 
 export const connecting: Kafkajs.RetryOptions = { initialRetryTime: 100, maxRetryTime: 1000, retries: 3 }
+
+type ClusterMaker = (options: object) => unknown
+
+/**
+ * Calls back with each cluster that the client makes, of which kafkajs shows no more than it thinks is needed; what is
+ * given as `options` is changed for it.
+ */
+export function onCluster(kafka: Kafkajs.Kafka, made: (cluster: unknown) => void, options: object = {}): void {
+  const hidden = kafka as Kafkajs.Kafka & Record<symbol, ClusterMaker>
+  for (const name of Object.getOwnPropertySymbols(hidden)) {
+    if (name.description !== 'private:Kafka:createCluster') continue
+    const createCluster = hidden[name]!
+    hidden[name] = (given) => {
+      const cluster = createCluster({ ...given, ...options })
+      made(cluster)
+      return cluster
+    }
+  }
+}

@@ -1,6 +1,12 @@
 import type { TopicPartition } from './records.ts'
 import { retryPassing } from './retry-passing.ts'
 
+/** A member as the group's coordinator knows it since the last join. */
+export interface Membership {
+  readonly memberId: string
+  readonly generationId: number
+}
+
 /** What kafkajs has no awaited hook for. It hangs on the assigner, the only object of ours that reaches a ConsumerGroup. */
 export interface GroupEvents {
   /** Before every join and before leaving: what is owned now may be another's soon. The join waits for it. */
@@ -8,10 +14,16 @@ export interface GroupEvents {
   /** The position is not in the log any more, or not yet. `seek` says where to go on. */
   outOfRange(of: TopicPartition): Promise<void>
 }
+/** The group in which the member is; kafkajs' event of a join tells no generation. */
+export interface HookedGroup extends GroupEvents {
+  group?: ConsumerGroup
+}
 export const groupEvents = Symbol('events of the group')
 
 export interface ConsumerGroup {
-  readonly assigners: readonly { readonly [groupEvents]?: GroupEvents }[]
+  readonly memberId: string | null
+  readonly generationId: number | null
+  readonly assigners: readonly { readonly [groupEvents]?: HookedGroup }[]
   joinAndSync(): Promise<void>
   leave(): Promise<void>
   recoverFromOffsetOutOfRange(error: TopicPartition): Promise<void>
@@ -19,9 +31,11 @@ export interface ConsumerGroup {
 
 export function hookConsumerGroup(group: ConsumerGroup): void {
   const { joinAndSync, leave, recoverFromOffsetOutOfRange } = group
-  const eventsOf = (of: ConsumerGroup): GroupEvents | undefined => of.assigners[0]?.[groupEvents]
+  const eventsOf = (of: ConsumerGroup): HookedGroup | undefined => of.assigners[0]?.[groupEvents]
   group.joinAndSync = async function () {
-    await eventsOf(this)?.leaving()
+    const events = eventsOf(this)
+    if (events !== undefined) events.group = this
+    await events?.leaving()
     // the stock one gives up where the coordinator asks for a moment
     await retryPassing(() => joinAndSync.call(this), { on: ['Coordinator'] })
   }

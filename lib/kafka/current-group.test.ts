@@ -3,7 +3,7 @@ import { currentGroup } from './current-group.ts'
 
 const names = { groupId: 'new', formerGroupId: 'former' }
 const adminOf = (...groups: string[]) => ({
-  committedOffsets: async (group: string) => new Map(groups.includes(group) ? [[0, 7]] : []),
+  committedOffsets: async (group: string) => new Map(groups.includes(group) ? [[0, { offset: 7, metadata: '' }]] : []),
 })
 
 describe('currentGroup', () => {

@@ -1,6 +1,6 @@
 import type { Batch } from 'kafkajs'
 import { clientOf, connecting, type KafkaSettings } from './client.ts'
-import { type GroupEvents, groupEvents } from './consumer-group-hooks.ts'
+import { type GroupEvents, groupEvents, type HookedGroup, type Membership } from './consumer-group-hooks.ts'
 import { KafkaError, kafkaErrorOf } from './errors.ts'
 import { loadKafkajs } from './kafkajs.ts'
 import type { KafkaRecord, RecordBatch, TopicPartition } from './records.ts'
@@ -8,7 +8,7 @@ import type { KafkaRecord, RecordBatch, TopicPartition } from './records.ts'
 /** What a member of a consumer group is told. */
 export interface MemberEvents extends GroupEvents {
   /** After every join; nothing of it is fetched before this returns. */
-  joined(partitions: readonly TopicPartition[]): void
+  joined(partitions: readonly TopicPartition[], membership: Membership | undefined): void
   /** The next records of a partition; throws a `KafkaError` that is `Rejoin` to give everything up and join anew. */
   batch(batch: RecordBatch, control: BatchControl): Promise<void>
   /** The loop turned. */
@@ -58,6 +58,7 @@ export async function joinGroup(
   const { PartitionAssigners, isPatched } = loadKafkajs()
   if (!isPatched)
     settings.log.warn({}, 'kafkajs is not of the version known here: it runs as it is, slower and without hand-over')
+  const hooked: HookedGroup = { leaving: () => events.leaving(), outOfRange: (of) => events.outOfRange(of) }
   const consumer = clientOf(settings, connecting).consumer({
     groupId: options.groupId,
     sessionTimeout: options.sessionTimeoutMs,
@@ -70,7 +71,7 @@ export async function joinGroup(
     allowAutoTopicCreation: false,
     readUncommitted: false,
     retry: { ...connecting, restartOnFailure: async () => false },
-    partitionAssigners: [(config) => Object.assign(PartitionAssigners.roundRobin(config), { [groupEvents]: events })],
+    partitionAssigners: [(config) => Object.assign(PartitionAssigners.roundRobin(config), { [groupEvents]: hooked })],
   })
   let stopped = false
   consumer.on(consumer.events.FETCH_START, () => events.polled())
@@ -83,6 +84,7 @@ export async function joinGroup(
       Object.entries(payload.memberAssignment).flatMap(([topic, partitions]) =>
         partitions.map((partition) => ({ topic, partition })),
       ),
+      membershipOf(hooked),
     )
   })
   const stop = async (): Promise<void> => {
@@ -122,6 +124,11 @@ export async function joinGroup(
     },
     stop,
   }
+}
+
+function membershipOf({ group }: HookedGroup): Membership | undefined {
+  const { memberId, generationId } = group ?? {}
+  return memberId == null || generationId == null ? undefined : { memberId, generationId }
 }
 
 /** kafkajs joins anew on the errors that it knows. */

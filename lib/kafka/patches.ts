@@ -4,7 +4,10 @@ import { type ConsumerGroup, hookConsumerGroup } from './consumer-group-hooks.ts
 import { type EncoderClass, type Message, type ProduceProtocol, withOneBuffer } from './encoder.ts'
 import { type FetchingBroker, readingRecords, withRawRecords } from './fetch.ts'
 import { FetchedBatch } from './fetched-batch.ts'
+import type { ReplyReaderClass, RequestEncoderClass } from './flexible-request.ts'
 import { type Connection, checkFrames } from './frames.ts'
+import { withTopicIds } from './topic-ids.ts'
+import { withMembership } from './txn-offset-commit.ts'
 
 /** The only version of kafkajs whose inside this file knows; any other runs as it is. */
 const knownVersion = '2.2.4'
@@ -54,18 +57,20 @@ export function patchKafkajs(require: NodeJS.Require): boolean {
     require(inside(path))
     require.cache[inside(path)]!.exports = exports
   }
+  const Encoder = require(inside('protocol/encoder')) as EncoderClass & RequestEncoderClass
   const produce = 'protocol/requests/produce/v3/request'
   replace('producer/groupMessagesPerPartition', groupMessagesPerPartition)
-  replace(
-    produce,
-    withOneBuffer(require(inside(produce)) as ProduceProtocol, require(inside('protocol/encoder')) as EncoderClass),
-  )
+  replace(produce, withOneBuffer(require(inside(produce)) as ProduceProtocol, Encoder))
+  const Decoder = require(inside('protocol/decoder')) as ReplyReaderClass & { prototype: ReplyDecoder }
+  const [commit, metadata] = ['protocol/requests/txnOffsetCommit', 'protocol/requests/metadata']
+  replace(commit, withMembership(require(inside(commit)) as Parameters<typeof withMembership>[0], Encoder, Decoder))
+  replace(metadata, withTopicIds(require(inside(metadata)) as Parameters<typeof withTopicIds>[0], Encoder, Decoder))
   const decode = 'protocol/requests/fetch/v4/decodeMessages'
   replace(decode, withRawRecords(require(inside(decode)) as Parameters<typeof withRawRecords>[0]))
   replace('consumer/batch', FetchedBatch)
   const pools = 'cluster/connectionPoolBuilder'
   replace(pools, withAddresses(require(inside(pools)) as PoolBuilder))
-  checkLengths((require(inside('protocol/decoder')) as { prototype: ReplyDecoder }).prototype)
+  checkLengths(Decoder.prototype)
   const errors = require(inside('errors')) as KafkajsErrors
   const connection = (require(inside('network/connection')) as { prototype: Connection }).prototype
   checkFrames(connection, errors.KafkaJSConnectionClosedError, errors.KafkaJSError)

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type * as Kafkajs from 'kafkajs'
-import { clientOf, connecting, type KafkaSettings } from './client.ts'
+import { clientOf, connecting, type KafkaSettings, onCluster } from './client.ts'
 import { recordBatch } from './group.ts'
 import type { RecordBatch } from './records.ts'
 
@@ -61,12 +60,8 @@ export async function readTopic(
  * transaction hides all that is behind its start. It has no option for the isolation level, only the cluster that it makes.
  */
 async function logEnds(settings: KafkaSettings, topic: string): Promise<Map<number, number>> {
-  const kafka = clientOf(settings, connecting) as Kafkajs.Kafka & Record<symbol, (options: object) => unknown>
-  for (const name of Object.getOwnPropertySymbols(kafka)) {
-    if (name.description !== 'private:Kafka:createCluster') continue
-    const createCluster = kafka[name]!
-    kafka[name] = (options) => createCluster({ ...options, isolationLevel: readUncommitted })
-  }
+  const kafka = clientOf(settings, connecting)
+  onCluster(kafka, () => {}, { isolationLevel: readUncommitted })
   const admin = kafka.admin({ retry: connecting })
   try {
     await admin.connect()

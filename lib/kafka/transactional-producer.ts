@@ -1,11 +1,13 @@
 import type * as Kafkajs from 'kafkajs'
 import { within } from '../time.ts'
 import { clientOf, connecting, type KafkaSettings } from './client.ts'
+import type { Membership } from './consumer-group-hooks.ts'
 import { kafkaErrorOf } from './errors.ts'
 import { byTopic, placing } from './outgoing.ts'
 import type { OutgoingRecord, TopicPartition } from './records.ts'
 import { retryPassing } from './retry-passing.ts'
 import { TopicLimits } from './topic-limits.ts'
+import type { TransactionOffsets } from './txn-offset-commit.ts'
 
 /** After it the broker aborts a transaction by itself. */
 const transactionMs = 30_000
@@ -16,15 +18,33 @@ const transacting: Kafkajs.RetryOptions = { initialRetryTime: 5, maxRetryTime: 5
 export interface TransactionalProducer {
   /** This and each step of the transaction fails with a `KafkaError`, or `DeadlineExceeded` where the broker does not answer. */
   begin(): Promise<Transaction>
+  /**
+   * A request of it was not answered, and may reach the broker within a later transaction: no other one must begin until
+   * a new producer of the id has fenced this one.
+   */
+  readonly isSpent: boolean
   /** Lets go in the background: a producer that is stuck does not hold anything up. */
   discard(): void
+}
+
+export interface CommittedOffset extends TopicPartition {
+  readonly offset: number
+  /** What is kept with it. */
+  readonly metadata?: string | undefined
 }
 
 export interface Transaction {
   /** One request a leader: bound what one call holds. A record that its topic does not take is not sent at all. */
   send(records: readonly OutgoingRecord[]): Promise<void>
-  /** After the last `send`. `offset` is the next one to read. */
-  sendOffsets(groupId: string, offsets: readonly (TopicPartition & { readonly offset: number })[]): Promise<void>
+  /**
+   * After the last `send`. `offset` is the next one to read. With a membership, the group's coordinator refuses them from
+   * a member of another generation.
+   */
+  sendOffsets(
+    groupId: string,
+    offsets: readonly CommittedOffset[],
+    options?: { readonly membership?: Membership | undefined },
+  ): Promise<void>
   /** When it throws, it may have committed all the same; the producer is of no more use. */
   commit(): Promise<void>
 }
@@ -64,6 +84,7 @@ export function transactionalProducers(
       // kafkajs initialises in its first transaction only; begun here, it costs the broker nothing until used
       const initialised = producer.connect().then(() => producer.transaction())
       let next: Kafkajs.Transaction | undefined = await timely('initialise a producer', initialised)
+      let isSpent = false
       const begin = async (): Promise<Transaction> => {
         const transaction = next ?? (await timely('begin a transaction', producer.transaction()))
         next = undefined
@@ -72,18 +93,27 @@ export function transactionalProducers(
             await limits.check(records)
             await timely('send', transaction.sendBatch({ topicMessages: byTopic(records), acks: -1 }))
           },
-          sendOffsets: (groupId, offsets) => {
-            const topics = offsets.map(({ topic, partition, offset }) => ({
+          sendOffsets: async (groupId, offsets, { membership } = {}) => {
+            const topics: TransactionOffsets = offsets.map(({ topic, partition, offset, metadata }) => ({
               topic,
-              partitions: [{ partition, offset: String(offset) }],
+              partitions: [{ partition, offset: String(offset), metadata }],
             }))
-            const send = () => transaction.sendOffsets({ consumerGroupId: groupId, topics })
-            return timely('send offsets', retryPassing(send))
+            topics.membership = membership
+            const send = () =>
+              transaction.sendOffsets({ consumerGroupId: groupId, topics: topics as Kafkajs.TopicOffsets[] })
+            await timely('send offsets', retryPassing(send))
+            isSpent ||= topics.attempts !== undefined && topics.attempts > 1
           },
           commit: () => timely('commit', transaction.commit()),
         }
       }
-      return { begin, discard }
+      return {
+        begin,
+        discard,
+        get isSpent() {
+          return isSpent
+        },
+      }
     } catch (error) {
       discard()
       throw error

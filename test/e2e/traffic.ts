@@ -62,7 +62,8 @@ export async function openTraffic(
       }, 60_000)
     }
   }
-  const processed = async (): Promise<number> => sum((await admin.committedOffsets(groupId, source)).values())
+  const processed = async (): Promise<number> =>
+    sum(Array.from((await admin.committedOffsets(groupId, source)).values(), ({ offset }) => offset))
   const end = async (): Promise<number> =>
     sum(Array.from((await admin.topicOffsets(source)).values(), ({ high }) => high))
 

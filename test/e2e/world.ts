@@ -50,7 +50,7 @@ export const topicsOf = (name: string) => ({
   source: name,
   results: `${name}-verdicts`,
   deadLetters: `${name}-dead-letters`,
-  groupId: `anomaly-${demo}-${name}`,
+  groupId: `anomaly_${demo}_${name}`,
 })
 
 /** Seconds until the assertion holds; looks twice a second. */

@@ -1,6 +1,6 @@
 import type { BatchControl, GroupMember, MemberEvents, MemberOptions } from '../../lib/kafka/group.ts'
 import type { KafkaRecord, OutgoingRecord } from '../../lib/kafka/records.ts'
-import type { TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
+import type { CommittedOffset, TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
 import type { ExactlyOnceClients } from '../../workloads/streams/exactly-once.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
@@ -34,6 +34,9 @@ export class MemoryBroker {
   readonly partitions: string[][]
   firstOffset = 0
   readonly committed = new Map<number, number>()
+  /** What is kept with each offset. */
+  readonly metadata = new Map<number, string>()
+  topicId: string | undefined = 'first'
   /** What readers of committed records see. */
   readonly published: OutgoingRecord[] = []
   /** Each step with its subject, in order. */
@@ -61,7 +64,14 @@ export class MemoryBroker {
             const { firstOffset: low } = this
             return new Map(this.partitions.map((records, p) => [p, { low, high: low + records.length }]))
           }),
-        committedOffsets: () => this.#step('committedOffsets', '', () => new Map(this.committed)),
+        committedOffsets: () =>
+          this.#step('committedOffsets', '', () => {
+            const { metadata } = this
+            return new Map(
+              Array.from(this.committed, ([p, offset]) => [p, { offset, metadata: metadata.get(p) ?? '' }]),
+            )
+          }),
+        topicId: async () => this.topicId,
         close: silent,
       },
       joinGroup: async (options, events) => {
@@ -98,24 +108,28 @@ export class MemoryBroker {
     }
     return {
       discard: () => {},
+      isSpent: false,
       begin: () =>
         this.#step('begin', '', () => {
           const sent: OutgoingRecord[] = []
-          const offsets = new Map<number, number>()
+          const offsets = new Map<number, CommittedOffset>()
           return {
             send: (records) =>
               this.#step('send', String(records.length), () => checked(() => void sent.push(...records))),
             sendOffsets: (_, of) =>
               this.#step('sendOffsets', of.map(({ partition, offset }) => `${partition}:${offset}`).join(), () =>
                 checked(() => {
-                  for (const { partition, offset } of of) offsets.set(partition, offset)
+                  for (const one of of) offsets.set(one.partition, one)
                 }),
               ),
             commit: () =>
               this.#step('commit', '', () =>
                 checked(() => {
                   this.published.push(...sent)
-                  for (const [partition, offset] of offsets) this.committed.set(partition, offset)
+                  for (const { partition, offset, metadata = '' } of offsets.values()) {
+                    this.committed.set(partition, offset)
+                    this.metadata.set(partition, metadata)
+                  }
                 }),
               ),
           }
@@ -171,7 +185,7 @@ export class MemoryMember implements GroupMember {
     while (!this.#isStopped) {
       await this.#events.leaving()
       const all = this.#broker.partitions.map((_, partition) => ({ topic: this.#broker.topic, partition }))
-      this.#events.joined(all)
+      this.#events.joined(all, undefined)
       const ended = new AbortController()
       const lanes = all.map(({ partition }) => this.#fetch(partition, ended.signal).finally(() => ended.abort()))
       await Promise.allSettled(lanes)

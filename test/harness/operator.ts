@@ -63,6 +63,7 @@ export const quietTopic = () => ({
   lag: async () => new Map(Array.from({ length: 12 }, (_, partition) => [partition, 0])),
   topicOffsets: async () => new Map(),
   committedOffsets: async () => new Map(),
+  topicId: async () => undefined,
   createMissingTopics: async () => [],
   close() {},
 })

@@ -130,13 +130,18 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     help: 'Records that were gone from the log before they were read',
     registers: [registry],
   })
+  const topicRemade = new Counter({
+    name: 'anomaly_consumer_topic_remade_total',
+    help: 'Partitions that began anew because their topic was deleted and made anew',
+    registers: [registry],
+  })
   const misplaced = new Counter({
     name: 'anomaly_consumer_misplaced_batches_total',
     help: 'Batches whose first record had another key than its event: such a key has a profile in every partition',
     registers: [registry],
   })
   const census = new FieldCensus(pipeline)
-  const conditions = { offsetsLost: 0, keysMisplaced: false, unprocessable: 0 }
+  const conditions = { offsetsLost: 0, keysMisplaced: false, unprocessable: 0, topicsRemade: 0 }
   const schema = new FeatureSchema()
   const kept = new KeptState({
     pipeline,
@@ -252,6 +257,10 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       conditions.offsetsLost += Math.max(0, to - from)
       offsetsLost.inc(Math.max(0, to - from))
       log.error({ ...of, from, to }, 'records are gone from the log before they were read')
+    },
+    onTopicRemade: () => {
+      conditions.topicsRemade++
+      topicRemade.inc()
     },
     // Of a dead letter what leads to the record is kept.
     tooLarge: ({ topic, key, headers }: OutgoingRecord) => ({

@@ -25,6 +25,8 @@ export interface ExactlyOnceOptions {
   readonly handler: PartitionHandler
   /** Records between `from` and `to` are not in the log any more (or, with `to` below `from`, the topic is another one). */
   readonly onOffsetLost: (of: TopicPartition, lost: { readonly from: number; readonly to: number }) => void
+  /** The topic was deleted and made anew: its partition begins at `startFrom`. */
+  readonly onTopicRemade?: ((of: TopicPartition) => void) | undefined
   readonly maxRecords?: number | undefined
   /** Of a fetch of one partition, which becomes one transaction. */
   readonly maxBytesPerPartition?: number | undefined
@@ -57,7 +59,7 @@ export interface ExactlyOnce {
 /** What the protocol stands on. */
 export interface ExactlyOnceClients {
   readonly openProducer: OpenProducer
-  readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'committedOffsets' | 'close'>
+  readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'committedOffsets' | 'topicId' | 'close'>
   readonly joinGroup: (options: MemberOptions, events: MemberEvents) => Promise<GroupMember>
   readonly clock: Clock
   readonly log: Logger
@@ -109,13 +111,13 @@ export class ExactlyOnceLoop implements ExactlyOnce {
 
   constructor(clients: ExactlyOnceClients, options: ExactlyOnceOptions) {
     const { maxRecords = 2000, maxSendBytes = 768 * 1024, spacingMs = 20 } = options
-    const { handler, onOffsetLost } = options
+    const { handler, onOffsetLost, startFrom, onTopicRemade = () => {} } = options
     this.#clients = clients
     this.#options = options
     this.#pulse = new Pulse(clients.clock)
     this.#lanes = new Lanes({
       ...clients,
-      ...{ handler, onOffsetLost, maxRecords, maxSendBytes, spacingMs },
+      ...{ handler, onOffsetLost, startFrom, onTopicRemade, maxRecords, maxSendBytes, spacingMs },
       group: () => this.#group,
       pulse: this.#pulse,
       stopping: this.#stopping.signal,
@@ -267,10 +269,10 @@ export class ExactlyOnceLoop implements ExactlyOnce {
           this.#ended = undefined
           await this.#lanes.leaving()
         },
-        joined: (partitions) => {
+        joined: (partitions, membership) => {
           if (!isAlive()) return
           this.#ended = undefined
-          this.#lanes.joined(partitions)
+          this.#lanes.joined(partitions, membership)
         },
         batch: async (records, control) => {
           if (isAlive()) await this.#lanes.batch(records, control)

@@ -1,6 +1,7 @@
 import type { KafkaAdmin } from '../../lib/kafka/admin.ts'
 import type { OpenProducer } from '../../lib/kafka/transactional-producer.ts'
 import type { Logger } from '../../lib/log.ts'
+import { topicIdText } from './topic-id-text.ts'
 import { transactionalId } from './transactional-id.ts'
 
 export interface GroupStart {
@@ -8,7 +9,7 @@ export interface GroupStart {
   readonly groupId: string
   readonly startFrom: 'Earliest' | 'Latest'
   readonly openProducer: OpenProducer
-  readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'committedOffsets'>
+  readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'committedOffsets' | 'topicId'>
   readonly log: Logger
 }
 
@@ -17,12 +18,13 @@ export async function commitGroupStart(start: GroupStart): Promise<void> {
   const { topic, groupId, startFrom, openProducer, admin, log } = start
   const producer = await openProducer(transactionalId(groupId, topic, 'start'))
   try {
+    const metadata = topicIdText(await admin.topicId(topic))
     const offsets = await admin.topicOffsets(topic)
     const committed = await admin.committedOffsets(groupId, topic)
     if (committed.size > 0 || offsets.size === 0) return
     const transaction = await producer.begin()
     const first = Array.from(offsets, ([partition, { low, high }]) => {
-      return { topic, partition, offset: startFrom === 'Latest' ? high : low }
+      return { topic, partition, offset: startFrom === 'Latest' ? high : low, metadata }
     })
     await transaction.sendOffsets(groupId, first)
     await transaction.commit()

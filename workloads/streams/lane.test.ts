@@ -24,6 +24,8 @@ function open(
     group: () => ({ groupId: 'group', isNew: true }),
     maxRecords: 1000,
     maxSendBytes: 1 << 20,
+    startFrom: 'Earliest',
+    onTopicRemade: () => {},
     seek: (_, offset) => void calls.push(`seek ${offset}`),
     turned: () => {},
     handler: {
@@ -44,7 +46,7 @@ function open(
     ...options,
   })
   const take = async (): Promise<boolean> => {
-    lane.take()
+    lane.take(undefined)
     return lane.ready
   }
   /** One fetch of `size` records from where the lane stands. */
@@ -103,7 +105,7 @@ describe('Lane', () => {
   it('is not opened for a process that has lost the partition meanwhile', async () => {
     const { broker, lane } = open(10)
     broker.fault = () => ({ error: refused() })
-    lane.take()
+    lane.take(undefined)
     lane.abort()
     expect(await lane.ready).to.equal(false)
   })

@@ -1,9 +1,10 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
-import type { KafkaAdmin } from '../../lib/kafka/admin.ts'
-import { failureOf, KafkaError } from '../../lib/kafka/errors.ts'
+import type { Commit, KafkaAdmin } from '../../lib/kafka/admin.ts'
+import type { Membership } from '../../lib/kafka/consumer-group-hooks.ts'
+import { failureOf, KafkaError, type KafkaFailure } from '../../lib/kafka/errors.ts'
 import type { BatchControl } from '../../lib/kafka/group.ts'
 import type { KafkaRecord, OutgoingRecord, RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
-import type { OpenProducer, TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
+import type { OpenProducer, Transaction, TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
 import type { Logger } from '../../lib/log.ts'
 import { extract, traced } from '../../lib/telemetry.ts'
 import { backoff, type Clock, sleep } from '../../lib/time.ts'
@@ -12,6 +13,7 @@ import { Isolation } from './isolation.ts'
 import type { PartitionHandler } from './partition-handler.ts'
 import { isServersFault, lineOf, type Part, type Problem, problemOf } from './problem.ts'
 import { SendLimits } from './send-limits.ts'
+import { topicIdIn, topicIdText } from './topic-id-text.ts'
 import { formerTransactionalId, transactionalId } from './transactional-id.ts'
 
 export interface Group {
@@ -25,7 +27,9 @@ export interface LaneOptions {
   readonly group: () => Group
   readonly handler: PartitionHandler
   readonly openProducer: OpenProducer
-  readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'committedOffsets'>
+  readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'committedOffsets' | 'topicId'>
+  readonly startFrom: 'Earliest' | 'Latest'
+  readonly onTopicRemade: (of: TopicPartition) => void
   readonly clock: Clock
   readonly log: Logger
   readonly maxRecords: number
@@ -42,6 +46,9 @@ export interface Work {
   /** No further slice is begun: what is done is committed. */
   readonly paused: () => boolean
 }
+
+/** Another process owns the partition, or the group has decided anew. */
+const fencing: ReadonlySet<KafkaFailure> = new Set(['Fenced', 'Expelled', 'Rejoin'])
 
 interface Blamed {
   readonly record: KafkaRecord
@@ -60,6 +67,9 @@ export class Lane {
   readonly #options: LaneOptions
   readonly #limits: SendLimits
   #producer: TransactionalProducer | undefined
+  #membership: Membership | undefined
+  /** Of the topic that `next` is of; undefined where the broker knows no ids. */
+  #topicId: string | undefined
   /** Next offset to handle; -1 before the committed one is known. */
   #next = -1
   /** Offset after the last record of the partition, as far as it is known. */
@@ -115,11 +125,11 @@ export class Lane {
   }
 
   /** The partition is ours after a join: opens the lane when the batch in work has ended. */
-  take(): void {
+  take(membership: Membership | undefined): void {
     this.#stop.abort()
     this.#stop = new AbortController()
-    const { signal } = this.#stop
-    this.ready = this.#busy.then(() => this.#openUntilDone(signal))
+    this.#membership = membership
+    this.reopen()
   }
 
   /** What is in work is not committed any more. */
@@ -194,10 +204,10 @@ export class Lane {
       this.#onward()
       await handler.assigned(of, signal)
       this.#onward()
+      const topicId = await this.#options.admin.topicId(of.topic)
       const committed = (await this.#options.admin.committedOffsets(groupId, of.topic)).get(of.partition)
       this.#onward()
-      const next = committed ?? (await this.#commitFirst(producer))
-      this.#settle(next)
+      const next = await this.#start(producer, committed, topicId)
       signal.throwIfAborted()
       // What was acknowledged stays done, even where the broker then skips its markers, as Kafka 4.3 may when all replicas restart.
       this.#next = Math.max(this.#next, next)
@@ -209,23 +219,71 @@ export class Lane {
     }
   }
 
-  /** A partition that was added to the topic starts at its first record. */
-  async #commitFirst(producer: TransactionalProducer): Promise<number> {
+  /** Where to go on: at what is committed, unless that is of another topic of the same name. */
+  async #start(
+    producer: TransactionalProducer,
+    committed: Commit | undefined,
+    topicId: string | undefined,
+  ): Promise<number> {
     const { of } = this
-    const { admin, log } = this.#options
-    const first = (await admin.topicOffsets(of.topic)).get(of.partition)?.low
-    if (first === undefined) throw new AppError('NotFound', `Cannot find partition ${of.partition} of ${of.topic}`)
-    const transaction = await producer.begin()
-    await transaction.sendOffsets(this.#options.group().groupId, [{ ...of, offset: first }])
-    await transaction.commit()
-    log.info({ ...of, offset: first }, 'a new partition starts at its first record')
+    const { log, onTopicRemade, startFrom } = this.#options
+    const committedId = committed === undefined ? undefined : topicIdIn(committed.metadata)
+    const isOther = (id: string | undefined): boolean => id !== undefined && topicId !== undefined && id !== topicId
+    const wasOther = isOther(this.#topicId)
+    const former = wasOther ? this.#topicId : committedId
+    // What another owner has committed for the new topic says nothing of a commit of ours for the former one.
+    this.#settle(wasOther && !isOther(committedId) ? undefined : committed?.offset)
+    this.#topicId = topicId
+    if (wasOther) {
+      this.#next = -1
+      this.logEnd = 0
+    }
+    if (!isOther(committedId)) return committed?.offset ?? (await this.#commitFirst(producer, 'Earliest'))
+    this.#next = -1
+    const first = await this.#commitFirst(producer, startFrom)
+    onTopicRemade(of)
+    log.warn(
+      { ...of, former, topicId, startFrom, offset: first },
+      'the topic was deleted and made anew: it is another one',
+    )
     return first
   }
 
+  /** A partition that has nothing committed, or whose topic is another one, begins. */
+  async #commitFirst(producer: TransactionalProducer, startFrom: 'Earliest' | 'Latest'): Promise<number> {
+    const { of } = this
+    const { admin, log } = this.#options
+    const offsets = (await admin.topicOffsets(of.topic)).get(of.partition)
+    if (offsets === undefined) throw new AppError('NotFound', `Cannot find partition ${of.partition} of ${of.topic}`)
+    const offset = startFrom === 'Latest' ? offsets.high : offsets.low
+    const transaction = await producer.begin()
+    await this.#sendOffset(transaction, offset)
+    await transaction.commit()
+    log.info({ ...of, offset }, 'a partition begins')
+    return offset
+  }
+
+  #sendOffset(transaction: Transaction, offset: number): Promise<void> {
+    const metadata = topicIdText(this.#topicId)
+    const { groupId } = this.#options.group()
+    return transaction.sendOffsets(groupId, [{ ...this.of, offset, metadata }], { membership: this.#membership })
+  }
+
+  /** Whether the topic is not the one that was read so far. */
+  isRemade(topicId: string | undefined): boolean {
+    return topicId !== undefined && this.#topicId !== undefined && topicId !== this.#topicId
+  }
+
+  /** Looks anew for where to go on, after the batch in work. */
+  reopen(): void {
+    const { signal } = this.#stop
+    this.ready = this.#busy.then(() => this.#openUntilDone(signal))
+  }
+
   /** After the committed offset is known, so is the fate of the last commit. */
-  #settle(committed: number): void {
+  #settle(committed: number | undefined): void {
     if (this.#unsettled === undefined) return
-    const isPromoted = committed >= this.#unsettled
+    const isPromoted = committed !== undefined && committed >= this.#unsettled
     this.#unsettled = undefined
     if (isPromoted) this.#promote(committed)
     else this.#drop()
@@ -279,6 +337,10 @@ export class Lane {
     this.#problem = undefined
     control.resolve(end)
     this.#promote(end)
+    if (this.#producer!.isSpent) {
+      this.#reopenNow()
+      await this.ready
+    }
     return wasActive && end < control.end
   }
 
@@ -324,7 +386,7 @@ export class Lane {
 
   /** Whether the transaction is known to have committed; where it is not, the lane was opened again. */
   async #commit(outgoing: readonly OutgoingRecord[], end: number): Promise<boolean> {
-    const { handler, group } = this.#options
+    const { handler } = this.#options
     let isCommitting = false
     try {
       await traced('commit', { kind: 'producer', links: tracesOf(outgoing) }, async () => {
@@ -334,7 +396,7 @@ export class Lane {
           await transaction.send(records)
         }
         this.moved()
-        await transaction.sendOffsets(group().groupId, [{ ...this.of, offset: end }])
+        await this.#sendOffset(transaction, end)
         this.moved()
         isCommitting = true
         await transaction.commit()
@@ -355,17 +417,21 @@ export class Lane {
     const { log } = this.#options
     this.#producer?.discard()
     this.#producer = undefined
-    const isFenced = failureOf(error) === 'Fenced'
-    if (end !== undefined && !isFenced) this.#unsettled = end
+    const failure = failureOf(error)
+    if (end !== undefined && failure !== 'Fenced') this.#unsettled = end
     else this.#drop()
-    if (isFenced) {
+    if (fencing.has(failure)) {
       this.ready = Promise.resolve(false)
       log.warn({ ...this.of, error: messageOf(error) }, 'fenced: another process owns the partition; joining anew')
       throw new KafkaError('Rejoin', `fenced on ${this.of.topic}-${this.of.partition}`)
     }
     await this.#failed(error, 'kafka', 'a transaction failed; its outcome is being looked up')
-    this.ready = this.#openUntilDone(this.#stop.signal)
+    this.#reopenNow()
     await this.ready
+  }
+
+  #reopenNow(): void {
+    this.ready = this.#openUntilDone(this.#stop.signal)
   }
 
   async #failed(error: unknown, server: Part, message: string): Promise<void> {

@@ -22,6 +22,8 @@ function open(handler: Partial<PartitionHandler> = {}) {
     spacingMs: 0,
     pulse: new Pulse(broker.clock),
     stopping: stopping.signal,
+    startFrom: 'Earliest',
+    onTopicRemade: () => {},
     seek: () => {},
     onOffsetLost: (of, range) => void lost.push({ partition: of.partition, ...range }),
     handler: {
@@ -39,7 +41,7 @@ function open(handler: Partial<PartitionHandler> = {}) {
     },
   })
   const join = async (partitions = both): Promise<void> => {
-    lanes.joined(partitions)
+    lanes.joined(partitions, undefined)
     await Promise.all([...lanes.values()].map(({ ready }) => ready))
   }
   const fetched = (control: Partial<BatchControl> = {}) =>
@@ -167,7 +169,7 @@ describe('Lanes', () => {
     const { broker, lanes, calls, join, fetched } = open()
     await join()
     broker.fault = (step) => {
-      if (step === 'commit') lanes.joined([both[1]!])
+      if (step === 'commit') lanes.joined([both[1]!], undefined)
       return step === 'commit' || step === 'committedOffsets' ? { error: refused(), isLost: true } : undefined
     }
     await fetched()

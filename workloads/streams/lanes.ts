@@ -1,4 +1,5 @@
 import { messageOf } from '../../lib/errors.ts'
+import type { Membership } from '../../lib/kafka/consumer-group-hooks.ts'
 import { failureOf } from '../../lib/kafka/errors.ts'
 import type { BatchControl, MemberEvents } from '../../lib/kafka/group.ts'
 import type { RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
@@ -20,6 +21,7 @@ export interface LanesOptions extends Omit<LaneOptions, 'turned'> {
 export const graceMs = 3000
 const releaseTimeoutMs = 3000
 const heartbeatMs = 1000
+const topicIdMs = 1000
 
 /** The partitions that the group assigned to this process, from one join to the next. */
 export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' | 'outOfRange'> {
@@ -29,6 +31,8 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
   readonly #lanes = new Map<number, Lane>()
   #generation = 0
   #isReading = false
+  #topicId: Promise<string | undefined> = Promise.resolve(undefined)
+  #topicIdAt = Number.NEGATIVE_INFINITY
 
   constructor(options: LanesOptions) {
     this.#options = options
@@ -50,7 +54,7 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
     this.#isReading = false
   }
 
-  joined(partitions: readonly TopicPartition[]): void {
+  joined(partitions: readonly TopicPartition[], membership: Membership | undefined): void {
     this.#pulse.turned()
     this.#pulse.heard()
     const owned = new Set(partitions.map(({ partition }) => partition))
@@ -60,7 +64,7 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
     }
     const taken = partitions.map((of) => {
       const lane = this.#lanes.get(of.partition) ?? this.#newLane(of)
-      lane.take()
+      lane.take(membership)
       return lane
     })
     const generation = ++this.#generation
@@ -147,6 +151,7 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
 
   async #work(lane: Lane, records: RecordBatch, control: BatchControl, work: Work): Promise<void> {
     const { signal } = work
+    if (lane.isRemade(await this.#currentTopicId(lane.of.topic))) lane.reopen()
     const isReady = await Promise.race([lane.ready, aborted(signal)])
     if (!isReady || signal.aborted || control.isStale() || this.#lanes.get(records.partition) !== lane) return
     await lane.occupy(async () => {
@@ -155,6 +160,17 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
       const restMs = this.#options.spacingMs - (this.#clock.monotonic() - began)
       if (restMs > 0 && !this.#options.stopping.aborted) await sleep(restMs, { signal: signal, clock: this.#clock })
     })
+  }
+
+  /** As it was a second ago at most: a lane that goes on in another topic of the same name does so at a wrong offset. */
+  async #currentTopicId(topic: string): Promise<string | undefined> {
+    const now = this.#clock.monotonic()
+    if (now - this.#topicIdAt > topicIdMs) {
+      this.#topicIdAt = now
+      // where it cannot be told, the transaction will not succeed either
+      this.#topicId = this.#options.admin.topicId(topic).catch(() => undefined)
+    }
+    return this.#topicId
   }
 
   /** Heartbeats while a batch is in work. Who is no member any more stops at once; who is to join anew, after some seconds. */
@@ -192,6 +208,10 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
     const lane = this.#lanes.get(of.partition)
     if (lane === undefined || !(await lane.ready)) return
     const { admin, log, onOffsetLost } = this.#options
+    if (lane.isRemade(await admin.topicId(of.topic))) {
+      lane.reopen()
+      return void (await lane.ready)
+    }
     const offsets = (await admin.topicOffsets(of.topic)).get(of.partition)
     if (offsets === undefined || (lane.next >= offsets.low && lane.next <= offsets.high)) return
     onOffsetLost(of, { from: lane.next, to: offsets.low })

@@ -16,6 +16,7 @@ describe('Operator: lag', () => {
     lag: () => lags(),
     topicOffsets: async () => new Map(),
     committedOffsets: async () => new Map(),
+    topicId: async () => undefined,
     createMissingTopics: async () => [],
     close() {},
   })

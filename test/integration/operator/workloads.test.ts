@@ -192,7 +192,13 @@ describe('Operator: with the controllers of workloads', () => {
     const key = { namespace, name: 'payments' }
     await bench.client.patch(kinds.pipelines, key, { status }, { subresource: 'status' })
     const pending = () => new Promise<never>(() => {})
-    const admin = { lag: pending, topicOffsets: pending, committedOffsets: pending, createMissingTopics: pending }
+    const admin = {
+      lag: pending,
+      topicOffsets: pending,
+      committedOffsets: pending,
+      topicId: pending,
+      createMissingTopics: pending,
+    }
     await bench.start({ sampling: { openAdmin: () => ({ ...admin, close() {} }) } })
     // The HPA looks every 15 seconds.
     await eventually(async () => expect(await podsOf('consumer')).to.have.length(3))
