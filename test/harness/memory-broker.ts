@@ -36,6 +36,8 @@ export class MemoryBroker {
   readonly committed = new Map<number, number>()
   /** What is kept with each offset. */
   readonly metadata = new Map<number, string>()
+  /** Of producers: a request is on its way still. */
+  isSpent = false
   topicId: string | undefined = 'first'
   /** What readers of committed records see. */
   readonly published: OutgoingRecord[] = []
@@ -106,9 +108,12 @@ export class MemoryBroker {
       if (this.#epochs.get(id) !== epoch) throw kafkaError('INVALID_PRODUCER_EPOCH')
       return effect()
     }
+    const broker = this
     return {
+      get isSpent() {
+        return broker.isSpent
+      },
       discard: () => {},
-      isSpent: false,
       begin: () =>
         this.#step('begin', '', () => {
           const sent: OutgoingRecord[] = []
@@ -200,6 +205,11 @@ export class MemoryMember implements GroupMember {
       this.#events.heard()
       const from = this.#positions.get(partition)
       if (from === undefined) continue
+      const { firstOffset, partitions, topic } = this.#broker
+      if (from < firstOffset || from > firstOffset + partitions[partition]!.length) {
+        await this.#events.outOfRange({ topic, partition })
+        continue
+      }
       const records = this.#broker.recordsOf(partition, from, this.#broker.fetchSize)
       if (records.length === 0) continue
       const highWatermark = this.#broker.firstOffset + this.#broker.partitions[partition]!.length

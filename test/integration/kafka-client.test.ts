@@ -325,6 +325,58 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     admin.close()
   })
 
+  /** Deletes the topic and makes it anew, with more events than it had. */
+  async function remake(names: { source: string }, from: number, to: number): Promise<void> {
+    const topic = ['--bootstrap-server', kafka.brokers[0]!, '--topic', names.source]
+    await kafka.tool('org.apache.kafka.tools.TopicCommand', [...topic, '--delete'])
+    const admin = openAdmin(settings())
+    await eventually('it is there again', async () => {
+      const created = await admin.createMissingTopics([{ topic: names.source, partitions: 4 }]).catch(() => [])
+      return created.length > 0
+    })
+    admin.close()
+    await produce(names.source, from, to)
+  }
+
+  it('begins anew when the topic was made anew while it was away', async () => {
+    const names = await topics(1000)
+    const first = run(names, learner(names.results))
+    await caughtUp(names)
+    await first.stop()
+    await remake(names, 1000, 4000)
+    const remade = new Set<number>()
+    run(names, learner(names.results), { onTopicRemade: ({ partition }) => remade.add(partition) })
+    await eventually('all partitions begin', () => remade.size === 4)
+    await caughtUp(names)
+    await expectExact(names, 4000)
+  })
+
+  it('begins anew when the topic is made anew while it reads', async () => {
+    const names = await topics(1000)
+    const remade = new Set<number>()
+    run(names, learner(names.results), { onTopicRemade: ({ partition }) => remade.add(partition) })
+    await caughtUp(names)
+    await remake(names, 1000, 4000)
+    await eventually('all partitions begin', () => remade.size === 4)
+    await caughtUp(names)
+    await expectExact(names, 4000)
+  })
+
+  it('refuses the offsets of a member of a former generation', async () => {
+    const names = await topics(100, 1)
+    const loop = run(names, learner(names.results))
+    await caughtUp(names)
+    const late = await transactionalProducers(settings())('late')
+    const transaction = await late.begin()
+    const membership = { memberId: 'somebody', generationId: 0 }
+    const error = await transaction
+      .sendOffsets(names.group, [{ topic: names.source, partition: 0, offset: 5 }], { membership })
+      .catch((thrown: unknown) => thrown)
+    late.discard()
+    expect(error).to.include({ failure: 'Expelled' })
+    expect(loop.ready()).to.equal(true)
+  })
+
   it('starts at the end of the topic where told so, and there again after a stop', async () => {
     const names = await topics(500)
     const first = run(names, learner(names.results), { startFrom: 'Latest' })

@@ -225,6 +225,21 @@ describe('ExactlyOnceLoop', () => {
     })
   })
 
+  it('begins anew when the topic is made anew while it reads, however long the new one is', async () => {
+    for (const length of [5, 60]) {
+      const broker = new MemoryBroker(numbers(0, 20))
+      let remade = 0
+      const loop = start(broker, { onTopicRemade: () => void remade++ })
+      await eventually(() => expect(broker.committed.get(0)).to.equal(20))
+      broker.partitions[0] = numbers(1000, 1000 + length)
+      broker.topicId = 'second'
+      await eventually(() => expect(broker.published.length).to.equal(20 + length))
+      await loop.stop()
+      expect(published(broker, 0)).to.deep.equal(inStep([...numbers(0, 20), ...numbers(1000, 1000 + length)]))
+      expect([remade, broker.committed.get(0)]).to.deep.equal([1, length])
+    }
+  })
+
   it('knows what waits also while nothing moves', async () => {
     const broker = new MemoryBroker(numbers(0, 20))
     const forever: PartitionHandler['batch'] = (_, signal) =>

@@ -102,6 +102,79 @@ describe('Lane', () => {
     expect([lane.next, broker.committed.get(0)]).to.deep.equal([3, 3])
   })
 
+  describe('of a topic that was made anew', () => {
+    const remade = (committed: number, metadata: string, options: Parameters<typeof open>[1] = {}) => {
+      let told = 0
+      const opened = open(10, { onTopicRemade: () => void told++, ...options })
+      opened.broker.committed.set(0, committed)
+      opened.broker.metadata.set(0, metadata)
+      opened.broker.topicId = 'second'
+      return { ...opened, told: () => told }
+    }
+
+    for (const [startFrom, first] of [
+      ['Earliest', 0],
+      ['Latest', 10],
+    ] as const) {
+      it(`begins at ${first} from ${startFrom}, and keeps whose offset that is`, async () => {
+        const { broker, lane, take, told } = remade(5, 'topic:first', { startFrom })
+        await take()
+        expect([lane.next, broker.committed.get(0), broker.metadata.get(0), told()]).to.deep.equal([
+          first,
+          first,
+          'topic:second',
+          1,
+        ])
+        await take()
+        expect(told()).to.equal(1)
+      })
+    }
+
+    it('goes on where another owner has committed for the new one, though it has read more of the former', async () => {
+      const { broker, lane, take, work, told } = remade(0, '')
+      broker.topicId = 'first'
+      await take()
+      await work(8)
+      broker.topicId = 'second'
+      broker.committed.set(0, 3)
+      broker.metadata.set(0, 'topic:second')
+      await take()
+      expect([lane.next, told()]).to.deep.equal([3, 0])
+    })
+
+    it('drops a commit of unknown fate that was for the former one', async () => {
+      const { broker, calls, take, work } = remade(0, '')
+      broker.topicId = 'first'
+      await take()
+      broker.fault = (step) => {
+        if (step !== 'commit') return undefined
+        broker.topicId = 'second'
+        broker.committed.set(0, 9)
+        broker.metadata.set(0, 'topic:second')
+        return { error: refused() }
+      }
+      await work(4)
+      expect(calls.slice(1)).to.deep.equal(['batch 0 to 3', 'dropped', 'seek 9'])
+    })
+
+    it('believes an offset that nothing was kept with, as earlier versions committed it', async () => {
+      const { lane, take, told } = remade(5, '')
+      await take()
+      expect([lane.next, told()]).to.deep.equal([5, 0])
+    })
+  })
+
+  it('is opened anew before its next transaction when a request of the last one may still be under way', async () => {
+    const { broker, take, work } = open(8)
+    await take()
+    broker.isSpent = true
+    await work(4)
+    broker.isSpent = false
+    expect(broker.log.filter((step) => step.startsWith('initialise'))).to.have.length(2)
+    await work(4)
+    expect(broker.committed.get(0)).to.equal(8)
+  })
+
   it('is not opened for a process that has lost the partition meanwhile', async () => {
     const { broker, lane } = open(10)
     broker.fault = () => ({ error: refused() })
