@@ -12,7 +12,7 @@ const [broker, source, results, group, sessionTimeoutMs] = process.argv.slice(2)
 const silent = (): void => {}
 const loop = runExactlyOnce(
   {
-    brokers: [broker],
+    brokers: broker.split(','),
     clientId: `member-${process.pid}`,
     log: { debug: silent, info: silent, warn: silent, error: silent },
   },
