@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Logger } from '../lib/log.ts'
 import { checkPipeline, type ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
-import { resolveGroupId } from '../lib/pipeline/resolve-pipeline.ts'
+import { resolveGroup } from '../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
 import { traced } from '../lib/telemetry.ts'
@@ -192,7 +192,7 @@ function createParses() {
 /** What it would run takes events from another pipeline; so it is not made, and what runs stays as it is. */
 function groupTaken(pipeline: Pipeline, rival: string): Problem {
   const { topic } = pipeline.spec.source
-  const message = `spec.source.groupId: AnomalyPipeline ${rival} reads topic ${topic} as group ${resolveGroupId(pipeline)} already; create this one anew with another groupId`
+  const message = `spec.source.groupId: AnomalyPipeline ${rival} reads topic ${topic} as group ${resolveGroup(pipeline).groupId} already; create this one anew with another groupId`
   return { reason: 'GroupTaken', message, stalled: true }
 }
 
