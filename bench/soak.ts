@@ -10,7 +10,8 @@ import { quantile } from './spread.ts'
 
 /**
  * The pipeline under a steady load, `--minutes 10`, `--rate 2000`: memory of each role, the median of the second fifth
- * of the time against that of the last, and whether they are within 5 %. The first fifth is warm-up.
+ * of the time against that of the last, and whether they are within 5 %. The first fifth is warm-up. What grows is told
+ * apart: JavaScript's heap, buffers that belong to it, and the rest, which is the allocator's, code and threads.
  */
 
 const { values } = parseArgs({
@@ -36,11 +37,23 @@ const deployment = await deploy({
 const producer = await connectProducer(settings)
 const over = new AbortController()
 const roles = ['consumer', 'inference'] as const
-const samples = { consumer: [] as number[], inference: [] as number[] }
+/** MiB: in RAM; of it the JavaScript heap, what belongs to its objects outside of it, and the rest. */
+const kinds = ['rss', 'heap', 'external', 'rest'] as const
+type Sample = Readonly<Record<(typeof kinds)[number], number>>
+const samples = { consumer: [] as Sample[], inference: [] as Sample[] }
+async function sampleOf(role: (typeof roles)[number]): Promise<Sample> {
+  const mebibytes = async (name: string) => ((await deployment[role].metric(name)).get('') ?? 0) / 2 ** 20
+  const [heap, external] = [
+    await mebibytes('nodejs_heap_size_total_bytes'),
+    await mebibytes('nodejs_external_memory_bytes'),
+  ]
+  const rss = deployment[role].rss()
+  return { rss, heap, external, rest: rss - heap - external }
+}
 async function sample(): Promise<void> {
   while (!over.signal.aborted) {
     await delay(everySeconds * 1000, undefined, { signal: over.signal }).catch(() => {})
-    for (const role of roles) samples[role].push(deployment[role].rss())
+    for (const role of roles) samples[role].push(await sampleOf(role))
   }
 }
 const sampling = sample()
@@ -48,11 +61,22 @@ const events = await sendSteadily(producer, 'events', { rate, seconds })
 over.abort()
 await sampling
 
-const memoryOf = (of: readonly number[]) => {
+const memoryOf = (of: readonly Sample[]) => {
   const fifth = (number: number) => of.slice((number * of.length) / 5, ((number + 1) * of.length) / 5)
-  const [early, late] = [quantile(fifth(1), 0.5), quantile(fifth(4), 0.5)]
+  const median = (samples: readonly Sample[], kind: keyof Sample) =>
+    quantile(
+      samples.map((one) => one[kind]),
+      0.5,
+    )
+  const [early, late] = [median(fifth(1), 'rss'), median(fifth(4), 'rss')]
+  const rounded = (samples: readonly Sample[]) =>
+    Object.fromEntries(kinds.map((kind) => [kind, Math.round(median(samples, kind))]))
   return {
-    mebibytes: { early: Math.round(early), late: Math.round(late), most: Math.round(Math.max(...of)) },
+    mebibytes: {
+      early: rounded(fifth(1)),
+      late: rounded(fifth(4)),
+      most: Math.round(Math.max(...of.map(({ rss }) => rss))),
+    },
     changePercent: Number(((late / early - 1) * 100).toFixed(1)),
     isFlat: Math.abs(late / early - 1) <= 0.05,
   }
