@@ -29,6 +29,7 @@ describe('LagSampler', () => {
       },
       topicOffsets: async () => new Map(),
       committedOffsets: async () => new Map(),
+      topicId: async () => undefined,
       createMissingTopics: async () => [],
       close() {},
     }
@@ -53,7 +54,7 @@ describe('LagSampler', () => {
     const sampler = start()
     sampler.follow(key, testParent().pipeline)
     await pass(2 * second)
-    expect(asked[0]).to.deep.equal(['anomaly-shop-payments', 'anomaly-events', 'Latest'])
+    expect(asked[0]).to.deep.equal(['anomaly_shop_payments', 'anomaly-events', 'Latest'])
     sampler.stop()
   })
 
