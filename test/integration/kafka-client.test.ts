@@ -247,6 +247,41 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     })
   }
 
+  it('stays exact when replies of every kind are cut, lie about their size or have wrong records', async () => {
+    const names = await topics(1000)
+    const proxy = kafka.proxy!
+    const sized = (reply: Buffer, size: number): Buffer => {
+      const lie = Buffer.from(reply)
+      lie.writeInt32BE(size)
+      return lie
+    }
+    const damages: readonly ((reply: Buffer) => Buffer)[] = [
+      (reply) => reply.subarray(0, Math.floor(reply.length / 2)),
+      (reply) => reply.subarray(0, 3),
+      (reply) => sized(reply, -5),
+      (reply) => sized(reply, 2 ** 31 - 1),
+    ]
+    let produced = 1000
+    for (const [round, damage] of damages.entries()) {
+      const loop = run(names, learner(names.results), { brokers: proxy.brokers })
+      for (const api of Object.values(kafkaApi)) proxy.damageReply(api, damage)
+      // one bit of a value
+      const flipped = (reply: Buffer): Buffer => {
+        const flip = Buffer.from(reply)
+        if (flip.length > 400) flip[flip.length - 100]! ^= 1
+        return flip
+      }
+      // the rest never comes: what waits for it is given up after its time
+      if (round === 0) proxy.damageReply(kafkaApi.Fetch, (reply) => sized(reply, reply.length + 500))
+      await produce(names.source, produced, produced + 300)
+      produced += 300
+      if (round % 2 === 0) for (let i = 0; i < 2; i++) proxy.damageReply(kafkaApi.Fetch, flipped)
+      await caughtUp(names)
+      if (round % 3 === 2) await loop.stop()
+    }
+    await expectExact(names, produced)
+  })
+
   it('drops what it staged when another producer has fenced it, and joins anew', async () => {
     const names = await topics(1000)
     const handler = learner(names.results)

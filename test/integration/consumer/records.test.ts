@@ -4,6 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
+import { loadKafkajs } from '../../../lib/kafka/kafkajs.ts'
 import { partitionOf } from '../../../lib/kafka/partitioner.ts'
 import { createLogger } from '../../../lib/log.ts'
 import { createRedisState } from '../../../workloads/state/redis.ts'
@@ -218,6 +219,27 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await eventually(async () => expect((await consumer.status()).events).to.equal(3600))
     expect((await consumer.status()).conditions.keysMisplaced).to.equal(false)
     await scene.expectAllLearnt()
+  })
+
+  it('one is 250 MiB when decompressed: it is a dead letter, and its neighbours are judged', async () => {
+    scene = await cluster.scene()
+    const consumer = await scene.consumer({ inference })
+    await scene.feed(100)
+    const { Kafka, CompressionTypes, logLevel } = loadKafkajs()
+    const producer = new Kafka({ brokers: [...cluster.kafka.brokers], logLevel: logLevel.NOTHING }).producer()
+    await producer.connect()
+    const messages = [{ key: 'user-1', value: Buffer.alloc(250 * 1024 * 1024, ' '), partition: 0 }]
+    await producer.send({ topic: scene.topics.source, compression: CompressionTypes.GZIP, messages })
+    await producer.disconnect()
+    await scene.feed(200)
+    await scene.caughtUp()
+    const dead = await scene.read(scene.topics.deadLetters)
+    expect(dead.map(({ value }) => value)).to.deep.equal([null])
+    const said = Object.values(dead[0]!.headers).map(String)
+    expect(said).to.include('Unreadable')
+    expect(said.some((text) => /exceeds \d+ bytes$/.test(text))).to.equal(true)
+    expect(await consumer.metrics()).to.match(/^anomaly_events_rejected_total\{reason="Unreadable"\} 1$/m)
+    expect((await consumer.status()).rejected).to.equal(1)
   })
 
   it('librdkafka sends them: they are judged in the order of their keys', async function () {
