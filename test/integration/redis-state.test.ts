@@ -45,6 +45,14 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     return String(await ask(port, Buffer.from(`${command}\r\n`), complete))
   }
 
+  const claimed = (eventId: string) => ({ eventId, fingerprint: 'f', place: { partition: 3, offset: 70 } })
+
+  async function keys(pattern: string): Promise<string[]> {
+    const complete = (answer: Buffer) => answer.includes('\r\n')
+    const answer = String(await ask(redis.port, Buffer.from(`KEYS ${pattern}\r\n`), complete))
+    return answer.split('\r\n').filter((line) => line.startsWith(pattern.slice(0, -1)))
+  }
+
   const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values)
   const some = { keys: new Map([['u', bytes(1)]]), partition: bytes(2), features: new Map([['u', '{"x":1}']]) }
 
@@ -65,8 +73,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       const { epoch } = await store.partitions.take(3)
       await store.partitions.flush(3, epoch, some)
       await store.features.extend(['x'])
-      await store.results.claim(['claimed'], 30)
-      await store.results.put(new Map([['e', '{}']]), 40)
+      await store.results.claim([claimed('claimed')], 30)
+      await store.results.put([{ eventId: 'e', json: '{}', fingerprint: 'f' }], 40)
       for (const version of ['v1', 'v2', 'v3']) await store.models.put(version, bytes(1))
       await store.models.swap(undefined, { version: 'v1', rowsSeen: 1 })
       await store.models.swap('v1', { version: 'v2', rowsSeen: 1 })
@@ -87,7 +95,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         expect(await ttl(name), name).to.be.within(seconds - 1, seconds)
       for (const name of ['partition:3', 'schema', 'model:current', 'model:v2', 'reservoirs'])
         expect(await ttl(name), name).to.equal(-1)
-      expect(await raw('DBSIZE')).to.equal(':13\r\n')
+      expect(await keys('p:claimant:*')).to.have.length(1)
+      expect(await raw('DBSIZE')).to.equal(':14\r\n')
     })
 
     it('is ignored with a count where another version of the program wrote it, and written over', async () => {
@@ -155,6 +164,36 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       await store.partitions.flush(0, epoch, some)
       await raw('SCRIPT FLUSH')
       expect(await store.partitions.flush(0, epoch, some)).to.equal('Written')
+    })
+  })
+
+  describe('claims', () => {
+    it('of a process that is gone go to who asks next with the same body, and with them where the event may be', async () => {
+      const store = await open({ keyPrefix: 'p:' })
+      const other = await open({ keyPrefix: 'p:' })
+      await store.results.claim([claimed('a'), claimed('b')], 60)
+      expect((await other.results.claim([claimed('a')], 60))[0]!.type).to.equal('Pending')
+      for (const name of (await keys('p:claimant:*')).slice()) await raw(`DEL ${name}`)
+      const moved = { ...claimed('a'), place: { partition: 1, offset: 999 } }
+      expect(await other.results.claim([moved, { ...claimed('b'), fingerprint: 'another' }], 60)).to.deep.equal([
+        { type: 'Abandoned', place: { partition: 3, offset: 70 } },
+        { type: 'Pending', fingerprint: 'f' },
+      ])
+      await store.results.release(['a'])
+      expect((await store.results.claim([claimed('a')], 60))[0]!.type).to.equal('Pending')
+      for (const name of await keys('p:claimant:*')) await raw(`DEL ${name}`)
+      await other.results.live()
+      expect((await store.results.claim([claimed('a')], 60))[0]!.type).to.equal('Pending')
+    })
+
+    it('and verdicts of an earlier release are what they were', async () => {
+      const store = await open({ keyPrefix: 'p:' })
+      await raw(String.raw`SET p:result:claimed "\x00e3b0" EX 30`)
+      await raw(String.raw`SET p:result:judged "{\"eventId\":\"judged\"}"`)
+      expect(await store.results.claim([claimed('claimed'), claimed('judged')], 60)).to.deep.equal([
+        { type: 'Pending', fingerprint: undefined },
+        { type: 'Verdict', json: '{"eventId":"judged"}', fingerprint: undefined },
+      ])
     })
   })
 
@@ -355,7 +394,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       const { epoch } = await store.partitions.take(0)
       expect(await store.partitions.flush(0, epoch, some)).to.equal('Refill')
       expect([...(await store.partitions.loadKeys(0, ['u']))[0]!]).to.deep.equal([1])
-      await store.results.claim(['e'], 10)
+      await store.results.claim([claimed('e')], 10)
       await store.models.putReservoir('pod', bytes(1))
       expect((await store.models.reservoirs()).size).to.equal(1)
       await (await store.models.lock(10))!.release()

@@ -2,33 +2,39 @@ import { type KeyObject, randomUUID } from 'node:crypto'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { failureOf } from '../../lib/kafka/errors.ts'
 import { partitionOf } from '../../lib/kafka/partitioner.ts'
-import type { OutgoingRecord } from '../../lib/kafka/records.ts'
 import type { Metrics } from '../../lib/metrics.ts'
-import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { inject, traced } from '../../lib/telemetry.ts'
-import type { SpanKind, TraceHeaders } from '../../lib/tracing.ts'
-import type { Event } from '../detection/event.ts'
-import type { FeatureSchema } from '../detection/feature-schema.ts'
-import type { ScoredRows } from '../detection/scored-rows.ts'
+import type { TraceHeaders } from '../../lib/tracing.ts'
 import type { Verdict } from '../detection/verdict.ts'
-import { type KeyStates, PartitionView } from '../judging/partition-view.ts'
-import type { ComponentHealth, DetectionDoor, DetectOutcome, EventBody } from '../rest/door.ts'
-import { coalescingScorer } from '../scoring/coalescing-scorer.ts'
-import type { RowBatch, Scorer } from '../scoring/scorer.ts'
-import { batches } from '../state/batches.ts'
-import type { Claim, StateStore } from '../state/state.ts'
-import { createDecode, type Decode, futureTolerance, isEvent, isRejection } from '../wire/decode.ts'
+import {
+  type ComponentHealth,
+  DetectError,
+  type DetectionDoor,
+  type DetectOutcome,
+  type EventBody,
+  idReused,
+} from '../rest/door.ts'
+import type { Scorer } from '../scoring/scorer.ts'
+import type { EventPlace, StateStore } from '../state/state.ts'
+import { isRejection } from '../wire/decode.ts'
 import type { Rejection } from '../wire/rejection.ts'
-import { signVerdict } from '../wire/signed-verdict.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
+import { createEventClaims } from './event-claims.ts'
+import { createEventJudge } from './event-judge.ts'
 import type { EventPublisher } from './event-publisher.ts'
+import { createEventReader } from './event-reader.ts'
 import type { FeatureNames } from './feature-names.ts'
+import { type Job, type JudgedJob, newJob } from './job.ts'
+import type { SentVerdicts } from './sent-verdicts.ts'
 import type { SourceTopic } from './source-topic.ts'
+import { together } from './together.ts'
+import { createVerdictPublisher } from './verdict-publisher.ts'
 
 /** Where the door's events go. */
 export interface Publishing {
-  readonly publisher: Pick<EventPublisher, 'send'>
+  readonly publisher: Pick<EventPublisher, 'deliver'>
+  readonly sent: SentVerdicts
   readonly signingKey: KeyObject
 }
 
@@ -36,7 +42,7 @@ export interface DistributedDoorOptions {
   readonly pipeline: Pipeline
   readonly store: StateStore
   readonly scorer: Scorer & { problem(): string | undefined }
-  readonly topic: Pick<SourceTopic, 'partitions' | 'problem' | 'suspect'>
+  readonly topic: Pick<SourceTopic, 'partitions' | 'endOf' | 'problem' | 'suspect'>
   readonly names: Pick<FeatureNames, 'schema' | 'extend'>
   /** Absent: events are only scored. */
   readonly publishing?: Publishing | undefined
@@ -52,96 +58,93 @@ export interface DistributedDoorOptions {
 export interface DistributedDoor extends DetectionDoor {
   /** What it cannot do its work without and does not have, in words. */
   problem(): string | undefined
+  close(): void
 }
 
-/** How long an event is answered with its first verdict, and its verdict can be read. */
-const resultSeconds = 3600
-/** A claim outlives its event's deadline by far, and the process that died with it not for long. */
-const claimSeconds = 30
 /** Events that may be under way before others are turned away. */
 const maxUnderway = 20_000
 const maxEventsAtOnce = 2000
-/** Time until it is asked again what became of an event that another request, of any process, has claimed. */
-const pendingMs = 25
-/** Of a send: far below what a topic takes by default (1 MiB). */
-const sendBytes = 256 * 1024
 /** Of an event: what a topic takes by default, less its verdict. */
 const maxEventBytes = 1_000_000
-
-/** An event that is to be judged. */
-interface Job {
-  readonly event: Event
-  /** The event has no id of its own: nobody can send it a second time. */
-  readonly isIdAssigned: boolean
-  /** JSON, as it is published. */
-  readonly value: Buffer
-  readonly began: number
-  readonly trace: TraceHeaders | undefined
-  readonly settle: (outcome: DetectOutcome) => void
-  readonly fail: (error: unknown) => void
-}
-
-interface Judged {
-  readonly job: Job
-  readonly verdict: Verdict
-  readonly json: string
-  readonly partition: number
-}
-
-/** What depends on the positions of features. */
-interface Reading {
-  readonly schema: FeatureSchema
-  readonly decode: Decode
-  readonly views: Map<number, PartitionView>
-}
+/** Time until it is asked again what became of an event that another process has claimed. */
+const pendingMs = 25
 
 /**
  * The REST door of many processes: judges by what the consumers have learnt and by the inference service, and publishes
  * each event with its verdict. What comes while others are judged is judged together next.
+ *
+ * A caller is answered within the deadline; its event is followed until it is known what became of it, and holds its id
+ * until then, so that a repetition finds out instead of publishing it a second time.
  */
 export function createDistributedDoor(options: DistributedDoorOptions): DistributedDoor {
-  const { pipeline, store, topic, names, publishing, metrics, wall, clock, deadlineMs = 5000 } = options
-  const { source, event: mapping, detection } = pipeline.spec
-  const hasFeatures = resolveFeatures(mapping).type !== 'none'
-  const scorer = coalescingScorer(options.scorer)
-  const counts = { underway: 0 }
-  let reading: Reading | undefined
+  const { pipeline, store, scorer, topic, names, publishing, metrics, wall, clock, deadlineMs = 5000 } = options
+  const { source } = pipeline.spec
+  const reader = createEventReader({ pipeline, names, features: store.features, wall })
+  const judge = createEventJudge({ pipeline, partitions: store.partitions, scorer, names, metrics, clock })
+  const claims = createEventClaims({ results: store.results, reused: (job) => job.settle(idReused(job.event.id)) })
+  const publish =
+    publishing &&
+    createVerdictPublisher({
+      ...publishing,
+      topic: source.topic,
+      timeLeft: (jobs) => Math.max(1, deadlineMs - (clock() - Math.min(...jobs.map(({ began }) => began)))),
+      published: answer,
+      tooLarge(job) {
+        claims.release([job])
+        job.settle(tooLarge())
+      },
+      notSent(jobs, error) {
+        topic.suspect(messageOf(error))
+        giveUp(jobs, error)
+      },
+      unknown: (judged, error) => void followUp(judged, error),
+    })
+  /** Events whose callers wait, and those whose outcome is not known yet. */
+  const counts = { asked: 0, underway: 0 }
   let waiting: Job[] = []
   let isJudging = false
 
-  // --- reading ----------------------------------------------------------------------------------------------------
-
-  function current(): Reading {
-    const { schema } = names
-    if (reading?.schema !== schema) reading = { schema, decode: createDecode(mapping, schema), views: new Map() }
-    return reading
-  }
-
-  /** The event; without an id of its own, with an empty one. */
-  function read({ text, value }: EventBody): Event | Rejection | Promise<Event | Rejection> {
-    const arrival = wall()
-    const origin = { id: '', source: source.topic, recordKey: undefined, arrival, latest: arrival + futureTolerance }
-    const decoded = current().decode(value, origin, text)
-    if (isEvent(decoded) || isRejection(decoded)) return decoded
-    return names.extend(decoded.unknown).then(() => {
-      const known = current().decode(value, { ...origin, knownOnly: true }, text)
-      if (isEvent(known) || isRejection(known)) return known
-      throw new AppError('Internal', `${known.unknown.join(', ')} should have been left aside`)
-    })
-  }
-
-  async function detectOne(body: EventBody, trace: TraceHeaders | undefined): Promise<DetectOutcome> {
+  async function detectOne(
+    body: EventBody,
+    trace: TraceHeaders | undefined,
+    late: Promise<void>,
+  ): Promise<DetectOutcome> {
     const began = clock()
-    const decoded = read(body)
+    const decoded = reader.read(body)
     const found = decoded instanceof Promise ? await decoded : decoded
     if (isRejection(found)) return rejected(found)
     const isIdAssigned = found.id === ''
     const event = isIdAssigned ? { ...found, id: `api-${randomUUID()}` } : found
-    const value = Buffer.from(publishing === undefined ? '' : body.text)
+    const value = Buffer.from(body.text)
     if (value.length > maxEventBytes) return tooLarge()
-    const { promise, resolve: settle, reject: fail } = Promise.withResolvers<DetectOutcome>()
-    submit({ event, isIdAssigned, value, began, trace, settle, fail })
-    return promise
+    const job = newJob({ event, isIdAssigned, value, place: placeOf(event.key), began, trace })
+    const earlier = isIdAssigned ? undefined : (claims.held(event.id) ?? claims.unstored(event.id))
+    if (earlier !== undefined && earlier.fingerprint !== job.fingerprint) return idReused(event.id)
+    if (earlier !== undefined && 'json' in earlier) return { kind: 'verdict', json: earlier.json, replayed: true }
+    if (earlier !== undefined) return inTime(earlier, late).then(replayed)
+    claims.hold(job)
+    counts.underway++
+    job.outcome.then(() => counts.underway--)
+    submit(job)
+    return inTime(job, late)
+  }
+
+  function placeOf(key: string): EventPlace {
+    const partitions = topic.partitions()
+    if (partitions === undefined) throw new DetectError('Nothing', topic.problem() ?? 'Kafka: not connected yet')
+    const partition = partitionOf(key, partitions, source.partitioner)
+    return { partition, offset: topic.endOf(partition) }
+  }
+
+  function inTime(job: Job, late: Promise<void>): Promise<DetectOutcome> {
+    const tell = (): DetectOutcome => {
+      const nothing = job.stored === 'Nothing'
+      if (nothing) job.isWithdrawn = true
+      const known = nothing ? 'nothing is stored' : 'whether the event is stored is not known yet'
+      const message = `There was no answer within ${deadlineMs / 1000} s, and ${known}; send it again`
+      return { kind: 'failed', error: new DetectError(job.stored, message) }
+    }
+    return Promise.race([job.outcome, late.then(tell)])
   }
 
   function rejected({ reason, field, message }: Rejection): DetectOutcome {
@@ -153,8 +156,6 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     return rejected({ reason: 'TooLarge', message: `with its verdict the event exceeds what ${source.topic} takes` })
   }
 
-  // --- judging ----------------------------------------------------------------------------------------------------
-
   function submit(job: Job): void {
     waiting.push(job)
     if (isJudging) return
@@ -164,12 +165,13 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
 
   async function judgeWaiting(): Promise<void> {
     while (waiting.length > 0) {
-      const jobs = waiting.slice(0, maxEventsAtOnce).filter(isInTime)
+      const jobs = withoutWithdrawn(waiting.slice(0, maxEventsAtOnce))
       waiting = waiting.slice(maxEventsAtOnce)
       try {
-        const judged = await together('judge events', 'internal', jobs, () => judge(jobs))
-        if (publishing === undefined) void answer(judged)
-        else for (const part of batches(judged, sizeOfJudged, sendBytes)) void publish(part, publishing)
+        const judged = await together('judge events', 'internal', jobs, () => judgeTogether(jobs))
+        // Goes on while the next events are judged.
+        if (publish === undefined) void answer(judged)
+        else void publish(judged.filter(({ job }) => withoutWithdrawn([job]).length > 0))
       } catch (error) {
         giveUp(jobs, error)
       }
@@ -177,27 +179,50 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     isJudging = false
   }
 
-  function isInTime({ began, fail }: Job): boolean {
-    if (clock() - began < deadlineMs) return true
-    fail(new AppError('Unavailable', `There was no answer within ${deadlineMs / 1000} s; try again`))
-    return false
+  function withoutWithdrawn(jobs: readonly Job[]): readonly Job[] {
+    const withdrawn = jobs.filter(({ isWithdrawn }) => isWithdrawn)
+    if (withdrawn.length === 0) return jobs
+    giveUp(withdrawn, new AppError('Unavailable', 'the caller was told that nothing is stored'))
+    return jobs.filter(({ isWithdrawn }) => !isWithdrawn)
   }
 
   /** The jobs' verdicts, but for jobs that are answered already, put back, or failed. */
-  async function judge(jobs: readonly Job[]): Promise<readonly Judged[]> {
-    const partitions = topic.partitions()
-    if (partitions === undefined) throw new AppError('Unavailable', topic.problem() ?? 'Kafka: not connected yet')
-    const byPartition = Map.groupBy(jobs, ({ event }) => partitionOf(event.key, partitions, source.partitioner))
-    const views = new Map(Array.from(byPartition.keys(), (partition) => [partition, viewOf(partition)]))
-    const [claims, completed, states] = await Promise.all([claim(jobs), complete(jobs), statesOf(byPartition, views)])
-    const mine = new Set(jobs.filter((job) => isMine(job, claims.get(job))))
+  async function judgeTogether(jobs: readonly Job[]): Promise<readonly JudgedJob[]> {
+    const byPartition = Map.groupBy(jobs, ({ place }) => place.partition)
+    const keysOf = new Map(
+      Array.from(byPartition, ([partition, ofPartition]) => [
+        partition,
+        new Set(ofPartition.map(({ event }) => event.key)),
+      ]),
+    )
+    const [claimed, completed, judgeEvents] = await Promise.all([
+      claims.claim(jobs),
+      reader.complete(jobs.map(({ event }) => event)),
+      judge.reading(keysOf),
+    ])
+    for (const job of claimed.pending) {
+      job.stored = 'Unknown'
+      if (clock() - job.began < deadlineMs) setTimeout(submit, pendingMs, job)
+      else
+        job.settle({
+          kind: 'failed',
+          error: new DetectError('Unknown', 'another process has the event; send it again'),
+        })
+    }
+    const mine = new Set(claimed.mine)
+    if (claimed.abandoned.size > 0) {
+      if (publishing === undefined) for (const job of claimed.abandoned.keys()) mine.add(job)
+      else void findOut(claimed.abandoned).then((missing) => missing.forEach(submit))
+    }
+    const eventOf = new Map(jobs.map((job, i) => [job, completed[i]!]))
     const judged = Array.from(byPartition, async ([partition, ofPartition]) => {
       const own = ofPartition.filter((job) => mine.has(job))
       if (own.length === 0) return []
+      for (const job of own) job.stored = 'Nothing'
       try {
-        const events = own.map((job) => completed.get(job) ?? job.event)
-        const verdicts = await views.get(partition)!.judge(events, states?.get(partition), score)
-        return own.map((job, i) => concluded(job, verdicts[i]!, partition))
+        const events = own.map((job) => eventOf.get(job)!)
+        const verdicts = await judgeEvents(partition, events)
+        return own.map((job, i) => concluded(job, verdicts[i]!))
       } catch (error) {
         giveUp(own, error)
         return []
@@ -206,191 +231,109 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     return (await Promise.all(judged)).flat()
   }
 
-  /** The stored states of the jobs' keys by partition, and what the keys share brought up to date; undefined without the store. */
-  async function statesOf(
-    byPartition: ReadonlyMap<number, readonly Job[]>,
-    views: ReadonlyMap<number, PartitionView>,
-  ): Promise<ReadonlyMap<number, KeyStates> | undefined> {
-    const wanted = Array.from(byPartition, ([partition, jobs]) => {
-      return [partition, [...new Set(jobs.map(({ event }) => event.key))]] as const
-    })
-    const count = wanted.reduce((sum, [, keys]) => sum + keys.length, 0)
-    metrics.stateLookups.inc({ outcome: 'miss' }, count)
-    const refreshed = Promise.all(Array.from(views.values(), (view) => view.refresh()))
-    const found = await Promise.all([store.partitions.loadKeysOf(wanted), refreshed]).catch(withoutStore)
-    if (found === undefined) return undefined
-    const [payloads] = found
-    return new Map(
-      wanted.map(([partition, keys], p) => [partition, new Map(keys.map((key, i) => [key, payloads[p]![i]]))]),
-    )
+  function concluded(job: Job, verdict: Verdict): JudgedJob {
+    return { job, isAnomaly: verdict.isAnomaly, json: verdictJson(verdict, clock() - job.began) }
   }
 
-  function viewOf(partition: number): PartitionView {
-    const { schema, views } = current()
-    let view = views.get(partition)
-    if (view === undefined) {
-      view = new PartitionView({ pipeline, partition, schema, store: store.partitions, clock })
-      views.set(partition, view)
-    }
-    return view
-  }
-
-  /** Without the store every event is judged, a second time as well. */
-  async function claim(jobs: readonly Job[]): Promise<ReadonlyMap<Job, Claim>> {
-    const named = jobs.filter(({ isIdAssigned }) => !isIdAssigned)
-    const ids = named.map(({ event }) => event.id)
-    const claims = await store.results.claim(ids, claimSeconds).catch(withoutStore)
-    return new Map(claims?.map((one, i) => [named[i]!, one]))
-  }
-
-  function isMine(job: Job, found: Claim | undefined): boolean {
-    if (found === undefined || found.type === 'Claimed') return true
-    if (found.type === 'Verdict') job.settle({ kind: 'verdict', json: found.json, replayed: true })
-    else setTimeout(() => submit(job), pendingMs)
-    return false
-  }
-
-  /** The events that left out all features, with those that were last seen of their keys. */
-  async function complete(jobs: readonly Job[]): Promise<ReadonlyMap<Job, Event>> {
-    const completed = new Map<Job, Event>()
-    const bare = hasFeatures ? jobs.filter(({ event }) => event.features.every(Number.isNaN)) : []
-    if (bare.length === 0) return completed
-    const last = await store.features.last(bare.map(({ event }) => event.key)).catch(withoutStore)
-    const bags = bare.map((_, i) => JSON.parse(last?.[i] ?? '{}') as Readonly<Record<string, number>>)
-    await names.extend([...new Set(bags.flatMap(Object.keys))])
-    for (const [i, job] of bare.entries()) {
-      const features = names.schema.names.map((name) => bags[i]![name] ?? Number.NaN)
-      completed.set(job, { ...job.event, features })
-    }
-    return completed
-  }
-
-  async function score(batch: RowBatch): Promise<ScoredRows | undefined> {
-    try {
-      return await scorer.score(batch)
-    } catch (error) {
-      const isPassing = error instanceof AppError && error.retriable
-      if (isPassing && detection.onModelUnavailable === 'Degrade') return undefined
-      if (isPassing) throw error
-      throw new AppError('Internal', `Cannot score rows: ${messageOf(error)}`, { cause: error })
-    }
-  }
-
-  function concluded(job: Job, verdict: Verdict, partition: number): Judged {
-    return { job, verdict, json: verdictJson(verdict, clock() - job.began), partition }
-  }
-
-  // --- publishing and answering -----------------------------------------------------------------------------------
-
-  /** Goes on while the next events are judged. */
-  async function publish(judged: readonly Judged[], publishing: Publishing): Promise<void> {
-    const jobs = judged.map(({ job }) => job)
-    const timeoutMs = Math.max(1, deadlineMs - (clock() - Math.min(...jobs.map(({ began }) => began))))
-    const records = judged.map((one) => recordOf(one, publishing.signingKey))
-    try {
-      await together('publish events', 'producer', jobs, () => publishing.publisher.send(records, timeoutMs))
-    } catch (error) {
-      if (failureOf(error) !== 'TooLarge') {
-        topic.suspect(messageOf(error))
-        return giveUp(jobs, error)
-      }
-      if (judged.length > 1) return void judged.map((one) => publish([one], publishing))
-      release(jobs)
-      return jobs[0]!.settle(tooLarge())
-    }
-    await answer(judged)
-  }
-
-  function recordOf({ job, json, partition }: Judged, signingKey: KeyObject): OutgoingRecord {
-    const { event, isIdAssigned, value, trace } = job
-    const record = { topic: source.topic, key: event.key, value }
-    const headers = signVerdict(signingKey, { ...record, eventId: event.id }, json, { isIdAssigned })
-    return { ...record, partition, headers: { ...headers, ...(trace && { traceparent: trace.traceparent }) } }
-  }
-
-  async function answer(judged: readonly Judged[]): Promise<void> {
-    const results = new Map(judged.map(({ job, json }) => [job.event.id, json]))
-    // What is published is answered, whatever becomes of its copy.
-    await store.results.put(results, resultSeconds).catch(() => {})
+  async function answer(judged: readonly JudgedJob[]): Promise<void> {
+    await claims.keep(judged)
     const now = clock()
     let alerts = 0
-    for (const { job, verdict, json } of judged) {
+    for (const { job, isAnomaly, json } of judged) {
       job.settle({ kind: 'verdict', json, replayed: false })
       metrics.detectionSeconds.observe((now - job.began) / 1000)
-      if (verdict.isAnomaly) alerts++
+      if (isAnomaly) alerts++
     }
     // What is published is counted by the consumer that publishes its verdict.
-    if (publishing === undefined) metrics.countVerdicts({ anomaly: alerts, normal: judged.length - alerts })
-    metrics.setModel(scorer.modelVersion)
+    if (publish === undefined) metrics.countVerdicts({ anomaly: alerts, normal: judged.length - alerts })
+    metrics.setModel(judge.modelVersion)
+  }
+
+  /** Some of what was sent together may be in the topic. */
+  async function followUp(judged: readonly JudgedJob[], error: unknown): Promise<void> {
+    const isTooLarge = failureOf(error) === 'TooLarge'
+    if (!isTooLarge) topic.suspect(messageOf(error))
+    const missing = await findOut(new Map(judged.map(({ job }) => [job, job.place])))
+    if (!isTooLarge) return giveUp(missing, error)
+    // One after the other: what waits to be sent goes together.
+    for (const one of judged) if (missing.includes(one.job)) await publish!([one])
+  }
+
+  /** Looks for events that may be in the topic. Those that are get the verdict that they have there. */
+  async function findOut(places: ReadonlyMap<Job, EventPlace>): Promise<readonly Job[]> {
+    for (const job of places.keys()) job.stored = 'Unknown'
+    const wanted = new Map(Array.from(places, ([{ event }, place]) => [event.id, place]))
+    const found = await publishing!.sent.find(wanted)
+    const judged: JudgedJob[] = []
+    const missing: Job[] = []
+    for (const job of places.keys()) {
+      const json = found.get(job.event.id)
+      if (json === undefined) missing.push(job)
+      else judged.push({ job, isAnomaly: (JSON.parse(json) as Verdict).isAnomaly, json })
+    }
+    if (judged.length > 0) await answer(judged)
+    for (const job of missing) job.stored = 'Nothing'
+    return missing
   }
 
   /** Nothing of these events is kept, so that they can be sent again. */
   function giveUp(jobs: readonly Job[], error: unknown): void {
-    release(jobs)
+    claims.release(jobs)
     const isPassing = error instanceof AppError && error.retriable
-    const failure = isPassing ? new AppError('Unavailable', error.message, { cause: error }) : error
-    for (const { fail } of jobs) fail(failure)
+    for (const job of jobs) {
+      const failure = isPassing ? new DetectError('Nothing', error.message, { cause: error }) : error
+      job.settle({ kind: 'failed', error: failure })
+    }
   }
-
-  function release(jobs: readonly Job[]): void {
-    const ids = jobs.filter(({ isIdAssigned }) => !isIdAssigned).map(({ event }) => event.id)
-    store.results.release(ids).catch(() => {})
-  }
-
-  // --- the door ---------------------------------------------------------------------------------------------------
 
   function problem(): string | undefined {
-    return publishing === undefined && topic.partitions() !== undefined ? undefined : topic.problem()
+    return publish === undefined && topic.partitions() !== undefined ? undefined : topic.problem()
   }
 
   async function detectAll(bodies: readonly EventBody[], trace: TraceHeaders | undefined): Promise<DetectOutcome[]> {
     const missing = problem()
-    if (missing !== undefined) throw new AppError('Unavailable', missing)
-    if (counts.underway + bodies.length > maxUnderway)
-      throw new AppError('Unavailable', `${counts.underway} events are under way already; try again later`)
-    counts.underway += bodies.length
+    if (missing !== undefined) throw new DetectError('Nothing', missing)
+    const underway = Math.max(counts.asked, counts.underway)
+    if (underway + bodies.length > maxUnderway)
+      throw new DetectError('Nothing', `${underway} events are under way already; try again later`)
+    counts.asked += bodies.length
+    const { promise: late, resolve: expire } = Promise.withResolvers<void>()
+    const timer = setTimeout(expire, deadlineMs)
     try {
-      return await Promise.all(bodies.map((body) => detectOne(body, trace)))
+      return await Promise.all(
+        bodies.map((body) => detectOne(body, trace, late).catch((error) => ({ kind: 'failed', error }) as const)),
+      )
     } finally {
-      counts.underway -= bodies.length
+      counts.asked -= bodies.length
+      clearTimeout(timer)
     }
   }
 
   return {
     problem,
+    close: claims.close,
     detect: (bodies, { trace } = {}) =>
       traced('detect', { kind: 'server', parent: trace, attributes: { 'anomaly.events': bodies.length } }, () =>
         detectAll(bodies, inject() ?? trace),
       ),
-    result: (eventId) => store.results.get(eventId),
+    result: async (eventId) => claims.unstored(eventId)?.json ?? (await store.results.get(eventId)),
     health() {
       const components = {
         kafka: componentOf(topic.problem()),
         redis: componentOf(store.problem()),
-        inference: componentOf(options.scorer.problem()),
+        inference: componentOf(scorer.problem()),
       }
       const isWhole = Object.values(components).every(({ status }) => status === 'UP')
       const status = problem() !== undefined ? 'DOWN' : isWhole ? 'UP' : 'DEGRADED'
-      return { status, components, modelVersion: scorer.modelVersion }
+      return { status, components, modelVersion: judge.modelVersion }
     },
   }
 }
 
+function replayed(outcome: DetectOutcome): DetectOutcome {
+  return outcome.kind === 'verdict' ? { ...outcome, replayed: true } : outcome
+}
+
 function componentOf(problem: string | undefined): ComponentHealth {
   return problem === undefined ? { status: 'UP' } : { status: 'DOWN', details: { problem } }
-}
-
-function withoutStore(error: unknown): undefined {
-  if (!(error instanceof AppError && error.retriable)) throw error
-}
-
-/** About: headers and what a record has besides take less than 400 bytes. */
-function sizeOfJudged({ job, json }: Judged): number {
-  return job.value.length + json.length + 400
-}
-
-/** A span in the trace of the first job, linked to the others'. */
-function together<T>(name: string, kind: SpanKind, jobs: readonly Job[], work: () => T): T {
-  const [parent, ...links] = jobs.flatMap(({ trace }) => trace ?? [])
-  return traced(name, { kind, parent, links: links.slice(0, 100) }, work)
 }

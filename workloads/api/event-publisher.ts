@@ -1,15 +1,12 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
-import type { KafkaProducer } from '../../lib/kafka/producer.ts'
+import type { Delivery, KafkaProducer } from '../../lib/kafka/producer.ts'
 import type { OutgoingRecord } from '../../lib/kafka/records.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import { within } from '../../lib/time.ts'
 
 export interface EventPublisher extends Part {
-  /**
-   * Resolves when the broker has acknowledged the records.
-   * @throws AppError Unavailable or DeadlineExceeded; some of the records may have arrived
-   */
-  send(records: readonly OutgoingRecord[], timeoutMs: number): Promise<void>
+  /** As a producer's `deliver`: NotSent where there is no connection in time. Never rejects. */
+  deliver(records: readonly OutgoingRecord[], options: { readonly startMs: number }): Promise<Delivery>
 }
 
 /** A producer that is connected in the background, and again with the next records after it could not be. */
@@ -42,10 +39,14 @@ export function createEventPublisher(connect: () => Promise<KafkaProducer>): Eve
       connecting = open()
       connecting.catch(() => {})
     },
-    async send(records, timeoutMs) {
+    async deliver(records, { startMs }) {
       const began = performance.now()
-      const open = producer ?? (await connected(timeoutMs))
-      await open.send(records, { timeoutMs: Math.max(1, timeoutMs - (performance.now() - began)) })
+      try {
+        producer ??= await connected(startMs)
+      } catch (error) {
+        return { outcome: 'NotSent', error }
+      }
+      return producer.deliver(records, { startMs: Math.max(1, startMs - (performance.now() - began)) })
     },
     async stop() {
       isOver = true

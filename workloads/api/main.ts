@@ -1,8 +1,9 @@
 import { Registry } from 'prom-client'
-import { AppError } from '../../lib/errors.ts'
+import { AppError, messageOf } from '../../lib/errors.ts'
 import { openAdmin } from '../../lib/kafka/admin.ts'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { connectProducer } from '../../lib/kafka/producer.ts'
+import { readPartition } from '../../lib/kafka/read-partition.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
@@ -25,6 +26,7 @@ import type { StateStore } from '../state/state.ts'
 import { createDistributedDoor } from './distributed-door.ts'
 import { createEventPublisher } from './event-publisher.ts'
 import { createFeatureNames } from './feature-names.ts'
+import { createSentVerdicts } from './sent-verdicts.ts'
 import { createSourceTopic } from './source-topic.ts'
 
 export interface ApiArguments extends KafkaArguments, RedisArguments {
@@ -78,18 +80,27 @@ export async function runApi(options: ApiOptions): Promise<void> {
   const names = createFeatureNames({ store: store.features })
   const topic = createSourceTopic({ topic: source.topic, admin: openAdmin(kafka, { timeoutMs: 3000 }), log })
   const publisher = signingKey === undefined ? undefined : createEventPublisher(() => connectProducer(kafka))
+  const sent =
+    signingKey &&
+    createSentVerdicts({
+      topic: source.topic,
+      signingKey,
+      read: (partition, from, onRecord) => readPartition(kafka, { topic: source.topic, partition, from }, onRecord),
+      onError: (error) => topic.suspect(messageOf(error)),
+    })
   const door = createDistributedDoor({
     pipeline,
     store,
     scorer,
     topic,
     names,
-    publishing: publisher && signingKey && { publisher, signingKey },
+    publishing: publisher && sent && signingKey && { publisher, sent, signingKey },
     metrics: createMetrics(registry),
     wall: Date.now,
     clock: () => performance.now(),
     deadlineMs,
   })
+  const doorPart: Part = { name: 'door', stop: door.close }
   const app = createApp(door, {
     log,
     registry,
@@ -117,7 +128,19 @@ export async function runApi(options: ApiOptions): Promise<void> {
       options.onStarted?.({ api: server.port, probes: probes.port })
     },
   }
-  const parts = [probes, ...(options.beneath ?? []), scorer, names, topic, publisher, tokens, server, started]
+  const parts = [
+    probes,
+    ...(options.beneath ?? []),
+    scorer,
+    names,
+    topic,
+    publisher,
+    sent,
+    doorPart,
+    tokens,
+    server,
+    started,
+  ]
   await run(
     parts.filter((part) => part !== undefined),
     { log, stop, drainMs: options.drainMs, lingerMs: 1000 },

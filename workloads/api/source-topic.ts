@@ -1,5 +1,5 @@
 import { messageOf } from '../../lib/errors.ts'
-import type { KafkaAdmin } from '../../lib/kafka/admin.ts'
+import type { KafkaAdmin, Offsets } from '../../lib/kafka/admin.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
 
@@ -15,6 +15,8 @@ export interface SourceTopicOptions {
 export interface SourceTopic extends Part {
   /** undefined until it was looked up once. */
   partitions(): number | undefined
+  /** Where the partition ended when it was looked up: what is sent from now on is there or behind it. */
+  endOf(partition: number): number
   /** Why Kafka cannot be reached, in words. */
   problem(): string | undefined
   /** Something failed that needs Kafka: there is a problem until the topic has been looked up again. */
@@ -24,7 +26,7 @@ export interface SourceTopic extends Part {
 /** What is known of the topic of events, looked up in the background. */
 export function createSourceTopic(options: SourceTopicOptions): SourceTopic {
   const { topic, admin, log, everyMs = 30_000, failingEveryMs = 1000 } = options
-  let partitions: number | undefined
+  let offsets: ReadonlyMap<number, Offsets> | undefined
   let problem: string | undefined = 'Kafka: not connected yet'
   let isReported = false
   let isOver = false
@@ -36,7 +38,7 @@ export function createSourceTopic(options: SourceTopicOptions): SourceTopic {
     isLooking = true
     clearTimeout(timer)
     try {
-      partitions = (await admin.topicOffsets(topic)).size
+      offsets = await admin.topicOffsets(topic)
       problem = undefined
       if (isReported) log.info({ topic }, 'Kafka is reachable again')
       isReported = false
@@ -57,7 +59,8 @@ export function createSourceTopic(options: SourceTopicOptions): SourceTopic {
 
   return {
     name: 'source topic',
-    partitions: () => partitions,
+    partitions: () => offsets?.size,
+    endOf: (partition) => offsets?.get(partition)?.high ?? 0,
     problem: () => problem,
     suspect(reason) {
       fail(reason)

@@ -87,11 +87,11 @@ describe('createLocalDoor()', () => {
     expect(await door.result('test-123')).to.equal((outcome as DetectOutcomeVerdict).json)
   })
 
-  it('gives a second call the first verdict, whatever it carries, and learns nothing from it', async () => {
+  it('gives a second call the first verdict, and learns nothing from it', async () => {
     open()
     start()
     const [first] = await door.detect(eventBodies(seedEvent))
-    const [second] = await door.detect(eventBodies({ ...seedEvent, value: 1 }))
+    const [second] = await door.detect(eventBodies(seedEvent))
     expect(second).to.deep.equal({ ...first, replayed: true })
     const [other] = await door.detect(eventBodies({ ...seedEvent, eventId: 'other', value: 1 }))
     expect(verdictOf(other)).to.deep.include({ eventId: 'other', isAnomaly: false })
@@ -100,12 +100,24 @@ describe('createLocalDoor()', () => {
 
   it('gives calls that come while the first is under way its verdict too', async () => {
     open()
-    const calls = [seedEvent, seedEvent, { ...seedEvent, value: 1 }].map((body) => door.detect(eventBodies(body)))
+    const calls = [seedEvent, seedEvent, seedEvent].map((body) => door.detect(eventBodies(body)))
     expect(local.stream.waiting).to.equal(1)
     start()
     const [first, ...others] = (await Promise.all(calls)).flat()
     expect(first).to.have.property('replayed', false)
     for (const other of others) expect(other).to.deep.equal({ ...first, replayed: true })
+  })
+
+  it('refuses an id that comes with another body, while the first is under way and later', async () => {
+    open()
+    const other = { ...seedEvent, value: 1 }
+    const calls = [seedEvent, other].map((body) => door.detect(eventBodies(body)))
+    start()
+    const [first, second] = (await Promise.all(calls)).flat()
+    expect(first).to.have.property('replayed', false)
+    expect(second).to.include({ kind: 'rejected', reason: 'EventIdReused' })
+    expect((await door.detect(eventBodies(other)))[0]).to.include({ reason: 'EventIdReused' })
+    expect((await door.detect(eventBodies(seedEvent)))[0]).to.deep.equal({ ...first, replayed: true })
   })
 
   it('lets an event be sent again that could not be read the first time', async () => {

@@ -1,10 +1,17 @@
-import { AppError } from '../../lib/errors.ts'
 import { oldestOf } from '../../lib/oldest-of.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { InputRecord } from '../files/input-record.ts'
 import { apiSource, type LocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type Outcome, type ProcessedBatch } from '../judging/processor.ts'
-import type { DetectionDoor, DetectOutcome, EventBody, Health } from '../rest/door.ts'
+import {
+  DetectError,
+  type DetectionDoor,
+  type DetectOutcome,
+  type EventBody,
+  fingerprintOf,
+  type Health,
+  idReused,
+} from '../rest/door.ts'
 import { type FieldReader, fieldReader } from '../wire/event-fields.ts'
 import { writtenNumber } from '../wire/json-body.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
@@ -17,7 +24,20 @@ export interface LocalDoorOptions {
 }
 
 interface DoorRecord extends InputRecord {
+  /** Of the body, where the event has an id of its own. */
+  readonly fingerprint: string | undefined
   readonly answer: (outcome: DetectOutcome) => void
+}
+
+/** A verdict that was given; without a fingerprint where its event came by another way. */
+interface Result {
+  readonly json: string
+  readonly fingerprint: string | undefined
+}
+
+interface Underway {
+  readonly fingerprint: string
+  readonly outcome: Promise<DetectOutcome>
 }
 
 export interface LocalDoor extends DetectionDoor {
@@ -33,22 +53,22 @@ export function createLocalDoor(
   local: () => LocalPipeline,
   { maxResults = 100_000, maxWaiting = 20_000 }: LocalDoorOptions = {},
 ): LocalDoor {
-  const results = new Map<string, string>()
+  const results = new Map<string, Result>()
   const oldestResult = oldestOf(results)
-  const underway = new Map<string, Promise<DetectOutcome>>()
+  const underway = new Map<string, Underway>()
   const readId = fieldReader(pipeline.spec.event.id)
   /** How to turn away who waits for an answer. */
-  const waiting = new Set<(error: AppError) => void>()
-  let failure: AppError | undefined
+  const waiting = new Set<(error: DetectError) => void>()
+  let failure: DetectError | undefined
   let row = 0
 
-  function remember(eventId: string, json: string): void {
+  function remember(eventId: string, result: Result): void {
     results.delete(eventId)
-    results.set(eventId, json)
+    results.set(eventId, result)
     if (results.size > maxResults) results.delete(oldestResult()!)
   }
 
-  function submit({ text, value: body }: EventBody): Promise<DetectOutcome> {
+  function submit({ text, value: body }: EventBody, fingerprint?: string): Promise<DetectOutcome> {
     return new Promise((resolve, reject) => {
       if (failure !== undefined) return reject(failure)
       waiting.add(reject)
@@ -64,6 +84,7 @@ export function createLocalDoor(
         row: ++row,
         line: 0,
         body,
+        fingerprint,
         answer,
       }
       local().stream.append(record)
@@ -73,26 +94,29 @@ export function createLocalDoor(
   function detectOne(body: EventBody): Promise<DetectOutcome> {
     const id = idOf(body, readId)
     if (id === undefined) return submit(body)
-    const earlier = results.get(id)
-    if (earlier !== undefined) return Promise.resolve({ kind: 'verdict', json: earlier, replayed: true })
-    const same = underway.get(id)
-    if (same !== undefined)
-      return same.then((outcome) => (outcome.kind === 'verdict' ? { ...outcome, replayed: true } : outcome))
-    const first = submit(body).finally(() => underway.delete(id))
-    underway.set(id, first)
-    return first
+    const fingerprint = fingerprintOf(body.text)
+    const earlier = results.get(id) ?? underway.get(id)
+    if (earlier !== undefined && (earlier.fingerprint ?? fingerprint) !== fingerprint)
+      return Promise.resolve(idReused(id))
+    if (earlier !== undefined && 'json' in earlier)
+      return Promise.resolve({ kind: 'verdict', json: earlier.json, replayed: true })
+    if (earlier !== undefined)
+      return earlier.outcome.then((same) => (same.kind === 'verdict' ? { ...same, replayed: true } : same))
+    const outcome = submit(body, fingerprint).finally(() => underway.delete(id))
+    underway.set(id, { fingerprint, outcome })
+    return outcome
   }
 
   return {
     detect(bodies) {
       if (local().stream.waiting + bodies.length > maxWaiting)
         return Promise.reject(
-          new AppError('Unavailable', `${local().stream.waiting} events wait already; try again later`),
+          new DetectError('Nothing', `${local().stream.waiting} events wait already; try again later`),
         )
       return Promise.all(bodies.map(detectOne))
     },
     async result(eventId) {
-      return results.get(eventId)
+      return results.get(eventId)?.json
     },
     health(): Health {
       const { modelVersion } = local().scorer
@@ -104,19 +128,24 @@ export function createLocalDoor(
       }
     },
     fail(error) {
-      failure = new AppError('Unavailable', 'the pipeline has stopped', { cause: error })
-      for (const reject of waiting) reject(failure)
+      failure = new DetectError('Nothing', 'the pipeline has stopped', { cause: error })
+      const unknown = new DetectError('Unknown', 'the pipeline has stopped', { cause: error })
+      for (const reject of waiting) reject(unknown)
       waiting.clear()
     },
     observe({ batch, outcomes, published, took }) {
       for (const [i, outcome] of outcomes.entries()) {
         const record = batch.records[i] as InputRecord | DoorRecord
         if (!('answer' in record)) {
-          if (isVerdict(outcome) && outcome.isAnomaly) remember(outcome.eventId, published[i]!)
+          if (isVerdict(outcome) && outcome.isAnomaly)
+            remember(outcome.eventId, { json: published[i]!, fingerprint: undefined })
           continue
         }
         const answer = answerOf(outcome, published[i], took)
-        if (answer.kind === 'verdict' && isVerdict(outcome)) remember(outcome.eventId, answer.json)
+        if (answer.kind === 'verdict' && isVerdict(outcome)) {
+          const { fingerprint } = record
+          remember(outcome.eventId, { json: answer.json, fingerprint })
+        }
         record.answer(answer)
       }
     },

@@ -285,9 +285,12 @@ describe('run()', () => {
 
     it('the same event id twice: the first verdict, and a header that says so', async () => {
       const first = await post(json({}))
-      const second = await post(json({ value: 1 }))
+      const second = await post(json({}))
       expect([first, second].map(({ headers }) => headers.get('Idempotent-Replayed'))).to.deep.equal([null, 'true'])
       expect(await second.text()).to.equal(await first.text())
+      const other = await post(json({ value: 1 }))
+      expect(other.status).to.equal(409)
+      expect(await other.json()).to.include({ status: 409, reason: 'EventIdReused' })
     })
 
     it('an event without features or without value: judged, with less confidence', async () => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { Counter, Registry } from 'prom-client'
 import { AppError } from '../../lib/errors.ts'
@@ -8,6 +9,7 @@ import type { HttpPart } from '../../lib/http-part.ts'
 import type { Logger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { apiLimits, createApp } from './app.ts'
+import { DetectError } from './door.ts'
 import { createApiServer } from './server.ts'
 import { createStubDoor } from './stub-door.ts'
 
@@ -201,10 +203,25 @@ describe('REST door', () => {
       expect(await problemOf(answer, 413, 'Payload Too Large')).to.include({ reason: 'TooLarge' })
     })
 
+    it('a body with gzip is read as it is without, within the same limits', async () => {
+      const gzip = { ...json, 'Content-Encoding': 'gzip' }
+      const one = anEvent()
+      const answer = await post('/api/v1/detect', new Uint8Array(gzipSync(JSON.stringify(one))), gzip)
+      expect([answer.status, JSON.parse(answer.text).eventId]).to.deep.equal([200, one.eventId])
+      const bomb = new Uint8Array(gzipSync(Buffer.alloc(200 * 2 ** 20, ' ')))
+      expect(bomb.length).to.be.below(apiLimits.eventBytes)
+      const large = await problemOf(post('/api/v1/detect', bomb, gzip), 413, 'Payload Too Large')
+      expect(large).to.deep.equal({ reason: 'TooLarge', detail: 'The body has more than 1048576 bytes' })
+      for (const body of ['{}', new Uint8Array(gzipSync('{}').subarray(0, 15))]) {
+        const torn = await problemOf(post('/api/v1/detect', body, gzip), 400, 'Bad Request')
+        expect(torn.reason).to.equal('MalformedGzip')
+      }
+    })
+
     for (const [what, headers] of [
       ['a form', { 'Content-Type': 'application/x-www-form-urlencoded' }],
       ['another charset', { 'Content-Type': 'application/json; charset=latin1' }],
-      ['a compressed body', { ...json, 'Content-Encoding': 'gzip' }],
+      ['a body in another coding', { ...json, 'Content-Encoding': 'br' }],
       ['NDJSON for one event', { 'Content-Type': 'application/x-ndjson' }],
     ] as [string, Record<string, string>][])
       it(`${what}: 415`, async () => {
@@ -420,6 +437,49 @@ describe('REST door', () => {
       await once(signal, 'abort')
       expect(logged).to.deep.equal([])
     })
+  })
+
+  it('holds bodies within one budget: those that are largest are refused, small ones are answered', async () => {
+    const path = '/api/v1/detect/batch'
+    const length = apiLimits.batchBytes
+    const heard: Promise<number>[] = []
+    const unfinished = Array.from({ length: 12 }, () => {
+      const headers = { ...json, 'Content-Length': length }
+      const request = httpRequest({ port: server.port, host: '127.0.0.1', method: 'POST', path, headers })
+      request.on('error', () => {})
+      heard.push(
+        once(request, 'response').then(([response]) => {
+          expect(response.headers['retry-after']).to.equal('1')
+          return response.statusCode
+        }),
+      )
+      request.write(Buffer.alloc(length - 1, ' '))
+      return request
+    })
+    const refused = await Promise.all([0, 1, 2, 3].map(() => Promise.race(heard)))
+    expect(refused).to.deep.equal([503, 503, 503, 503])
+    expect((await detect(anEvent())).status).to.equal(200)
+    for (const request of unfinished) request.destroy()
+  })
+
+  it('answers for each event of a batch where the door could for some only, and reports what it should not have met', async () => {
+    const failures = [new DetectError('Unknown', 'Kafka is slow'), new TypeError('secret of the house')]
+    const detectAll = door.detect.bind(door)
+    door.detect = async (bodies, options) => {
+      const outcomes = [...(await detectAll(bodies, options))]
+      for (const [i, error] of failures.entries()) outcomes[i] = { kind: 'failed', error }
+      return outcomes
+    }
+    const answer = await post('/api/v1/detect/batch', JSON.stringify([anEvent(), anEvent(), anEvent()]))
+    const [unknown, internal, verdict] = JSON.parse(answer.text)
+    expect(unknown).to.include({ status: 503, reason: 'Unavailable', stored: 'Unknown', index: 0 })
+    expect(internal).to.include({ status: 500, reason: 'Internal', index: 1 })
+    expect(verdict).to.have.property('eventId')
+    expect(logged.map(({ fields }) => fields.error)).to.deep.equal([failures[1]])
+    failures.pop()
+    const whole = post('/api/v1/detect/batch', JSON.stringify([anEvent()]))
+    const problem = await problemOf(whole, 503, 'Service Unavailable', '/api/v1/detect/batch')
+    expect(problem).to.deep.include({ reason: 'Unavailable', stored: 'Unknown' })
   })
 
   describe('slow senders', () => {

@@ -2,18 +2,24 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import express, { type RequestHandler } from 'express'
 import type { Registry } from 'prom-client'
-import { AppError } from '../../lib/errors.ts'
+import { createByteBudget } from '../../lib/byte-budget.ts'
 import type { Logger } from '../../lib/log.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { extract } from '../../lib/telemetry.ts'
-import type { DetectionDoor } from './door.ts'
+import { DetectError, type DetectionDoor } from './door.ts'
 import { batchAnswer, parseBatch } from './event-batch.ts'
 import { openapi } from './openapi.ts'
 import { problemOfError } from './problem.ts'
 import { mediaType, parseJson, readText } from './request-body.ts'
 import { send, sendJson, sendProblem, sendRefusal } from './respond.ts'
 
-export const apiLimits = { eventBytes: 2 ** 20, batchBytes: 8 * 2 ** 20, batchEvents: 10_000 } as const
+/** `bodiesBytes`: of all bodies that are being read at once. */
+export const apiLimits = {
+  eventBytes: 2 ** 20,
+  batchBytes: 8 * 2 ** 20,
+  batchEvents: 10_000,
+  bodiesBytes: 64 * 2 ** 20,
+} as const
 
 /** Calls `next`, or answers. As Express's handlers, of what node:http gives. */
 export type Guard = (request: IncomingMessage, response: ServerResponse, next: () => void) => void
@@ -36,6 +42,7 @@ const ndjson = 'application/x-ndjson'
 /** The REST routes before a door. Each error is a problem+json of RFC 9457. */
 export function createApp(door: DetectionDoor, options: AppOptions): RequestListener {
   const { log, registry, event, authenticate, timeoutMs = 10_000 } = options
+  const budget = createByteBudget(apiLimits.bodiesBytes)
   const guards = authenticate === undefined ? [] : [authenticate]
   const description = JSON.stringify(openapi(event, apiLimits, authenticate !== undefined))
   const app = express()
@@ -43,13 +50,14 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
   app.use(identify)
 
   async function detect(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const text = await readText(request, [json], apiLimits.eventBytes)
+    const text = await readText(request, [json], { limit: apiLimits.eventBytes, budget })
     if (typeof text !== 'string') return sendRefusal(request, response, text)
     const parsed = parseJson(text)
     if ('reason' in parsed) return sendRefusal(request, response, parsed)
     const [outcome] = await within(timeoutMs, response, (signal) =>
       door.detect([{ text, value: parsed.value }], { trace: traceOf(request), signal }),
     )
+    if (outcome!.kind === 'failed') throw outcome!.error
     if (outcome!.kind === 'rejected') return sendRefusal(request, response, outcome!)
     if (outcome!.replayed) response.setHeader('Idempotent-Replayed', 'true')
     sendJson(response, 200, outcome!.json)
@@ -62,7 +70,7 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
   app
     .route('/api/v1/detect/batch')
     .post(...guards, async (request, response) => {
-      const text = await readText(request, [json, ndjson], apiLimits.batchBytes)
+      const text = await readText(request, [json, ndjson], { limit: apiLimits.batchBytes, budget })
       if (typeof text !== 'string') return sendRefusal(request, response, text)
       const type = mediaType(request.headers['content-type']!)
       const batch = parseBatch(text, type === ndjson ? 'ndjson' : 'json', apiLimits.batchEvents)
@@ -70,6 +78,9 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
       const outcomes = await within(timeoutMs, response, (signal) =>
         door.detect(batch.bodies, { trace: traceOf(request), signal }),
       )
+      const failures = outcomes.filter((outcome) => outcome.kind === 'failed').map(({ error }) => error)
+      if (failures.length > 0 && failures.length === outcomes.length) throw worstOf(failures)
+      for (const error of failures) if (problemOfError(error).status === 500) report(error, response)
       const verdicts = outcomes.filter((outcome) => outcome.kind === 'verdict')
       if (verdicts.length > 0 && verdicts.every((verdict) => verdict.replayed))
         response.setHeader('Idempotent-Replayed', 'true')
@@ -107,13 +118,15 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     sendRefusal(request, response, { reason: 'NotFound', message: `There is no ${request.path}; see /openapi.json` })
   })
   app.use(answerError)
+  function report(error: unknown, response: ServerResponse): void {
+    log.error({ error, requestId: response.getHeader('X-Request-Id') }, 'request failed')
+  }
   // Express takes four parameters for the mark of a handler of errors.
   function answerError(error: unknown, request: IncomingMessage, response: ServerResponse, _next?: unknown): void {
     if (response.destroyed) return
     if (response.headersSent) return void response.destroy()
     const problem = problemOfError(error)
-    if (problem.status === 500) log.error({ error, requestId: response.getHeader('X-Request-Id') }, 'request failed')
-    if (problem.status === 503) response.setHeader('Retry-After', '1')
+    if (problem.status === 500) report(error, response)
     sendProblem(request, response, problem)
   }
 
@@ -147,12 +160,18 @@ function allowOnly(...methods: string[]): RequestHandler {
   }
 }
 
+/** Of a batch of which no event was answered: one of which nothing is known hides what is known of others. */
+function worstOf(failures: readonly unknown[]): unknown {
+  return failures.find((error) => error instanceof DetectError && error.stored === 'Unknown') ?? failures[0]
+}
+
 /** The work's result within the time; its signal is aborted then, and when the caller goes away. */
 function within<T>(ms: number, response: ServerResponse, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = new AbortController()
     const timer = setTimeout(() => {
-      const late = new AppError('DeadlineExceeded', `There was no answer within ${ms / 1000} s`)
+      const message = `There was no answer within ${ms / 1000} s`
+      const late = new DetectError('Unknown', message, { code: 'DeadlineExceeded' })
       abort.abort(late)
       reject(late)
     }, ms)

@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto'
+import { AppError, type ErrorCode } from '../../lib/errors.ts'
 import type { TraceHeaders } from '../../lib/tracing.ts'
 
 export interface DetectOutcomeVerdict {
@@ -16,7 +18,41 @@ export interface DetectOutcomeRejected {
   readonly message: string
 }
 
-export type DetectOutcome = DetectOutcomeVerdict | DetectOutcomeRejected
+/** The door could not answer for this event, whatever became of others. */
+export interface DetectOutcomeFailed {
+  readonly kind: 'failed'
+  readonly error: unknown
+}
+
+export type DetectOutcome = DetectOutcomeVerdict | DetectOutcomeRejected | DetectOutcomeFailed
+
+/** What became of an event that was not answered. Unknown: it may be stored; the same event again finds out. */
+export type Stored = 'Nothing' | 'Unknown'
+
+/** No answer now, and what is known of the event: the same again is safe, and worth while. */
+export class DetectError extends AppError {
+  readonly stored: Stored
+
+  constructor(
+    stored: Stored,
+    message: string,
+    { code = 'Unavailable', ...options }: { readonly cause?: unknown; readonly code?: ErrorCode } = {},
+  ) {
+    super(code, message, options)
+    this.stored = stored
+  }
+}
+
+/** Tells bodies apart that come under one id. */
+export function fingerprintOf(body: string | Buffer): string {
+  return hash('sha256', body, 'base64url').slice(0, 22)
+}
+
+/** What is answered to an id that came before with another body. */
+export function idReused(eventId: string): DetectOutcomeRejected {
+  const message = `${JSON.stringify(eventId)} came before with another body: one id is one event`
+  return { kind: 'rejected', reason: 'EventIdReused', message }
+}
 
 export interface DetectOptions {
   /** What the call continues. */
@@ -47,8 +83,8 @@ export interface EventBody {
 /** What answers behind the REST routes. */
 export interface DetectionDoor {
   /**
-   * One outcome per event, in order. Rejects with an AppError where it
-   * cannot answer: Unavailable, DeadlineExceeded.
+   * One outcome per event, in order. Rejects with a DetectError where it
+   * takes none of them.
    */
   detect(bodies: readonly EventBody[], options?: DetectOptions): Promise<readonly DetectOutcome[]>
   /** The verdict of a recent event as JSON text; undefined where there is none (any more). */

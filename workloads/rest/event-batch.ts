@@ -1,6 +1,6 @@
 import { elementsOf } from '../wire/json-body.ts'
-import type { DetectOutcome, EventBody } from './door.ts'
-import { problemOf, type Refusal } from './problem.ts'
+import type { DetectOutcome, DetectOutcomeFailed, EventBody } from './door.ts'
+import { type Problem, problemOf, problemOfError, type Refusal } from './problem.ts'
 import { parseJson } from './request-body.ts'
 
 export const batchFormats = ['json', 'ndjson'] as const
@@ -29,10 +29,14 @@ export function batchAnswer(batch: EventBatch, outcomes: readonly DetectOutcome[
   let next = 0
   for (let index = 0; index < batch.size; index++) {
     const outcome = batch.refused.get(index) ?? outcomes[next++]!
-    items.push('json' in outcome ? outcome.json : JSON.stringify({ ...problemOf(outcome), index }))
+    items.push('json' in outcome ? outcome.json : JSON.stringify({ ...problemOfOutcome(outcome), index }))
   }
   if (batch.format === 'json') return `[${items.join(',')}]`
   return items.length === 0 ? '' : `${items.join('\n')}\n`
+}
+
+function problemOfOutcome(outcome: Refusal | DetectOutcomeFailed): Problem {
+  return 'error' in outcome ? problemOfError(outcome.error) : problemOf(outcome)
 }
 
 function parseArray(text: string): EventBatch | Refusal {

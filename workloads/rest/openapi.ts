@@ -34,10 +34,10 @@ export function openapi(event: EventMapping, limits: ApiLimits, bearer: boolean)
           operationId: 'detect',
           summary: 'Detect whether one event is abnormal',
           description:
-            'Safe to repeat: a second call with the id of an earlier event is answered with the first verdict and `Idempotent-Replayed: true`, and nothing is learnt from it.',
+            'Safe to repeat: a second call with the id and the body of an earlier event is answered with the first verdict and `Idempotent-Replayed: true`, and nothing is learnt from it. The same id with another body is 409.',
           requestBody: {
             required: true,
-            description: `At most ${limits.eventBytes} bytes.`,
+            description: `At most ${limits.eventBytes} bytes, also when decompressed: Content-Encoding may be gzip.`,
             content: { 'application/json': { schema: ref('Event') } },
           },
           responses: {
@@ -46,7 +46,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, bearer: boolean)
               headers: { 'Idempotent-Replayed': replayed('An earlier call with this id got this verdict.') },
               content: { 'application/json': { schema: ref('Verdict') } },
             },
-            ...problems(400, 401, 413, 415, 422, 500, 503, 504),
+            ...problems(400, 401, 409, 413, 415, 422, 500, 503, 504),
           },
         },
       },
@@ -58,7 +58,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, bearer: boolean)
             'One item per event, in order and in the format of the request: its verdict, or a problem with its `index` (from 0; blank lines of NDJSON do not count). The whole is 200 also where some, or all, of the events are refused.',
           requestBody: {
             required: true,
-            description: `At most ${limits.batchEvents} events and ${limits.batchBytes} bytes.`,
+            description: `At most ${limits.batchEvents} events and ${limits.batchBytes} bytes, also when decompressed: Content-Encoding may be gzip.`,
             content: {
               'application/json': {
                 schema: { type: 'array', maxItems: limits.batchEvents, items: ref('Event') },
@@ -197,9 +197,14 @@ const problem = object(
     reason: { type: 'string', description: 'Tells problems of one status apart, as in MalformedJson.' },
     field: { type: 'string', description: 'The field at fault.' },
     position: { type: 'integer', minimum: 0, description: 'Character at which JSON ends to be JSON.' },
+    stored: {
+      enum: ['Nothing', 'Unknown'],
+      description:
+        'Of an event that was not answered (503 and 504): Nothing of it is stored, or it is Unknown whether it is. The same event sent again finds out, and is stored once.',
+    },
     instance: { type: 'string', description: 'Path of the request.' },
   },
-  ['field', 'position', 'instance'],
+  ['field', 'position', 'stored', 'instance'],
 )
 
 const health = object(
@@ -284,6 +289,7 @@ const problemTexts: Readonly<Record<number, string>> = {
   400: 'The body, or the path, cannot be parsed',
   401: 'A bearer token is required',
   404: 'There is no such verdict, or no longer',
+  409: 'The id came before with another body',
   413: 'The body is too large',
   415: 'The body is of another media type, charset or content coding',
   422: 'The body is no event that can be read; `field` names what is wrong',

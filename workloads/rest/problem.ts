@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import { AppError, type ErrorCode } from '../../lib/errors.ts'
+import { DetectError, type Stored } from './door.ts'
 
 /** Why a request, or one event of a batch, is not answered with a verdict. */
 export interface Refusal {
@@ -8,6 +9,7 @@ export interface Refusal {
   readonly field?: string | undefined
   /** Where JSON ends to be JSON: characters from the start of the body or, in NDJSON, of the line. */
   readonly position?: number | undefined
+  readonly stored?: Stored | undefined
   readonly message: string
 }
 
@@ -20,17 +22,22 @@ export interface Problem {
   readonly reason: string
   readonly field?: string | undefined
   readonly position?: number | undefined
+  /** Of an event that was not answered: whether anything of it is stored. */
+  readonly stored?: Stored | undefined
 }
 
 /** Reasons that are not listed are those of events that cannot be read: 422. */
 const statusOfReason: Readonly<Record<string, number>> = {
   MalformedJson: 400,
+  MalformedGzip: 400,
   Unauthorized: 401,
   NotFound: 404,
   MethodNotAllowed: 405,
+  EventIdReused: 409,
   TooLarge: 413,
   TooManyEvents: 413,
   UnsupportedMediaType: 415,
+  Unavailable: 503,
 }
 
 const statusOfCode: Partial<Record<ErrorCode, number>> = {
@@ -42,15 +49,16 @@ const statusOfCode: Partial<Record<ErrorCode, number>> = {
 }
 
 export function problemOf(refusal: Refusal): Problem {
-  const { reason, message, field, position } = refusal
-  return problem(statusOfReason[reason] ?? 422, reason, message, { field, position })
+  const { reason, message, field, position, stored } = refusal
+  return problem(statusOfReason[reason] ?? 422, reason, message, { field, position, stored })
 }
 
 /** What was thrown, as far as it is meant for the caller; anything unexpected is a 500 that says nothing. */
 export function problemOfError(error: unknown): Problem {
   if (error instanceof AppError) {
     const status = statusOfCode[error.code]
-    if (status !== undefined) return problem(status, error.code, error.message)
+    const more = error instanceof DetectError ? { stored: error.stored } : {}
+    if (status !== undefined) return problem(status, error.code, error.message, more)
   }
   if (error instanceof URIError) return problem(400, 'MalformedPath', 'The path is not well-formed percent-encoding')
   return problem(500, 'Internal', 'The server failed to answer; its log names the request by its X-Request-Id')
@@ -60,7 +68,7 @@ function problem(
   status: number,
   reason: string,
   detail: string,
-  more: Pick<Problem, 'field' | 'position'> = {},
+  more: Pick<Problem, 'field' | 'position' | 'stored'> = {},
 ): Problem {
   return { type: 'about:blank', title: STATUS_CODES[status]!, status, detail, reason, ...more }
 }

@@ -1,32 +1,64 @@
 import type { IncomingMessage } from 'node:http'
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
+import type { ByteBudget, ByteShare } from '../../lib/byte-budget.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { Refusal } from './problem.ts'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
+const decompress = promisify(gunzip)
+
 /**
- * The body as text, at most `limit` bytes of it, if it is one of these media types in UTF-8 without content coding.
+ * The body as text, at most `limit` bytes of it, if it is one of these media types in UTF-8, as it is or with gzip.
  * Rejects only when the connection breaks. Reads the chunks itself: express.json() takes twice as long.
  */
 export async function readText(
   request: IncomingMessage,
   types: readonly string[],
-  limit: number,
+  { limit, budget }: { readonly limit: number; readonly budget: ByteBudget },
 ): Promise<string | Refusal> {
   const type = request.headers['content-type']
   if (type === undefined || !types.includes(mediaType(type)))
     return unsupported(`Content-Type is ${type ?? 'missing'}; it must be ${types.join(' or ')} in UTF-8`)
-  const coding = request.headers['content-encoding']
-  if (coding !== undefined && coding !== 'identity')
-    return unsupported(`Content-Encoding is ${coding}; bodies are read only without one`)
+  const coding = request.headers['content-encoding'] ?? 'identity'
+  if (coding !== 'identity' && coding !== 'gzip')
+    return unsupported(`Content-Encoding is ${coding}; bodies are read as they are or with gzip`)
   if (Number(request.headers['content-length']) > limit) return tooLarge(limit)
 
-  const bytes = await readBytes(request, limit)
-  if (bytes === undefined) return tooLarge(limit)
+  const { promise: refused, resolve: refuse } = Promise.withResolvers<Refusal>()
+  const chunks: Buffer[] = []
+  const share = budget.open(() => {
+    chunks.length = 0
+    refuse(tooBusy)
+  })
   try {
-    return utf8.decode(bytes)
-  } catch {
+    const bytes = await Promise.race([bytesOf(request, chunks, coding, limit, share), refused])
+    return 'reason' in bytes ? bytes : utf8.decode(bytes)
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
     return { reason: 'MalformedJson', message: 'Cannot read the body: it is not UTF-8' }
+  } finally {
+    share.free()
+  }
+}
+
+async function bytesOf(
+  request: IncomingMessage,
+  chunks: Buffer[],
+  coding: string,
+  limit: number,
+  share: ByteShare,
+): Promise<Uint8Array | Refusal> {
+  const bytes = await readBytes(request, chunks, limit, share)
+  if (bytes === undefined) return tooLarge(limit)
+  if (coding === 'identity') return bytes
+  share.take(limit)
+  try {
+    return await decompress(bytes, { maxOutputLength: limit })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return tooLarge(limit)
+    return { reason: 'MalformedGzip', message: `Cannot decompress the body: ${messageOf(error)}` }
   }
 }
 
@@ -54,14 +86,24 @@ export function mediaType(header: string): string {
     : ''
 }
 
-/** Undefined where there are more bytes than `limit`: the rest then flows by unread, within the server's time-out. */
-function readBytes(request: IncomingMessage, limit: number): Promise<Uint8Array | undefined> {
+/**
+ * Fills the chunks; undefined where there are more bytes than `limit`, or the share was taken away: the rest then flows by
+ * unread, within the server's time-out.
+ */
+function readBytes(
+  request: IncomingMessage,
+  chunks: Buffer[],
+  limit: number,
+  share: ByteShare,
+): Promise<Uint8Array | undefined> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
     let size = 0
+    let isOver = false
     request.on('data', (chunk: Buffer) => {
+      if (isOver) return
       size += chunk.length
-      if (size <= limit) chunks.push(chunk)
+      isOver = size > limit || !share.take(chunk.length)
+      if (!isOver) chunks.push(chunk)
       else {
         chunks.length = 0
         resolve(undefined)
@@ -70,6 +112,12 @@ function readBytes(request: IncomingMessage, limit: number): Promise<Uint8Array 
     request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
     request.on('error', reject)
   })
+}
+
+const tooBusy: Refusal = {
+  reason: 'Unavailable',
+  message: 'The bodies of the requests under way are too large together; send it again, or in smaller parts',
+  stored: 'Nothing',
 }
 
 function unsupported(message: string): Refusal {

@@ -11,6 +11,7 @@ export function sendJson(response: ServerResponse, status: number, json: string)
 }
 
 export function sendProblem(request: IncomingMessage, response: ServerResponse, problem: Problem): void {
+  if (problem.status === 503) response.setHeader('Retry-After', '1')
   const instance = request.url!.split('?', 1)[0]
   send(response, problem.status, 'application/problem+json', JSON.stringify({ ...problem, instance }))
 }

@@ -10,6 +10,9 @@ export interface ApiServerOptions {
   readonly requestTimeoutMs?: number | undefined
 }
 
+/** More are closed as they come: each may hold a head and a part of a body. */
+const maxConnections = 2000
+
 /** Serves the app on a port. Slow senders are cut off, so that they cannot hold the connections of others. */
 export function createApiServer(app: RequestListener, options: ApiServerOptions = {}): HttpPart {
   const { port = 8080, host, headersTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = options
@@ -23,5 +26,6 @@ export function createApiServer(app: RequestListener, options: ApiServerOptions 
     },
     app,
   )
+  server.maxConnections = maxConnections
   return httpPart(server, { name: 'api', port, flag: 'port', host })
 }

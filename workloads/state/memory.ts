@@ -28,8 +28,8 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
   const profiles = new ExpiringMap<Uint8Array>(now)
   const lastFeatures = new ExpiringMap<string>(now)
   const names = new Set<string>()
-  /** A verdict, or undefined for a claim. */
-  const results = new ExpiringMap<string | undefined>(now)
+  /** Without JSON: a claim. */
+  const results = new ExpiringMap<{ readonly fingerprint: string | undefined; readonly json: string | undefined }>(now)
   const models = new ExpiringMap<Uint8Array>(now)
   const reservoirs = new ExpiringMap<Uint8Array>(now)
   const locks = new ExpiringMap<string>(now)
@@ -84,24 +84,28 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
       },
     },
     results: {
-      async claim(eventIds, ttlSeconds) {
-        return eventIds.map((id) => {
-          if (!results.has(id)) {
-            results.set(id, undefined, ttlSeconds)
+      async claim(events, ttlSeconds) {
+        return events.map(({ eventId, fingerprint }) => {
+          const found = results.get(eventId)
+          if (found === undefined) {
+            results.set(eventId, { fingerprint, json: undefined }, ttlSeconds)
             return { type: 'Claimed' }
           }
-          const json = results.get(id)
-          return json === undefined ? { type: 'Pending' } : { type: 'Verdict', json }
+          return found.json === undefined
+            ? { type: 'Pending', fingerprint: found.fingerprint }
+            : { type: 'Verdict', json: found.json, fingerprint: found.fingerprint }
         })
       },
+      async live() {},
       async release(eventIds) {
-        for (const id of eventIds) if (results.get(id) === undefined) results.delete(id)
+        for (const id of eventIds) if (results.get(id)?.json === undefined) results.delete(id)
       },
       async put(verdicts, ttlSeconds) {
-        for (const [id, json] of verdicts) if (results.get(id) === undefined) results.set(id, json, ttlSeconds)
+        for (const { eventId, json, fingerprint } of verdicts)
+          if (results.get(eventId)?.json === undefined) results.set(eventId, { fingerprint, json }, ttlSeconds)
       },
       async get(eventId) {
-        return results.get(eventId)
+        return results.get(eventId)?.json
       },
     },
     models: {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { StateStore } from './state.ts'
+import type { ClaimedEvent, StateStore } from './state.ts'
 
 export const suiteSettings = { profileTtlSeconds: 60, featureTtlSeconds: 2, maxFeatures: 20 } as const
 
@@ -166,50 +166,80 @@ export function behavesAsStateStore(open: () => Promise<StateStore>, pass: (ms: 
   })
 
   describe('results', () => {
+    const place = { partition: 3, offset: 700 }
+    const claimed = (...ids: string[]): ClaimedEvent[] =>
+      ids.map((eventId) => ({ eventId, fingerprint: `of ${eventId}`, place }))
+    const verdict = (eventId: string, json = '{}') => ({ eventId, json, fingerprint: `of ${eventId}` })
+
     it('give an event to the first who claims it, and its verdict to all who come after', async () => {
       const other = await open()
-      expect(await store.results.claim(['e1', 'e2'], 60)).to.deep.equal([{ type: 'Claimed' }, { type: 'Claimed' }])
-      expect(await other.results.claim(['e2', 'e3'], 60)).to.deep.equal([{ type: 'Pending' }, { type: 'Claimed' }])
+      expect(await store.results.claim(claimed('e1', 'e2'), 60)).to.deep.equal([
+        { type: 'Claimed' },
+        { type: 'Claimed' },
+      ])
+      expect(await other.results.claim(claimed('e2', 'e3'), 60)).to.deep.equal([
+        { type: 'Pending', fingerprint: 'of e2' },
+        { type: 'Claimed' },
+      ])
       expect(await other.results.get('e2')).to.equal(undefined)
-      await store.results.put(new Map([['e2', '{"first":1}']]), 60)
-      expect(await other.results.claim(['e2'], 60)).to.deep.equal([{ type: 'Verdict', json: '{"first":1}' }])
-      expect(await other.results.get('e2')).to.equal('{"first":1}')
+      await store.results.put([verdict('e2', '{"first":"\\n1"}')], 60)
+      expect(await other.results.claim(claimed('e2'), 60)).to.deep.equal([
+        { type: 'Verdict', json: '{"first":"\\n1"}', fingerprint: 'of e2' },
+      ])
+      expect(await other.results.get('e2')).to.equal('{"first":"\\n1"}')
+    })
+
+    it('tell with which body an id came, as far as that is known', async () => {
+      await store.results.claim(claimed('claimed'), 60)
+      await store.results.put([{ eventId: 'judged', json: '{}' }], 60)
+      const others = claimed('claimed', 'judged').map((one) => ({ ...one, fingerprint: 'another' }))
+      expect(await store.results.claim(others, 60)).to.deep.equal([
+        { type: 'Pending', fingerprint: 'of claimed' },
+        { type: 'Verdict', json: '{}', fingerprint: undefined },
+      ])
     })
 
     it('tell an id that comes twice in one call', async () => {
-      expect(await store.results.claim(['e', 'e'], 60)).to.deep.equal([{ type: 'Claimed' }, { type: 'Pending' }])
+      const [first, second] = await store.results.claim(claimed('e', 'e'), 60)
+      expect([first!.type, second!.type]).to.deep.equal(['Claimed', 'Pending'])
     })
 
     it('keep the first verdict', async () => {
-      await store.results.put(new Map([['e', '{"first":1}']]), 60)
-      await store.results.put(new Map([['e', '{"second":1}']]), 60)
+      await store.results.put([verdict('e', '{"first":1}')], 60)
+      await store.results.put([verdict('e', '{"second":1}')], 60)
       expect(await store.results.get('e')).to.equal('{"first":1}')
     })
 
     it('can be claimed again when released or when the claim has lapsed, never when there is a verdict', async () => {
-      await store.results.claim(['released', 'lapsed', 'kept'], 1)
-      await store.results.put(new Map([['kept', '{}']]), 60)
+      await store.results.claim(claimed('released', 'lapsed', 'kept'), 1)
+      await store.results.put([verdict('kept')], 60)
       await store.results.release(['released', 'kept', 'unknown'])
-      expect(await store.results.claim(['released'], 60)).to.deep.equal([{ type: 'Claimed' }])
+      expect(await store.results.claim(claimed('released'), 60)).to.deep.equal([{ type: 'Claimed' }])
       await pass(1100)
-      expect(await store.results.claim(['lapsed', 'kept'], 60)).to.deep.equal([
+      expect(await store.results.claim(claimed('lapsed', 'kept'), 60)).to.deep.equal([
         { type: 'Claimed' },
-        { type: 'Verdict', json: '{}' },
+        { type: 'Verdict', json: '{}', fingerprint: 'of kept' },
       ])
     })
 
     it('are forgotten when their time is over', async () => {
-      await store.results.put(new Map([['e', '{}']]), 1)
+      await store.results.put([verdict('e')], 1)
       await pass(1100)
       expect(await store.results.get('e')).to.equal(undefined)
     })
 
     it('take thousands at once', async () => {
       const ids = Array.from({ length: 2300 }, (_, i) => `e${i}`)
-      const claims = await store.results.claim(ids, 60)
+      const claims = await store.results.claim(claimed(...ids), 60)
       expect(claims.length).to.equal(2300)
-      await store.results.put(new Map(ids.map((id) => [id, JSON.stringify({ id })])), 60)
-      expect((await store.results.claim(ids, 60)).at(-1)).to.deep.equal({ type: 'Verdict', json: '{"id":"e2299"}' })
+      await store.results.put(
+        ids.map((id) => verdict(id, JSON.stringify({ id }))),
+        60,
+      )
+      expect((await store.results.claim(claimed(...ids), 60)).at(-1)).to.include({
+        type: 'Verdict',
+        json: '{"id":"e2299"}',
+      })
     })
   })
 

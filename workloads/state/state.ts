@@ -1,3 +1,5 @@
+import { AppError } from '../../lib/errors.ts'
+
 /**
  * What outlives a process: the profiles and calibration of partitions, the names and last values of features, the
  * verdicts of events by id, and the models.
@@ -75,23 +77,51 @@ export interface FeatureStore {
   last(keys: readonly string[]): Promise<readonly (string | undefined)[]>
 }
 
-/** Claimed: it is the caller's to score. Pending: somebody else's, who has not finished. Verdict: it has been scored. */
+/** Where an event is, if its claimant sent it: at this offset of its partition or behind it. */
+export interface EventPlace {
+  readonly partition: number
+  readonly offset: number
+}
+
+/** What is said of an event with its claim. */
+export interface ClaimedEvent {
+  readonly eventId: string
+  /** Of its body: another body under the same id is another event. */
+  readonly fingerprint: string
+  readonly place: EventPlace
+}
+
+/**
+ * Claimed: it is the caller's to judge. Abandoned: so it is, but a claimant who is gone may have sent it from `place` on.
+ * Pending: somebody else's, who has not finished. Verdict: it has been judged. An earlier release stored no fingerprints.
+ */
 export type Claim =
   | { readonly type: 'Claimed' }
-  | { readonly type: 'Pending' }
-  | { readonly type: 'Verdict'; readonly json: string }
+  | { readonly type: 'Abandoned'; readonly place: EventPlace }
+  | { readonly type: 'Pending'; readonly fingerprint: string | undefined }
+  | { readonly type: 'Verdict'; readonly json: string; readonly fingerprint: string | undefined }
+
+/** The verdict of an event, JSON, with the fingerprint of its body. */
+export interface EventResult {
+  readonly eventId: string
+  readonly json: string
+  readonly fingerprint?: string | undefined
+}
 
 /** The first verdict of each event id. */
 export interface ResultStore {
   /**
-   * Claims event ids, each for itself and in order, before they are scored. A claim lapses after `ttlSeconds`, so that
-   * the event of a process that died can be sent again.
+   * Claims events, each for itself and in order, before they are judged. Claims last for `ttlSeconds`, or until their
+   * claimant, which is this store, has said nothing for `claimantSeconds`: then they are given to who asks next, if with
+   * the same fingerprint.
    */
-  claim(eventIds: readonly string[], ttlSeconds: number): Promise<readonly Claim[]>
+  claim(events: readonly ClaimedEvent[], ttlSeconds: number): Promise<readonly Claim[]>
+  /** Says that the claimant lives, as every `claim` does. */
+  live(): Promise<void>
   /** Gives up this store's own claims that came to nothing; other ids are left as they are. */
   release(eventIds: readonly string[]): Promise<void>
-  /** Keeps verdicts (JSON by event id) for `ttlSeconds`; an id that has one keeps its first. */
-  put(verdicts: ReadonlyMap<string, string>, ttlSeconds: number): Promise<void>
+  /** Keeps verdicts for `ttlSeconds`; an id that has one keeps its first. */
+  put(results: readonly EventResult[], ttlSeconds: number): Promise<void>
   get(eventId: string): Promise<string | undefined>
 }
 
@@ -130,6 +160,13 @@ export interface FitLock {
   release(): Promise<void>
 }
 
+/** How long a claimant's claims outlive its last word. */
+export const claimantSeconds = 15
 /** How long models that are not current are kept. */
 export const formerModelSeconds = 3600
 export const reservoirSeconds = 30 * 24 * 3600
+
+/** For `catch`: undefined where the store does not answer now; other errors go on. */
+export function degradeWithoutStore(error: unknown): undefined {
+  if (!(error instanceof AppError && error.retriable)) throw error
+}

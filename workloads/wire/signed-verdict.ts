@@ -39,6 +39,18 @@ export function verifyVerdict(signingKey: KeyObject, record: JudgedRecord, heade
   return given.length === expected.length && timingSafeEqual(given, expected) ? verdict : undefined
 }
 
+/** What a record says that it was judged; whether that is to be believed says `verifyVerdict`. */
+export function verdictOf(headers: Headers): { readonly eventId: string } | undefined {
+  const verdict = textOf(headers[verdictHeader])
+  if (verdict === undefined) return undefined
+  try {
+    const { eventId } = JSON.parse(verdict)
+    return typeof eventId === 'string' ? { eventId } : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** HMAC-SHA-256 over the fields, each after its length, so that nothing can move from one to its neighbour. */
 function signatureOf(signingKey: KeyObject, { topic, key, eventId, value }: JudgedRecord, verdict: string): Buffer {
   const digest = hash('sha256', value ?? '', 'buffer')

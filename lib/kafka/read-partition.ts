@@ -1,0 +1,86 @@
+import type * as Kafkajs from 'kafkajs'
+import { clientOf, connecting, type KafkaSettings } from './client.ts'
+import { kafkaErrorOf } from './errors.ts'
+import type { KafkaRecord } from './records.ts'
+
+/** What is used of what kafkajs keeps to itself: its consumers read only as members of a group. */
+interface Cluster {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  addTargetTopic(topic: string): Promise<void>
+  findLeaderForPartitions(topic: string, partitions: readonly number[]): Readonly<Record<string, readonly number[]>>
+  findBroker(broker: { readonly nodeId: string }): Promise<Broker>
+  fetchTopicsOffset(
+    topics: readonly { topic: string; partitions: { partition: number }[]; fromBeginning: boolean }[],
+  ): Promise<readonly { readonly partitions: readonly { readonly offset: string }[] }[]>
+}
+
+interface Broker {
+  fetch(request: object): Promise<{
+    readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[]
+  }>
+}
+
+interface FetchedPartition {
+  readonly messages: readonly (Omit<KafkaRecord, 'offset'> & {
+    readonly offset: number | string
+    readonly isControlRecord?: boolean
+  })[]
+}
+
+const maxBytes = 4 * 2 ** 20
+const readUncommitted = 0
+
+/**
+ * The records of one partition from an offset to where it ends now, in order, whether their transactions are committed
+ * or not. It joins no group.
+ * @throws AppError Unavailable
+ */
+export async function readPartition(
+  settings: KafkaSettings,
+  { topic, partition, from }: { readonly topic: string; readonly partition: number; readonly from: number },
+  onRecord: (record: KafkaRecord) => void,
+): Promise<void> {
+  const cluster = clusterOf(settings)
+  const edge = async (fromBeginning: boolean): Promise<number> => {
+    const [found] = await cluster.fetchTopicsOffset([{ topic, partitions: [{ partition }], fromBeginning }])
+    return Number(found!.partitions[0]!.offset)
+  }
+  try {
+    await cluster.connect()
+    await cluster.addTargetTopic(topic)
+    const [low, high] = await Promise.all([edge(true), edge(false)])
+    // A topic that was made anew begins anew.
+    let next = from > high ? low : Math.max(low, from)
+    const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))
+    const broker = await cluster.findBroker({ nodeId: nodeId! })
+    while (next < high) {
+      const { responses } = await broker.fetch({
+        replicaId: -1,
+        isolationLevel: readUncommitted,
+        maxWaitTime: 100,
+        maxBytes,
+        topics: [{ topic, partitions: [{ partition, fetchOffset: String(next), maxBytes }] }],
+      })
+      const messages = responses[0]?.partitions[0]?.messages ?? []
+      if (messages.length === 0) break
+      for (const message of messages) {
+        const offset = Number(message.offset)
+        if (offset >= next && message.isControlRecord !== true) onRecord({ ...message, offset })
+        next = Math.max(next, offset + 1)
+      }
+    }
+  } catch (error) {
+    throw kafkaErrorOf(error, `read ${topic}-${partition} from ${from}`)
+  } finally {
+    await cluster.disconnect().catch(() => {})
+  }
+}
+
+function clusterOf(settings: KafkaSettings): Cluster {
+  const kafka = clientOf(settings, connecting) as Kafkajs.Kafka & Record<symbol, (options: object) => Cluster>
+  const name = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === createCluster)!
+  return kafka[name]!({ isolationLevel: readUncommitted, metadataMaxAge: 30_000, maxInFlightRequests: null })
+}
+
+const createCluster = 'private:Kafka:createCluster'

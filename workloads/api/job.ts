@@ -1,0 +1,41 @@
+import type { TraceHeaders } from '../../lib/tracing.ts'
+import type { Event } from '../detection/event.ts'
+import { type DetectOutcome, fingerprintOf, type Stored } from '../rest/door.ts'
+import type { EventPlace } from '../state/state.ts'
+
+/** An event on its way through the door. */
+export interface Job {
+  readonly event: Event
+  /** The event has no id of its own: nobody can send it a second time. */
+  readonly isIdAssigned: boolean
+  /** JSON, as it is published. */
+  readonly value: Buffer
+  readonly fingerprint: string
+  /** Where it will be if it is published. */
+  readonly place: EventPlace
+  /** Monotonic time in ms. */
+  readonly began: number
+  readonly trace: TraceHeaders | undefined
+  /** What is known of it in the topic. */
+  stored: Stored
+  /** Its caller was told that nothing is stored: nothing will be. */
+  isWithdrawn: boolean
+  /** What became of it in the end; never rejects. Callers wait for it no longer than their deadline. */
+  readonly outcome: Promise<DetectOutcome>
+  readonly settle: (outcome: DetectOutcome) => void
+}
+
+export interface JudgedJob {
+  readonly job: Job
+  readonly isAnomaly: boolean
+  /** The verdict, as it is published and answered. */
+  readonly json: string
+}
+
+type Given = 'event' | 'isIdAssigned' | 'value' | 'place' | 'began' | 'trace'
+
+export function newJob(given: Pick<Job, Given>): Job {
+  const { promise: outcome, resolve: settle } = Promise.withResolvers<DetectOutcome>()
+  const fingerprint = given.isIdAssigned ? '' : fingerprintOf(given.value)
+  return { ...given, fingerprint, stored: 'Nothing', isWithdrawn: false, outcome, settle }
+}
