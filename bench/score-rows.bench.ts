@@ -17,7 +17,8 @@ const rounds = Number(process.env.ROUNDS ?? 5)
 const seconds = Number(process.env.SECONDS ?? 2)
 const batchRows = 500
 
-const child = fork(new URL('./score-rows/server.ts', import.meta.url))
+const names = ['amount', 'distance', 'hour', 'merchants', 'velocity', 'age', 'balance', 'declined']
+const child = fork(new URL('./score-rows/server.ts', import.meta.url), [JSON.stringify(names)])
 const hear = async <T>(): Promise<T> => (await once(child, 'message'))[0] as T
 const cpuMs = async (): Promise<number> => {
   child.send({})
@@ -26,7 +27,6 @@ const cpuMs = async (): Promise<number> => {
 const { port } = await hear<{ port: number }>()
 const address = `127.0.0.1:${port}`
 
-const names = ['amount', 'distance', 'hour', 'merchants', 'velocity', 'age', 'balance', 'declined']
 const chance = random('score-rows')
 const rows = Float64Array.from({ length: batchRows * names.length }, () => chance.next())
 const batch = { columns: names, rows, count: batchRows, explainFrom: 4 }
@@ -105,6 +105,7 @@ const packedBytes = ScoreRowsRequest.encode({
   rows: packNumbers(rows),
   explainFrom: 4,
   columns: [],
+  scoreOnly: false,
 }).finish().length
 const mapBytes = requests.reduce((sum, request) => sum + AnomalyRequest.encode(request).finish().length, 0)
 

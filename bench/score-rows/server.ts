@@ -5,6 +5,7 @@ import { runInference } from '../../workloads/inference/main.ts'
 import { createMemoryState } from '../../workloads/state/memory.ts'
 
 const state = createMemoryState({ profileTtlSeconds: 60, featureTtlSeconds: 60, maxFeatures: 1000, now: Date.now })
+await state.features.extend(JSON.parse(process.argv[2] ?? '[]'))
 const send = (message: object): void => void process.send!(message)
 
 process.on('message', () => {
@@ -14,6 +15,7 @@ process.on('message', () => {
 await runInference({
   pipeline: await loadPipeline(new URL('../../manifests/pipelines/minimal.yaml', import.meta.url).pathname),
   models: state.models,
+  features: state.features,
   replica: 'bench',
   port: 0,
   probesPort: 0,

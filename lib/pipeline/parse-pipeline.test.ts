@@ -37,7 +37,7 @@ describe('parsePipeline', () => {
           createTopics: { mode: 'Enabled', partitions: 12 },
         },
         event: { id: 'eventId', time: 'timestamp', key: 'userId', value: 'value' },
-        detection: { refractorySeconds: 300, onModelUnavailable: 'Degrade', rules: [] },
+        detection: { refractorySeconds: 300, onModelUnavailable: 'Degrade', learnFromCalls: 'Disabled', rules: [] },
         results: { topic: 'anomaly-results', deadLetterTopic: 'anomaly-events-dlq', publish: 'All' },
         state: { redis: {}, featureTtlSeconds: 300, profileTtlSeconds: 2_592_000 },
         consumer: {},

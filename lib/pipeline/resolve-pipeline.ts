@@ -36,6 +36,13 @@ export function resolveDetectors({ detectors }: Pick<DetectionSpec, 'detectors'>
 
 type AlertBudgetMode = NonNullable<NonNullable<DetectionSpec['alertBudget']>['mode']>
 
+/** Names of the detectors that score with a model, in the order in which models are stored and answer. */
+export function resolveModelNames(detection: Pick<DetectionSpec, 'detectors'>): readonly string[] {
+  return resolveDetectors(detection)
+    .filter(({ type }) => type === 'isolationForest')
+    .map(({ name }) => name)
+}
+
 /** How it is decided what is an anomaly: by a share of the events or by a fixed anomaly score. */
 export type Decision =
   | { readonly type: 'alertBudget'; readonly perMillion: number; readonly mode: AlertBudgetMode }

@@ -279,6 +279,11 @@ const detectionSpec = constrain(
       .describe(
         'When no inference answers. Degrade: profiles and rules go on and the verdict says so. Wait: events wait.',
       ),
+    learnFromCalls: choice(['Enabled', 'Disabled'])
+      .default('Disabled')
+      .describe(
+        'Whether models also learn what is sent to DetectAnomaly. Whoever reaches inference then has a part in what is normal.',
+      ),
     rules: listMap(ruleSpec.describe('A fixed limit.'), 'name', 0, 32)
       .default([])
       .describe('Fixed limits. A hit always alerts, outside calibration, budget and refractory period.'),

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect } from 'node:http2'
+import { connect, constants } from 'node:http2'
 import { setTimeout as delay } from 'node:timers/promises'
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire'
 import {
@@ -13,7 +13,7 @@ import {
 } from '@grpc/grpc-js'
 import { expect } from 'chai'
 import { nextRefit } from '../../workloads/detection/refit-schedule.ts'
-import { ScoringServiceClient } from '../../workloads/gen/anomaly/v1/scoring.ts'
+import { ScoringServiceClient, ScoringServiceService } from '../../workloads/gen/anomaly/v1/scoring.ts'
 import {
   AnomalyDetectionServiceClient,
   AnomalyRequest,
@@ -89,7 +89,7 @@ describe('Inference server', () => {
     const rows = fields.rows ?? packNumbers(Float64Array.of(1, 2))
     return new Promise((resolve, reject) =>
       client.scoreRows(
-        { schemaId: schemaIdOf(columns), rows, columns, explainFrom: 3, ...fields },
+        { schemaId: schemaIdOf(columns), rows, columns, explainFrom: 3, scoreOnly: false, ...fields },
         new Metadata(),
         options,
         (error, response) => (error === null ? resolve(response) : reject(error)),
@@ -113,7 +113,7 @@ describe('Inference server', () => {
 
   it('answers a stream of maps in order, from what it learnt of them', async () => {
     const began = Date.now()
-    served = await serve()
+    served = await serve({ detection: { learnFromCalls: 'Enabled' }, features: ['amount', 'distance'] })
     const client = clientOf(AnomalyDetectionServiceClient)
     async function stream(requests: readonly AnomalyRequest[]): Promise<AnomalyResponse[]> {
       const call = client.detectAnomalyBatch()
@@ -145,8 +145,70 @@ describe('Inference server', () => {
     expect(normal!.inferenceTimeMs).to.be.at.least(0)
   })
 
-  it('reads no more of a stream than its caller takes answers of', async () => {
+  it('judges maps by the features that the pipeline has, says what it left out, and learns nothing', async () => {
     served = await serve()
+    const client = clientOf(AnomalyDetectionServiceClient)
+    const invented = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`req-${i}`, 1]))
+    const junk = await detect(client, request({ ...invented, amount: 7, value: 3 }))
+    expect(junk.leftOut).to.deep.equal(Object.keys(invented).slice(0, 16))
+    expect(junk.confidence).to.be.below(0.01)
+    expect((await detect(client, request({ amount: 7, distance: 3 }))).leftOut).to.deep.equal([])
+    expect((await served.status()).rowsSeen).to.equal(0)
+
+    const scoring = clientOf(ScoringServiceClient)
+    const names = Object.keys(invented)
+    const rows = packNumbers(new Float64Array(names.length))
+    const scored = await scoreRows(scoring, { schemaId: schemaIdOf(names), columns: names, rows })
+    expect(scored).to.have.property('leftOut').with.length(16)
+    const wider = [...columns, 'amount']
+    await scoreRows(scoring, {
+      schemaId: schemaIdOf(wider),
+      columns: wider,
+      rows: packNumbers(Float64Array.of(1, 2, 3)),
+    })
+    const long = ['x'.repeat(129)]
+    const refused = await failureOf(
+      scoreRows(scoring, { schemaId: schemaIdOf(long), columns: long, rows: Buffer.alloc(8) }),
+    )
+    expect(refused.code).to.equal(status.INVALID_ARGUMENT)
+    expect((await served.status()) as object).to.include({ rowsSeen: 2, columns: 3 })
+  })
+
+  it('holds its limits of rows also for one call, and its limits of bytes for calls that are never finished', async () => {
+    served = await serve()
+    const scoring = clientOf(ScoringServiceClient)
+    const one = { schemaId: schemaIdOf(['a']), columns: ['a'], rows: Buffer.alloc(8 * 690_000) }
+    expect((await failureOf(scoreRows(scoring, one))).code).to.equal(status.RESOURCE_EXHAUSTED)
+    const large = await failureOf(
+      detect(clientOf(AnomalyDetectionServiceClient), request({ a: 1 }, 'x'.repeat(300_000))),
+    )
+    expect(large.code).to.equal(status.RESOURCE_EXHAUSTED)
+
+    const session = connect(`http://${served.address}`)
+    session.on('error', () => {})
+    const length = 15 * 2 ** 20
+    const calls = Array.from({ length: 8 }, () => {
+      const call = session.request({
+        ':method': 'POST',
+        ':path': ScoringServiceService.scoreRows.path,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+      })
+      call.on('error', () => {})
+      const head = Buffer.alloc(5)
+      head.writeUInt32BE(length, 1)
+      call.write(head)
+      call.write(Buffer.alloc(length - 1))
+      return call
+    })
+    const closed = calls.map((call) => new Promise((resolve) => call.on('close', () => resolve(call.rstCode))))
+    expect(await Promise.race(closed)).to.equal(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    await scoreRows(scoring, {})
+    session.destroy()
+  })
+
+  it('reads no more of a stream than its caller takes answers of', async () => {
+    served = await serve({ detection: { learnFromCalls: 'Enabled' } })
     // The client of grpc-js reads ahead without bound; this one takes nothing until it is told to.
     const session = connect(`http://${served.address}`)
     const call = session.request({
@@ -279,7 +341,9 @@ describe('Inference server', () => {
     const ahead = Array.from({ length: 150 }, () => scoreRows(client, {}))
     const { promise, reject } = Promise.withResolvers<void>()
     client
-      .scoreRows({ schemaId: schemaIdOf(columns), rows, columns, explainFrom: 3 }, (error) => reject(error))
+      .scoreRows({ schemaId: schemaIdOf(columns), rows, columns, explainFrom: 3, scoreOnly: false }, (error) =>
+        reject(error),
+      )
       .cancel()
     expect((await failureOf(promise)).code).to.equal(status.CANCELLED)
     await Promise.all(ahead)

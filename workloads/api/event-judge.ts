@@ -1,4 +1,3 @@
-import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Metrics } from '../../lib/metrics.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
@@ -71,10 +70,8 @@ export function createEventJudge(options: EventJudgeOptions): EventJudge {
     try {
       return await scorer.score(batch)
     } catch (error) {
-      const isPassing = error instanceof AppError && error.retriable
-      if (isPassing && pipeline.spec.detection.onModelUnavailable === 'Degrade') return undefined
-      if (isPassing) throw error
-      throw new AppError('Internal', `Cannot score rows: ${messageOf(error)}`, { cause: error })
+      if (pipeline.spec.detection.onModelUnavailable === 'Degrade') return undefined
+      throw error
     }
   }
 

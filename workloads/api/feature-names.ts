@@ -25,8 +25,8 @@ export function createFeatureNames({ store, everyMs = 5000 }: FeatureNamesOption
   async function ask(names: readonly string[]): Promise<void> {
     try {
       const all = await store.extend([...schema.names, ...names])
-      if (schema.names.some((name, i) => all[i] !== name)) schema = new FeatureSchema(all)
-      else for (const name of all) schema.append(name)
+      if (schema.names.some((name, i) => all[i] !== name && all[i] !== '')) schema = new FeatureSchema(all)
+      else schema.adopt(all, names)
     } catch (error) {
       if (!(error instanceof AppError && error.retriable)) throw error
     } finally {

@@ -8,6 +8,7 @@ import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
@@ -157,7 +158,13 @@ export async function apiCommand(args: ApiArguments): Promise<void> {
     pipeline,
     kafka,
     store: state,
-    scorer: createGrpcScorer({ address: args.inference, ...scoringMs }),
+    scorer: createGrpcScorer({
+      address: args.inference,
+      ...scoringMs,
+      models: resolveModelNames(pipeline.spec.detection).length,
+      // What is published comes to the consumers, and they have it learnt.
+      scoreOnly: pipeline.spec.api.publishEvents === 'Enabled',
+    }),
     signingKey: signingKeyOf(pipeline, args),
     tokens: tokensOf(pipeline, args, log),
     port: portOf(args.port, 'port'),

@@ -6,7 +6,7 @@ import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
-import { resolveGroup } from '../../lib/pipeline/resolve-pipeline.ts'
+import { resolveGroup, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { extract, startTelemetry, traced } from '../../lib/telemetry.ts'
@@ -166,12 +166,12 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   async function extendSchema(names: readonly string[]): Promise<void> {
     try {
       const known = await store.features.extend([...schema.names, ...names])
-      if (schema.names.some((name, i) => known[i] !== name))
+      if (schema.names.some((name, i) => known[i] !== name && known[i] !== ''))
         log.error(
           { known: known.length },
           'feature names have another order in the store: its state means nothing here',
         )
-      for (const name of known) schema.append(name)
+      schema.adopt(known, names)
       isClosed = false
     } catch (error) {
       // Without the store every process would have an order of its own.
@@ -346,7 +346,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     async start() {
       // Where the store is away, names come with the first event that has them.
       const known = await store.features.names().catch(() => [])
-      for (const name of known) schema.append(name)
+      schema.adopt(known)
     },
   }
   let consuming: Promise<void> = Promise.resolve()
@@ -432,7 +432,7 @@ export async function consumerCommand(args: ConsumerArguments): Promise<void> {
     kafka,
     schemaRegistry: schemaRegistryOf(pipeline, args),
     store: state,
-    scorer: createGrpcScorer({ address: args.inference }),
+    scorer: createGrpcScorer({ address: args.inference, models: resolveModelNames(pipeline.spec.detection).length }),
     probesPort: portOf(args.probesPort, 'probes-port'),
     stateBytes: stateBytesOf(args.stateMebibytes, process.constrainedMemory()),
     signingKey: args.signingKeyFile === undefined ? undefined : keyOfFile(args.signingKeyFile),

@@ -175,6 +175,7 @@ export class Detection {
     }
     if (decision.suppressedBy !== undefined && !isHit) verdict.suppressedBy = decision.suppressedBy
     if (degraded !== undefined) verdict.degraded = degraded
+    else if (event.isCut) verdict.degraded = 'SchemaFull'
     return verdict
   }
 

@@ -10,4 +10,6 @@ export interface Event {
   readonly features: readonly number[]
   /** The text of each of the pipeline's categories, in its order; '' where the event has none. Absent where the pipeline names none. */
   readonly categories?: readonly string[]
+  /** It brought features that the pipeline does not know and has no room for. */
+  readonly isCut?: true
 }

@@ -1,13 +1,20 @@
-/** More features than this in one pipeline are rejected: state and rows grow with every one of them. */
+/** More features than this in one pipeline are left out: state and rows grow with every one of them. */
 export const maxFeatures = 1000
+/** Longer names are left out. */
+export const maxFeatureName = 128
+/** Names that one event may make known. */
+const maxNewNames = 250
+/** Events with unknown names that are judged without them after some were refused, before it is asked again. */
+const pauseEvents = 1000
 
 /**
  * The feature names of a pipeline, in the order in which they were first seen: an append-only list, so that a shorter
- * row is always a prefix of a longer one.
+ * row is always a prefix of a longer one. A name that was forgotten leaves its place empty.
  */
 export class FeatureSchema {
   readonly #names: string[] = []
   readonly #index = new Map<string, number>()
+  #pause = 0
 
   constructor(names: readonly string[] = []) {
     for (const name of names) this.append(name)
@@ -27,13 +34,37 @@ export class FeatureSchema {
 
   /** Whether so many further names still fit. */
   hasRoomFor(count: number): boolean {
-    return this.#names.length + count <= maxFeatures
+    return this.#index.size + count <= maxFeatures
+  }
+
+  /** Which of the unknown names of an event are to be made known. The event is judged without the others. */
+  wanted(unknown: readonly string[]): readonly string[] {
+    if (this.#pause > 0) {
+      this.#pause--
+      return []
+    }
+    const room = Math.min(maxNewNames, maxFeatures - this.#index.size)
+    return unknown.filter((name) => name !== '' && name.length <= maxFeatureName).slice(0, Math.max(0, room))
+  }
+
+  /** What became of names that were wanted: all names as they are known now. Where some are missing, others wait. */
+  adopt(names: readonly string[], wanted: readonly string[] = []): void {
+    for (const [i, name] of names.entries()) {
+      if (i >= this.#names.length || name !== '') this.append(name)
+      else this.#forget(i)
+    }
+    if (wanted.some((name) => !this.#index.has(name))) this.#pause = pauseEvents
   }
 
   append(name: string): void {
     if (this.#index.has(name)) return
-    if (!this.hasRoomFor(1)) throw new RangeError(`a pipeline has at most ${maxFeatures} features`)
-    this.#index.set(name, this.#names.length)
+    if (name !== '' && !this.hasRoomFor(1)) throw new RangeError(`a pipeline has at most ${maxFeatures} features`)
+    if (name !== '') this.#index.set(name, this.#names.length)
     this.#names.push(name)
+  }
+
+  #forget(place: number): void {
+    this.#index.delete(this.#names[place]!)
+    this.#names[place] = ''
   }
 }

@@ -23,7 +23,7 @@ export const suppressions = ['Learning', 'Refractory', 'Budget'] as const
 export type Suppression = (typeof suppressions)[number]
 
 /** What a verdict had to do without. */
-export const degradations = ['ModelUnavailable', 'StateUnavailable'] as const
+export const degradations = ['ModelUnavailable', 'StateUnavailable', 'SchemaFull'] as const
 export type Degradation = (typeof degradations)[number]
 
 /** What is published for an event. */

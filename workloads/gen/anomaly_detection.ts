@@ -52,6 +52,8 @@ export interface AnomalyResponse {
   inferenceTimeMs: number;
   /** Share of the score by feature, the strongest only. */
   featureImportance: { [key: string]: number };
+  /** Names of features that the pipeline does not have, the first of them: they took no part. */
+  leftOut: string[];
 }
 
 export interface AnomalyResponse_FeatureImportanceEntry {
@@ -239,6 +241,7 @@ function createBaseAnomalyResponse(): AnomalyResponse {
     modelVersion: "",
     inferenceTimeMs: 0,
     featureImportance: {},
+    leftOut: [],
   };
 }
 
@@ -265,6 +268,9 @@ export const AnomalyResponse: MessageFns<AnomalyResponse> = {
     globalThis.Object.entries(message.featureImportance).forEach(([key, value]: [string, number]) => {
       AnomalyResponse_FeatureImportanceEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
     });
+    for (const v of message.leftOut) {
+      writer.uint32(66).string(v!);
+    }
     return writer;
   },
 
@@ -338,6 +344,14 @@ export const AnomalyResponse: MessageFns<AnomalyResponse> = {
             if (entry7.value !== undefined) {
               message.featureImportance[entry7.key] = entry7.value;
             }
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.leftOut.push(reader.string());
             continue;
           }
         }
@@ -513,7 +527,10 @@ export const HealthCheckResponse: MessageFns<HealthCheckResponse> = {
   },
 };
 
-/** The public contract: events as maps of features, for any client. Scored without the profile of a key. */
+/**
+ * The public contract: events as maps of features, for any client. Scored by the features that the pipeline has, without
+ * the profile of a key, and not learnt unless the pipeline says so.
+ */
 export type AnomalyDetectionServiceService = typeof AnomalyDetectionServiceService;
 export const AnomalyDetectionServiceService = {
   detectAnomaly: {

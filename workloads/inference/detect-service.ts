@@ -5,9 +5,9 @@ import { anomalyScoreOf } from '../detection/anomaly-score.ts'
 import type { Event } from '../detection/event.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
 import { isHit, type Limit, limitsOf } from '../detection/rules.ts'
-import type { ScoredRows } from '../detection/scored-rows.ts'
 import type { AnomalyRequest, AnomalyResponse } from '../gen/anomaly_detection.ts'
-import type { Replica } from './replica.ts'
+import type { Replica, ReplicaScores } from './replica.ts'
+import { namedOf } from './scoring-service.ts'
 
 /** Surprisal from which on an answer says why. */
 const oneInTen = -Math.log(0.1)
@@ -19,59 +19,81 @@ export interface DetectServiceOptions {
   readonly clock: () => number
 }
 
+interface Scored {
+  /** Of the features, in their order. */
+  readonly numbers: Float64Array
+  readonly leftOut: readonly string[]
+  readonly scored: ReplicaScores
+  readonly row: number
+  readonly tookMs: number
+}
+
 /**
  * Answers the public contract: events as maps of features, judged by the models and the rules alone, without the profile
- * of a key. Each event is learnt as a row that lacks what profiles add.
+ * of a key, and by the features that the pipeline has: whoever can call it could otherwise add any number of them.
  */
 export class DetectService {
   readonly #replica: Replica
   readonly #clock: () => number
-  readonly #limits: readonly Limit[]
-  readonly #schema = new FeatureSchema()
+  readonly #pipeline: Pipeline
   readonly #decision: Decision
   readonly #budget: AlertBudget | undefined
+  readonly #isLearnt: boolean
+  /** The features by which `#limits` read and rows are laid out. */
+  #schema = new FeatureSchema()
+  #limits: readonly Limit[] = []
+  #names: readonly string[] = []
+  /** The value, then the features. */
   #columns: readonly string[] = []
 
   constructor({ pipeline, replica, clock }: DetectServiceOptions) {
     const { detection } = pipeline.spec
+    this.#pipeline = pipeline
     this.#replica = replica
     this.#clock = clock
-    this.#limits = limitsOf(detection.rules, this.#schema)
     this.#decision = resolveDecision(detection)
     this.#budget = this.#decision.type === 'alertBudget' ? new AlertBudget(this.#decision) : undefined
+    this.#isLearnt = detection.learnFromCalls === 'Enabled'
+    this.#use([])
   }
 
   /** @param arrived when the first of the requests came, by the clock */
   detect(requests: readonly AnomalyRequest[], arrived: number): AnomalyResponse[] {
-    for (const { features } of requests)
-      for (const name in features) if (this.#schema.hasRoomFor(1)) this.#schema.append(name)
-    if (this.#columns.length < this.#schema.size) this.#columns = [...this.#schema.names]
+    const { names } = this.#replica.known
+    if (names !== this.#names) this.#use(names)
     const width = this.#columns.length
     const rows = new Float64Array(requests.length * width).fill(Number.NaN)
-    for (const [row, { features }] of requests.entries())
+    const leftOut = requests.map(({ features }, row) => {
+      const unknown: string[] = []
       for (const name in features) {
-        const column = this.#schema.indexOf(name)
-        if (column !== undefined && Number.isFinite(features[name])) rows[row * width + column] = features[name]!
+        const column = name === 'value' ? 0 : (this.#schema.indexOf(name) ?? -1) + 1
+        if (column === 0 && name !== 'value') unknown.push(name)
+        else if (Number.isFinite(features[name])) rows[row * width + column] = features[name]!
       }
+      return unknown
+    })
     const scored = this.#replica.scoreNow({
       columns: this.#columns,
       rows,
       count: requests.length,
       explainFrom: oneInTen,
+      scoreOnly: !this.#isLearnt,
     })
     const tookMs = this.#clock() - arrived
-    return requests.map((request, row) =>
-      this.#answer(request, rows.subarray(row * width, (row + 1) * width), scored, row, tookMs),
-    )
+    return requests.map((request, row) => {
+      const numbers = rows.subarray(row * width + 1, (row + 1) * width)
+      return this.#answer(request, { numbers, leftOut: leftOut[row]!, scored, row, tookMs })
+    })
   }
 
-  #answer(
-    request: AnomalyRequest,
-    numbers: Float64Array,
-    scored: ScoredRows,
-    row: number,
-    tookMs: number,
-  ): AnomalyResponse {
+  #use(names: readonly string[]): void {
+    this.#names = names
+    this.#columns = ['value', ...names]
+    this.#schema = new FeatureSchema(names)
+    this.#limits = limitsOf(this.#pipeline.spec.detection.rules, this.#schema)
+  }
+
+  #answer(request: AnomalyRequest, { numbers, leftOut, scored, row, tookMs }: Scored): AnomalyResponse {
     let sum = 0
     let answering = 0
     for (const ofDetector of scored.surprisals) {
@@ -91,7 +113,8 @@ export class DetectService {
         featureImportance[column] = (featureImportance[column] ?? 0) + share
       }
     const withoutModel = this.#replica.modelNames.length > 0 && answering === 0
-    const present = numbers.length === 0 ? 1 : numbers.filter((x) => !Number.isNaN(x)).length / numbers.length
+    const features = numbers.length + leftOut.length
+    const present = features === 0 ? 1 : numbers.filter((x) => !Number.isNaN(x)).length / features
     return {
       eventId: request.eventId,
       isAnomaly: alerted || hits.length > 0,
@@ -100,6 +123,7 @@ export class DetectService {
       modelVersion: scored.modelVersionOf(row),
       inferenceTimeMs: Math.round(tookMs),
       featureImportance,
+      leftOut: namedOf(leftOut),
     }
   }
 

@@ -3,7 +3,7 @@ import { Registry } from 'prom-client'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
-import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
+import { resolveDetectors, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
@@ -11,7 +11,7 @@ import { createWorkerFitter } from '../scoring/worker-fitter.ts'
 import { portOf } from '../settings/port-of.ts'
 import { type RedisArguments, redisSettingsOf } from '../settings/redis-settings.ts'
 import { createRedisState } from '../state/redis.ts'
-import type { ModelStore } from '../state/state.ts'
+import type { FeatureStore, ModelStore } from '../state/state.ts'
 import { DetectService } from './detect-service.ts'
 import { createInferenceMetrics } from './inference-metrics.ts'
 import { createModelLife } from './model-life.ts'
@@ -38,6 +38,7 @@ type Limits = Pick<InferenceServerOptions, 'host' | 'maxRows' | 'maxMessageBytes
 export interface InferenceOptions extends Limits {
   readonly pipeline: Pipeline
   readonly models: ModelStore
+  readonly features: Pick<FeatureStore, 'names'>
   readonly replica: string
   readonly port: number
   readonly probesPort: number
@@ -56,13 +57,13 @@ const timeOf = (ms: number | undefined): string | undefined =>
 
 /** Scores rows for one pipeline until a signal comes. */
 export async function runInference(options: InferenceOptions): Promise<void> {
-  const { pipeline, models, log, port, host, probesPort, beneath = [], pollMs } = options
+  const { pipeline, models, features, log, port, host, probesPort, beneath = [], pollMs } = options
   const { maxRows, maxMessageBytes, maxConnectionAgeMs } = options
   const stop = options.stop ?? new AbortController()
   const registry = new Registry()
   const metrics = createInferenceMetrics(registry)
   const detectors = resolveDetectors(pipeline.spec.detection)
-  const modelNames = detectors.filter(({ type }) => type === 'isolationForest').map(({ name }) => name)
+  const modelNames = resolveModelNames(pipeline.spec.detection)
   const seed = `${pipeline.metadata.namespace}/${pipeline.metadata.name}`
   const replica = new Replica({ modelNames, seed: `${seed} ${options.replica}` })
   const fitter = createWorkerFitter()
@@ -71,6 +72,7 @@ export async function runInference(options: InferenceOptions): Promise<void> {
     name: options.replica,
     detectors,
     store: models,
+    features,
     fitModel: fitter.fit,
     seed,
     metrics,
@@ -126,6 +128,7 @@ export async function inferenceCommand(args: InferenceArguments): Promise<void> 
   await runInference({
     pipeline,
     models: state.models,
+    features: state.features,
     replica: args.replica ?? `${hostname()}:${args.port}`,
     port: portOf(args.port, 'port'),
     host: args.host,

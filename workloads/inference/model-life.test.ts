@@ -17,6 +17,8 @@ const columns = ['value', 'amount']
 const firstFit = nextRefit(0, forest.refitEvents)
 const hour = 3_600_000
 
+const names = ['amount', 'extra', 'distance']
+const features = { names: async () => names }
 let now: number
 const memoryModels = (): ModelStore =>
   createMemoryState({ profileTtlSeconds: 60, featureTtlSeconds: 60, maxFeatures: 10, now: () => now }).models
@@ -33,12 +35,14 @@ function flaky(store: ModelStore, failing: () => boolean): ModelStore {
 
 function replicaOf(store: ModelStore, name = 'a') {
   const replica = new Replica({ modelNames: ['forest'], seed: name })
+  replica.known.use(names)
   const counts = { fitted: [] as string[], refused: [] as string[] }
   const life = createModelLife({
     replica,
     name,
     detectors: [forest],
     store,
+    features,
     fitModel: async (fit) => fitModel(fit),
     seed: 's',
     metrics: {
@@ -50,9 +54,9 @@ function replicaOf(store: ModelStore, name = 'a') {
     wall: () => now,
   })
   const chance = random(name)
-  const learn = (count: number, names: readonly string[] = columns) => {
-    const rows = Float64Array.from({ length: count * names.length }, () => chance.next())
-    return replica.scoreNow({ columns: names, rows, count, explainFrom: 9 })
+  const learn = (count: number, of: readonly string[] = columns) => {
+    const rows = Float64Array.from({ length: count * of.length }, () => chance.next())
+    return replica.scoreNow({ columns: of, rows, count, explainFrom: 9 })
   }
   return { replica, life, learn, counts }
 }
@@ -273,6 +277,7 @@ describe('Model life', () => {
       name: 'a',
       detectors: [forest],
       store: memoryModels(),
+      features,
       fitModel: async () => {
         fits++
         throw new Error('no memory')

@@ -8,7 +8,7 @@ import type { Model, ModelFit } from '../detection/model.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
 import { Reservoir } from '../detection/reservoir.ts'
 import { isPrefix } from '../scoring/column-layout.ts'
-import type { ModelPointer, ModelStore } from '../state/state.ts'
+import type { FeatureStore, ModelPointer, ModelStore } from '../state/state.ts'
 import type { FitOutcome, InferenceMetrics } from './inference-metrics.ts'
 import { decodeModelSet, ModelSet } from './model-set.ts'
 import type { Replica } from './replica.ts'
@@ -20,6 +20,8 @@ export interface ModelLifeOptions {
   readonly name: string
   readonly detectors: readonly ResolvedDetector[]
   readonly store: ModelStore
+  /** Of the pipeline's features. */
+  readonly features: Pick<FeatureStore, 'names'>
   readonly fitModel: (fit: ModelFit) => Promise<Model>
   readonly seed: number | string
   readonly metrics: Pick<InferenceMetrics, 'fitted' | 'refused' | 'setModel'>
@@ -54,7 +56,7 @@ const lockSeconds = 120
  * they are.
  */
 export function createModelLife(options: ModelLifeOptions): ModelLife {
-  const { replica, name, store, fitModel, seed, metrics, log, wall, pollMs = 1000 } = options
+  const { replica, name, store, features, fitModel, seed, metrics, log, wall, pollMs = 1000 } = options
   const forests = options.detectors.filter((detector) => detector.type === 'isolationForest')
   const refitEvents = Math.min(...forests.map((forest) => forest.refitEvents))
   let pointerRead = false
@@ -88,6 +90,7 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
 
   async function follow(): Promise<void> {
     named = await store.current()
+    replica.known.use(await features.names())
     if (!pointerRead) await resume()
     pointerRead = true
     const own = replica.models

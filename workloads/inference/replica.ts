@@ -1,13 +1,17 @@
-import { AppError } from '../../lib/errors.ts'
 import { maxFeatures } from '../detection/feature-schema.ts'
 import { Reservoir } from '../detection/reservoir.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
 import { ColumnLayout, isPrefix } from '../scoring/column-layout.ts'
 import type { RowBatch, Scorer } from '../scoring/scorer.ts'
+import { KnownColumns, ownColumns } from './known-columns.ts'
 import type { ModelSet } from './model-set.ts'
 
-/** What a row has beside the features: the value and the profile's view of it. */
-const moreColumns = 16
+const maxColumns = maxFeatures + ownColumns.length
+
+/** What was scored, and the columns that took no part. */
+export interface ReplicaScores extends ScoredRows {
+  readonly leftOut: readonly string[]
+}
 
 export interface ReplicaOptions {
   /** Detectors that need a model. */
@@ -18,6 +22,8 @@ export interface ReplicaOptions {
 /** What one inference process holds: the models that score rows, and a reservoir of the rows that it saw. */
 export class Replica implements Scorer {
   readonly modelNames: readonly string[]
+  /** Only these columns are scored and learnt. */
+  readonly known = new KnownColumns()
   #models: ModelSet | undefined
   #reservoir: Reservoir
   #layout = new ColumnLayout([])
@@ -55,34 +61,37 @@ export class Replica implements Scorer {
     this.#layout = new ColumnLayout(columns)
   }
 
-  score(batch: RowBatch): Promise<ScoredRows> {
+  score(batch: RowBatch): Promise<ReplicaScores> {
     return new Promise((resolve) => resolve(this.scoreNow(batch)))
   }
 
-  /** @throws AppError InvalidArgument where there are too many columns */
-  scoreNow(batch: RowBatch): ScoredRows {
-    this.#know(batch.columns)
+  scoreNow(given: RowBatch): ReplicaScores {
+    const { batch, leftOut } = this.known.select(given)
     const modelVersion = this.modelVersion
     const models = this.#models
     const scores = models?.score(batch) ?? {
       surprisals: this.modelNames.map(() => new Float64Array(batch.count).fill(Number.NaN)),
       explanations: new Map(),
     }
-    const { rows, width } = this.#layout.lay(batch)
-    this.#reservoir.add(rows, batch.count, width)
-    return { modelVersionOf: () => modelVersion, ...scores }
+    if (batch.scoreOnly !== true) this.#learn(batch)
+    return { modelVersionOf: () => modelVersion, leftOut, ...scores }
   }
 
-  #know(columns: readonly string[]): void {
+  #learn(batch: RowBatch): void {
+    this.#extend(batch.columns)
+    const { rows, width } = this.#layout.lay(batch)
+    this.#reservoir.add(rows, batch.count, width)
+  }
+
+  /** Columns of the reservoir stay where they are. Where names have come and gone, there may be no place for another. */
+  #extend(columns: readonly string[]): void {
     const own = this.#layout.columns
     if (columns === own) return
     const extended = isPrefix(own, columns)
       ? columns.length > own.length
         ? columns
         : own
-      : [...own, ...columns.filter((column) => !own.includes(column))]
-    if (extended.length > maxFeatures + moreColumns)
-      throw new AppError('InvalidArgument', `rows have at most ${maxFeatures} features, these make ${extended.length}`)
+      : [...own, ...columns.filter((column) => !own.includes(column))].slice(0, maxColumns)
     if (extended.length > own.length) this.#layout = new ColumnLayout(extended)
   }
 }

@@ -5,6 +5,14 @@ import type { RowBatch } from '../scoring/scorer.ts'
 import type { Replica } from './replica.ts'
 import { RpcError } from './rpc-error.ts'
 
+/** Names of columns in one call and of those left out in an answer, and the characters of a name. */
+const [maxColumns, maxNamed, maxNameLength] = [1100, 16, 128]
+
+/** The first of the names that were left out, as an answer says them. */
+export function namedOf(leftOut: readonly string[]): string[] {
+  return leftOut.slice(0, maxNamed).map((name) => name.slice(0, maxNameLength))
+}
+
 /** Lists of columns remembered; the one unused for longest goes first, and its callers send it again. */
 const maxSchemas = 256
 
@@ -20,6 +28,7 @@ export class ScoringService {
   /** @throws RpcError FAILED_PRECONDITION for an unknown schema, INVALID_ARGUMENT for rows that do not fit theirs */
   batchOf(request: ScoreRowsRequest): RowBatch {
     const columns = this.#columnsOf(request)
+    const { explainFrom, scoreOnly } = request
     let rows: Float64Array
     try {
       rows = unpackNumbers(request.rows)
@@ -31,17 +40,18 @@ export class ScoringService {
         status.INVALID_ARGUMENT,
         `rows: ${rows.length} numbers make no rows of ${columns.length} columns`,
       )
-    return { columns, rows, count: rows.length / columns.length, explainFrom: request.explainFrom }
+    return { columns, rows, count: rows.length / columns.length, explainFrom, scoreOnly }
   }
 
   scoreRows(batch: RowBatch): ScoreRowsResponse {
-    const { surprisals, explanations, modelVersionOf } = this.#replica.scoreNow(batch)
+    const { surprisals, explanations, modelVersionOf, leftOut } = this.#replica.scoreNow(batch)
     const packed = new Float64Array(surprisals.length * batch.count)
     for (const [detector, ofDetector] of surprisals.entries()) packed.set(ofDetector, detector * batch.count)
     const response: ScoreRowsResponse = {
       modelVersion: modelVersionOf(0),
       surprisals: packNumbers(packed),
       explanations: [],
+      leftOut: namedOf(leftOut),
     }
     for (const [row, reasons] of explanations)
       for (const { model, column, observed, expected, contribution } of reasons)
@@ -65,6 +75,11 @@ export class ScoringService {
     }
     if (columns.length === 0)
       throw new RpcError(status.FAILED_PRECONDITION, `schema ${schemaId} is not known here: send its columns`)
+    if (columns.length > maxColumns || columns.some(({ length }) => length > maxNameLength))
+      throw new RpcError(
+        status.INVALID_ARGUMENT,
+        `columns: at most ${maxColumns} of ${maxNameLength} characters are allowed`,
+      )
     if (schemaIdOf(columns) !== schemaId)
       throw new RpcError(
         status.INVALID_ARGUMENT,

@@ -1,18 +1,8 @@
-import {
-  type handleBidiStreamingCall,
-  type handleUnaryCall,
-  type Metadata,
-  Server,
-  ServerCredentials,
-  type ServerOptions,
-  type ServerUnaryCall,
-  status,
-} from '@grpc/grpc-js'
+import { Server, ServerCredentials, type ServerOptions, status } from '@grpc/grpc-js'
+import { createByteBudget } from '../../lib/byte-budget.ts'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import type { Check } from '../../lib/probes.ts'
-import { extract, traced } from '../../lib/telemetry.ts'
-import type { TraceHeaders } from '../../lib/tracing.ts'
 import { type ScoreRowsRequest, type ScoreRowsResponse, ScoringServiceService } from '../gen/anomaly/v1/scoring.ts'
 import {
   type AnomalyDetectionServiceServer,
@@ -22,12 +12,15 @@ import {
   HealthCheckResponse_ServingStatus as Serving,
 } from '../gen/anomaly_detection.ts'
 import { HealthService } from '../gen/grpc/health/v1/health.ts'
+import { boundMessages } from './bound-messages.ts'
 import type { DetectService } from './detect-service.ts'
+import { detectStream, loadOf } from './detect-stream.ts'
 import { createHealthService } from './health-service.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
+import { overRows } from './over-rows.ts'
 import { addReflection } from './reflection.ts'
 import { RowQueue } from './row-queue.ts'
-import { RpcError, rpcErrorOf } from './rpc-error.ts'
+import { RpcError } from './rpc-error.ts'
 import type { ScoringService } from './scoring-service.ts'
 
 export interface InferenceServerOptions {
@@ -56,14 +49,17 @@ export interface InferenceServer extends Part {
   readonly port: number
 }
 
-/** Messages of one stream that are scored together, and after which it is not read on until they are answered. */
-const streamBatch = 512
+/** Bytes of rows that may wait to be scored, and of messages that are being read. */
+const [maxWaitingBytes, maxReadingBytes] = [64 * 2 ** 20, 64 * 2 ** 20]
+/** Of the contract for single events: a thousand features with long names. */
+const maxEventBytes = 256 * 1024
+const [maxConnections, maxStreams] = [500, 200]
 
 /** Both services, the standard health and reflection on one port, without TLS. */
 export function createInferenceServer(options: InferenceServerOptions): InferenceServer {
   const { scoring, detect, ready, stopping, metrics, host = '::' } = options
   const { maxMessageBytes = 16 * 2 ** 20, maxConnectionAgeMs = 300_000, graceMs = 10_000 } = options
-  const queue = new RowQueue({ maxRows: options.maxRows ?? 50_000 })
+  const queue = new RowQueue({ maxRows: options.maxRows ?? 50_000, maxBytes: maxWaitingBytes })
   metrics.watchWaiting(() => queue.waiting)
   const isServing = () => !stopping.aborted && ready() === undefined
   const serverOptions: ServerOptions = {
@@ -71,120 +67,41 @@ export function createInferenceServer(options: InferenceServerOptions): Inferenc
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_connection_age_ms': maxConnectionAgeMs,
     'grpc.max_connection_age_grace_ms': 30_000,
+    'grpc.max_concurrent_streams': maxStreams,
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 5000,
   }
-  const server = new Server(serverOptions)
+  const server = boundMessages(new Server(serverOptions), {
+    budget: createByteBudget(maxReadingBytes),
+    maxConnections,
+    isStream: (path) => path === AnomalyDetectionServiceService.detectAnomalyBatch.path,
+    maxBytesOf: (path) => (path.startsWith(detectionPath) ? maxEventBytes : maxMessageBytes),
+  })
 
   function requireReady(): void {
     const problem = ready()
     if (problem !== undefined) throw new RpcError(status.UNAVAILABLE, problem)
   }
-
-  /** A unary method over rows: nothing is done for a caller who has gone or whose deadline has passed. */
-  function overRows<Request, Response>(
-    method: string,
-    rowsOf: (request: Request) => number,
-    work: (request: Request, arrived: number) => Response,
-  ): handleUnaryCall<Request, Response> {
-    return (call, callback) => {
-      const arrived = performance.now()
-      const deadline = new Date(call.getDeadline()).getTime()
-      const isWanted = () => !call.cancelled && !(Date.now() >= deadline)
-      const answered = traced(method, { kind: 'server', parent: traceOf(call) }, async () => {
-        requireReady()
-        const rows = rowsOf(call.request)
-        const response = await queue.run(rows, isWanted, () => work(call.request, arrived))
-        if (response === undefined) throw new RpcError(status.CANCELLED, 'nobody waits for the answer any more')
-        metrics.scored(rows, performance.now() - arrived)
-        return response
-      })
-      answered.then(
-        (response) => {
-          metrics.answered(method, 'OK')
-          callback(null, response)
-        },
-        (error: unknown) => {
-          const { code, message } = rpcErrorOf(error)
-          metrics.answered(method, status[code])
-          callback({ code, details: message })
-        },
-      )
-    }
-  }
+  const calls = { queue, metrics, requireReady }
 
   const batches = new WeakMap<ScoreRowsRequest, ReturnType<ScoringService['batchOf']>>()
   const scoreRows = overRows<ScoreRowsRequest, ScoreRowsResponse>(
+    calls,
     'ScoreRows',
     (request) => {
       const batch = scoring.batchOf(request)
       batches.set(request, batch)
-      return batch.count
+      return { rows: batch.count, bytes: batch.rows.byteLength }
     },
     (request) => scoring.scoreRows(batches.get(request)!),
   )
   const detectAnomaly = overRows<AnomalyRequest, AnomalyResponse>(
+    calls,
     'DetectAnomaly',
-    () => 1,
+    loadOf,
     (request, arrived) => detect.detect([request], arrived)[0]!,
   )
-
-  const detectAnomalyBatch: handleBidiStreamingCall<AnomalyRequest, AnomalyResponse> = (call) => {
-    const method = 'DetectAnomalyBatch'
-    let waiting: AnomalyRequest[] = []
-    let arrived = 0
-    let working = false
-    let ended = false
-    let proceed = () => {}
-
-    async function answerWaiting(): Promise<void> {
-      while (waiting.length > 0 && !call.cancelled) {
-        const requests = waiting
-        waiting = []
-        requireReady()
-        const responses = await queue.run(
-          requests.length,
-          () => !call.cancelled,
-          () => detect.detect(requests, arrived),
-        )
-        if (responses === undefined) return
-        metrics.scored(requests.length, performance.now() - arrived)
-        let flows = true
-        for (const response of responses) flows = call.write(response)
-        if (!flows && !call.cancelled) await new Promise<void>((resolve) => (proceed = resolve))
-      }
-    }
-    function begin(): void {
-      if (working) return
-      working = true
-      answerWaiting().then(
-        () => {
-          working = false
-          if (call.isPaused()) call.resume()
-          if (!ended || waiting.length > 0) return
-          metrics.answered(method, 'OK')
-          call.end()
-        },
-        (error: unknown) => {
-          const { code, message } = rpcErrorOf(error)
-          metrics.answered(method, status[code])
-          call.emit('error', { code, details: message })
-        },
-      )
-    }
-    call.on('data', (request: AnomalyRequest) => {
-      if (waiting.length === 0) arrived = performance.now()
-      waiting.push(request)
-      if (waiting.length >= streamBatch) call.pause()
-      begin()
-    })
-    call.on('end', () => {
-      ended = true
-      begin()
-    })
-    for (const event of ['drain', 'cancelled']) call.on(event, () => proceed())
-    call.on('error', () => {})
-  }
+  const detectAnomalyBatch = detectStream(calls, detect)
 
   const health = createHealthService(
     [ScoringServiceService.scoreRows.path, AnomalyDetectionServiceService.detectAnomaly.path].map(serviceOf),
@@ -245,9 +162,7 @@ export function createInferenceServer(options: InferenceServerOptions): Inferenc
   }
 }
 
-function traceOf(call: ServerUnaryCall<unknown, unknown>): TraceHeaders | undefined {
-  return extract((name) => (call.metadata as Metadata).get(name)[0])
-}
+const detectionPath = `/${serviceOf(AnomalyDetectionServiceService.detectAnomaly.path)}/`
 
 /** `/package.Service/Method` -> `package.Service` */
 function serviceOf(path: string): string {

@@ -229,19 +229,17 @@ export class Processor implements StreamHandler {
 
   /** Reads an event that brings features which the schema lacks: makes them part of it first. */
   async #readWith(unknown: readonly string[], record: StreamRecord, batch: RecordBatch): Promise<Event | Rejection> {
-    let knownOnly = false
     try {
       await this.#options.extendSchema(unknown)
     } catch (error) {
-      if (!(error instanceof AppError && error.retriable)) throw error
       // While the store is away, the event is judged by the features that are known.
-      knownOnly = true
+      if (!(error instanceof AppError && error.retriable)) throw error
     }
     const { id, source, recordKey, arrival, latest, text, headers } = this.#options.originOf(record, batch)
-    const origin = { id, source, recordKey, arrival, latest, text, headers, knownOnly }
+    const origin = { id, source, recordKey, arrival, latest, text, headers, knownOnly: true }
     const decoded = this.#decodeBody(record, origin)
     if (isEvent(decoded) || isRejection(decoded)) return decoded
-    return { reason: 'TooManyFeatures', message: `the schema has no room for ${decoded.unknown.join(', ')}` }
+    throw new AppError('Internal', `${decoded.unknown.join(', ')} should have been left aside`)
   }
 
   async #judge(

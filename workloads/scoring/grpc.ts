@@ -6,7 +6,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js'
-import { AppError } from '../../lib/errors.ts'
+import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import { RetryBudget } from '../../lib/retry-budget.ts'
 import { inject, traced } from '../../lib/telemetry.ts'
@@ -25,6 +25,10 @@ export interface GrpcScorerOptions {
   readonly attemptMs?: number | undefined
   /** Of a message, either way. */
   readonly maxMessageBytes?: number | undefined
+  /** How many models the pipeline has: answers of more or fewer are none. */
+  readonly models?: number | undefined
+  /** The models do not learn these rows. */
+  readonly scoreOnly?: boolean | undefined
 }
 
 export interface GrpcScorer extends Scorer, Part {
@@ -40,7 +44,7 @@ const callsWithColumns = 64
 
 /** Scores rows at the inference service. */
 export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
-  const { address, deadlineMs = 2000, attemptMs = 1000, maxMessageBytes = 16 * 2 ** 20 } = options
+  const { address, deadlineMs = 2000, attemptMs = 1000, maxMessageBytes = 16 * 2 ** 20, scoreOnly = false } = options
   const channelOptions: ChannelOptions = {
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
     'grpc.service_config_disable_resolution': 1,
@@ -101,7 +105,7 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
     const ends = performance.now() + timeoutMs
     const left = announcements.get(schemaId) ?? callsWithColumns
     if (left > 0) announcements.set(schemaId, left - 1)
-    const request = { schemaId, rows: packed, explainFrom, columns: left > 0 ? [...columns] : [] }
+    const request = { schemaId, rows: packed, explainFrom, scoreOnly, columns: left > 0 ? [...columns] : [] }
     return call(request, timeoutMs, signal).catch((error: ServiceError) => {
       if (error.code !== status.FAILED_PRECONDITION || request.columns.length > 0) throw error
       announcements.set(schemaId, callsWithColumns)
@@ -117,15 +121,16 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
       try {
         const timeoutMs = Math.min(left, attemptMs, problem === undefined ? attemptMs : failingAttemptMs)
         const response = await attempt(batch, timeoutMs, signal)
+        const scored = scoredRowsOf(response, batch.count, options.models)
         budget.succeeded()
         problem = undefined
         modelVersion = response.modelVersion
-        return scoredRowsOf(response, batch.count)
+        return scored
       } catch (error) {
         signal?.throwIfAborted()
-        const failure = errorOf(error as ServiceError, address)
-        if (!failure.retriable) throw failure
+        const failure = failureOf(error, address)
         problem = failure.message
+        if (isPermanent(error)) throw failure
         const pauseMs = backoff(tries, { baseMs: 50, maxMs: 1000 })
         if (performance.now() + pauseMs >= ends || !budget.spend()) throw failure
         await sleep(pauseMs, { signal })
@@ -145,18 +150,19 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
   }
 }
 
-/** @throws AppError Internal where the answer does not fit the rows */
-function scoredRowsOf(response: ScoreRowsResponse, count: number): ScoredRows {
+/** @throws RangeError where the answer does not fit the rows */
+function scoredRowsOf(response: ScoreRowsResponse, count: number, models: number | undefined): ScoredRows {
   const numbers = unpackNumbers(response.surprisals)
-  if (count > 0 && numbers.length % count !== 0)
-    throw new AppError('Internal', `inference answered ${numbers.length} surprisals for ${count} rows`, {
-      server: 'inference',
-    })
-  const surprisals = Array.from({ length: count === 0 ? 0 : numbers.length / count }, (_, detector) =>
+  const detectors = count === 0 ? 0 : numbers.length / count
+  if (!Number.isInteger(detectors)) throw new RangeError(`${numbers.length} surprisals for ${count} rows`)
+  if (count > 0 && models !== undefined && detectors !== models)
+    throw new RangeError(`surprisals of ${detectors} models, the pipeline has ${models}`)
+  const surprisals = Array.from({ length: detectors }, (_, detector) =>
     numbers.subarray(detector * count, (detector + 1) * count),
   )
   const explanations = new Map<number, RowExplanation[]>()
   for (const { row, detector, column, observed = null, expected = null, contribution } of response.explanations) {
+    if (row >= count || detector >= detectors) throw new RangeError(`an explanation of row ${row} by model ${detector}`)
     const ofRow = explanations.get(row) ?? []
     ofRow.push({ model: detector, column, observed, expected, contribution })
     explanations.set(row, ofRow)
@@ -164,17 +170,19 @@ function scoredRowsOf(response: ScoreRowsResponse, count: number): ScoredRows {
   return { modelVersionOf: () => response.modelVersion, surprisals, explanations }
 }
 
-function errorOf(error: ServiceError, address: string): AppError {
-  if (error instanceof AppError) return error
-  const message = `inference at ${address}: ${error.details ?? error.message}`
-  switch (error.code) {
-    case status.DEADLINE_EXCEEDED:
-      return new AppError('DeadlineExceeded', message, { cause: error, server: 'inference' })
-    case status.INVALID_ARGUMENT:
-      return new AppError('InvalidArgument', message, { cause: error, server: 'inference' })
-    case status.UNIMPLEMENTED:
-      return new AppError('Internal', message, { cause: error, server: 'inference' })
-    default:
-      return new AppError('Unavailable', message, { cause: error, server: 'inference' })
-  }
+/** The same call would fail the same way: another release answers, or a server of something else. */
+function isPermanent(error: unknown): boolean {
+  const { code } = error as Partial<ServiceError>
+  return error instanceof RangeError || code === status.INVALID_ARGUMENT || code === status.UNIMPLEMENTED
+}
+
+/** Whatever is wrong with inference, it does not answer: that is for the pipeline to go on with, or to wait for. */
+function failureOf(error: unknown, address: string): AppError {
+  const { code, details = messageOf(error) } = error as Partial<ServiceError>
+  const reason = error instanceof RangeError ? `it answered ${details}` : details
+  const late = code === status.DEADLINE_EXCEEDED
+  return new AppError(late ? 'DeadlineExceeded' : 'Unavailable', `inference at ${address}: ${reason}`, {
+    cause: error,
+    server: 'inference',
+  })
 }

@@ -9,11 +9,13 @@ export interface RowBatch {
   readonly count: number
   /** Rows with this surprisal or more are explained. */
   readonly explainFrom: number
+  /** The models do not learn these rows: they come again, or are nobody's events. */
+  readonly scoreOnly?: boolean | undefined
 }
 
-/** Scores rows with the pipeline's models, which learn them. */
+/** Scores rows with the pipeline's models, which learn them unless they are told not to. */
 export interface Scorer {
-  /** @throws AppError Unavailable or DeadlineExceeded where no model answers */
+  /** @throws AppError Unavailable or DeadlineExceeded where no model answers, or not as it should */
   score(batch: RowBatch, options?: { readonly signal?: AbortSignal | undefined }): Promise<ScoredRows>
   /** Version of the model that answers now; LEARNING before there is one. */
   readonly modelVersion: string

@@ -31,6 +31,7 @@ type Script = (keys: number, ...args: (readonly Value[])[]) => Promise<unknown>
 const scripts = {
   flush: 'flush',
   extendNames: 'extend-names',
+  forgetNames: 'forget-names',
   claimResults: 'claim-results',
   releaseResults: 'release-results',
   putResults: 'put-results',

@@ -1,20 +1,22 @@
 import type { RedisConnection } from './redis-connection.ts'
-import type { FeatureStore } from './state.ts'
+import { type FeatureStore, newNamesAnHour } from './state.ts'
 
 export const featureName = (keyPrefix: string, key: string): string => `${keyPrefix}feature:${key}`
 
-/** The list `schema` of names, and `feature:<key>`. */
+/** The list `schema` of names, `schema:new` for how many are new in this hour, and `feature:<key>`. */
 export function createRedisFeatures(
   connection: RedisConnection,
   { keyPrefix, maxFeatures }: { readonly keyPrefix: string; readonly maxFeatures: number },
 ): FeatureStore {
   const schemaName = `${keyPrefix}schema`
+  const limits = [String(maxFeatures), String(newNamesAnHour)]
   return {
     names: () => connection.read((client) => client.lrange(schemaName, 0, -1)),
     extend: (names) =>
-      connection.write((client) => client.extendNames(1, [schemaName], [String(maxFeatures), ...names])) as Promise<
-        string[]
-      >,
+      connection.write((client) =>
+        client.extendNames(2, [schemaName, `${schemaName}:new`], [...limits, ...names]),
+      ) as Promise<string[]>,
+    forget: (names) => connection.write((client) => client.forgetNames(1, [schemaName], names)) as Promise<string[]>,
     async last(keys) {
       if (keys.length === 0) return []
       const found = await connection.read((client) => client.mget(keys.map((key) => featureName(keyPrefix, key))))

@@ -143,6 +143,31 @@ export function behavesAsStateStore(open: () => Promise<StateStore>, pass: (ms: 
       expect(await store.features.extend(['f0', 'more'])).to.deep.equal(names.slice(0, maxFeatures))
     })
 
+    it('take as many new names in an hour as may come, and all of them where there is none yet', async () => {
+      // Of what a full list may have, more than an hour's is left only where names are forgotten.
+      const { maxFeatures } = suiteSettings
+      const names = Array.from({ length: maxFeatures }, (_, i) => `f${i}`)
+      expect(await store.features.extend(names)).to.deep.equal(names)
+      let known: readonly string[] = names
+      let came = 0
+      for (let round = 0; came === round * (maxFeatures / 2) && round < 3; round++) {
+        const gone = known.filter((name) => name !== '').slice(0, maxFeatures / 2)
+        expect(await store.features.forget(gone)).to.deep.equal(gone)
+        const fresh = Array.from({ length: maxFeatures / 2 }, (_, i) => `r${round}-${i}`)
+        known = await store.features.extend(fresh)
+        came += known.filter((name) => fresh.includes(name)).length
+      }
+      expect(known.length, 'the list grows to twice its names at most').to.be.at.most(2 * maxFeatures)
+    })
+
+    it('forget names: their places stay, and who had them does not bring them back', async () => {
+      const known = await store.features.extend(['a', 'b', 'c'])
+      expect(await store.features.forget(['b', 'x'])).to.deep.equal(['b'])
+      expect(await store.features.names()).to.deep.equal(['a', '', 'c'])
+      expect(await store.features.extend([...known, 'd'])).to.deep.equal(['a', '', 'c', 'd'])
+      expect(await store.features.extend(['a', '', 'c', 'd', 'b'])).to.deep.equal(['a', '', 'c', 'd', 'b'])
+    })
+
     it('come to one list when several extend it at once', async () => {
       const stores = [store, await open(), await open()]
       const answers = await Promise.all(

@@ -68,11 +68,14 @@ export interface FeatureStore {
   /** All names, in the order in which they became known. */
   names(): Promise<readonly string[]>
   /**
-   * Appends the names that are new, in order and as long as there is room, and answers with all names. To be called with
-   * all names that the caller knows, so that a store that lost its list gets it back in the same order; where the answer
-   * does not begin with them, another list has taken its place and rows made so far mean nothing to others.
+   * Appends the names that are new, in order, as long as there is room and as many as may become known in an hour, and
+   * answers with all names. To be called with all names that the caller knows, so that a store that lost its list gets it
+   * back in the same order; where the answer does not begin with them, another list has taken its place and rows made so
+   * far mean nothing to others. In the place of a name that was forgotten there is an empty one.
    */
   extend(names: readonly string[]): Promise<readonly string[]>
+  /** Makes room: the names become unknown, to come back where they are still sent. Answers with those that were known. */
+  forget(names: readonly string[]): Promise<readonly string[]>
   /** The JSON that was last flushed for each key and has not expired, in order. */
   last(keys: readonly string[]): Promise<readonly (string | undefined)[]>
 }
@@ -160,6 +163,8 @@ export interface FitLock {
   release(): Promise<void>
 }
 
+/** Names that may become known in an hour, but for a list that is empty. */
+export const newNamesAnHour = 500
 /** How long a claimant's claims outlive its last word. */
 export const claimantSeconds = 15
 /** How long models that are not current are kept. */

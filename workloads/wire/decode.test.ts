@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { Event } from '../detection/event.ts'
 import { FeatureSchema, maxFeatures } from '../detection/feature-schema.ts'
 import { createDecode, type Decoded, isEvent, isRejection, type Origin } from './decode.ts'
 import type { FeatureOptions } from './event-fields.ts'
@@ -164,9 +165,15 @@ describe('createDecode()', () => {
     it('is refused: 5,000 features, and the schema stays as it was', () => {
       const features = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`f${i}`, i]))
       expect(decode({ ...seedEvent, features })).to.include({ reason: 'TooManyFeatures', field: 'features' })
-      const schema = new FeatureSchema(Array.from({ length: maxFeatures }, (_, i) => `f${i}`))
-      expect(createDecode(defaults, schema)(seedEvent, origin)).to.include({ reason: 'TooManyFeatures' })
-      expect(schema.size).to.equal(maxFeatures)
+    })
+
+    it('is read without what the schema has no room for, and says so', () => {
+      const schema = new FeatureSchema(['a', ...Array.from({ length: maxFeatures - 1 }, (_, i) => `f${i}`)])
+      const event = { ...seedEvent, features: { a: 7, new: 8 } }
+      const decoded = createDecode(defaults, schema)(event, origin)
+      expect(decoded).to.deep.include({ id: 'test-123', isCut: true })
+      expect((decoded as Event).features.slice(0, 2)).to.deep.equal([7, Number.NaN])
+      expect(createDecode(defaults, schema)({ ...event, features: { a: 7 } }, origin)).to.not.have.property('isCut')
     })
   })
 

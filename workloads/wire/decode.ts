@@ -102,15 +102,18 @@ export function createDecode(mapping: EventMapping, schema: FeatureSchema, optio
     const value = numberOf(readValue(record), text)
     if (value === undefined) return invalid('InvalidValue', mapping.value, readValue(record), 'a finite number')
     const features = readFeatures(record, payload, text, origin.knownOnly)
-    if (!Array.isArray(features)) return features as Rejection | UnknownFeatures
-    if (readCategories === undefined) return { id, time, key, value, features }
+    if (!Array.isArray(features) && !('known' in features)) return features
+    const event = Array.isArray(features)
+      ? { id, time, key, value, features }
+      : { id, time, key, value, features: features.known, isCut: true as const }
+    if (readCategories === undefined) return event
     const categories: string[] = []
     for (const readCategory of readCategories) {
       const category = readCategory(record, json) ?? ''
       if (typeof category !== 'string') return category
       categories.push(category)
     }
-    return { id, time, key, value, features, categories }
+    return { ...event, categories }
   }
 }
 
@@ -168,7 +171,7 @@ function featuresReader(mapping: EventMapping, schema: FeatureSchema, options: F
   }
 
   function tooMany(count: number): Rejection {
-    const message = `with this event the pipeline has ${count} features or more, at most ${maxFeatures} are allowed`
+    const message = `the event has ${count} features or more, at most ${maxFeatures} are allowed`
     return { reason: 'TooManyFeatures', field: bagName, message }
   }
 
@@ -177,7 +180,7 @@ function featuresReader(mapping: EventMapping, schema: FeatureSchema, options: F
     payload: Fields,
     text: DecimalMark | undefined,
     knownOnly: boolean | undefined,
-  ): number[] | Rejection | UnknownFeatures => {
+  ): number[] | CutFeatures | Rejection | UnknownFeatures => {
     const bag = readBag(features.type === 'fields' ? payload : record)
     if (bag === undefined || bag === null) return []
     if (typeof bag !== 'object' || Array.isArray(bag))
@@ -195,11 +198,17 @@ function featuresReader(mapping: EventMapping, schema: FeatureSchema, options: F
       const index = schema.indexOf(name)
       if (index !== undefined) numbers[index] = feature
       else if (!name.isWellFormed()) return invalidName(bagName)
-      else if (knownOnly !== true) unknown.push(name)
+      else unknown.push(name)
     }
     if (unknown.length === 0) return numbers
-    return schema.hasRoomFor(unknown.length) ? { unknown } : tooMany(size + unknown.length)
+    const wanted = knownOnly === true ? [] : schema.wanted(unknown)
+    return wanted.length > 0 ? { unknown: wanted } : { known: numbers }
   }
+}
+
+/** Of features of which the schema takes only a part. */
+interface CutFeatures {
+  readonly known: readonly number[]
 }
 
 function invalidName(bag: string): Rejection {

@@ -22,6 +22,9 @@ export function memoryModels(): ModelStore {
   return createMemoryState({ profileTtlSeconds: 60, featureTtlSeconds: 60, maxFeatures: 1000, now: Date.now }).models
 }
 
+/** Features of the pipelines of these tests. */
+const allFeatures = ['a', 'b', 'amount', 'distance', 'cpu', 'memory', 'new']
+
 export interface Served {
   readonly port: number
   readonly address: string
@@ -43,6 +46,7 @@ export async function serve(
   options: {
     readonly detection?: object
     readonly models?: ModelStore
+    readonly features?: readonly string[]
     readonly replica?: string
     readonly drainMs?: number
     readonly maxRows?: number
@@ -50,12 +54,13 @@ export async function serve(
     readonly maxConnectionAgeMs?: number
   } = {},
 ): Promise<Served> {
-  const { models = memoryModels(), replica = 'replica', detection, ...server } = options
+  const { models = memoryModels(), features = allFeatures, replica = 'replica', detection, ...server } = options
   const stop = new AbortController()
   const started = Promise.withResolvers<{ readonly grpc: number; readonly probes: number }>()
   const ended = runInference({
     pipeline: pipelineOf(detection),
     models,
+    features: { names: async () => features },
     replica,
     port: 0,
     probesPort: 0,
