@@ -5,6 +5,12 @@ import { isHit, type Limit } from './rules.ts'
 import type { RowExplanation } from './scored-rows.ts'
 import type { Reason } from './verdict.ts'
 
+/** Columns of a row that are the profile's view of a field. */
+const fieldOfView: ReadonlyMap<string, string> = new Map([
+  ['value.deviation', 'value'],
+  ['interval.deviation', 'interval'],
+])
+
 /**
  * The reasons of one verdict at a time: the limits that the event broke, then the strongest of the detectors' reasons.
  */
@@ -13,6 +19,7 @@ export class Reasons {
   readonly #categoryNames: readonly string[]
   #categories: readonly string[] = []
   #list: Reason[] = []
+  #value = Number.NaN
   /** How many of the list are limits. */
   #limits = 0
   #most = 0
@@ -30,6 +37,7 @@ export class Reasons {
   /** Begins with the limits that the event breaks; answers whether there are any. */
   begin(limits: readonly Limit[], event: Event): boolean {
     this.#list = []
+    this.#value = event.value
     this.#categories = event.categories ?? []
     for (const limit of limits) {
       const observed = limit.read(event)
@@ -76,10 +84,32 @@ export class Reasons {
     }
   }
 
-  /** Adds what a model said of a column. @param share of the verdict that the model speaks for, 0 to 1 */
+  /**
+   * Adds what a model said of a column, in the words of the event: what it said of the profile's view of a field belongs
+   * to the field. Of an interval only the profile knows the seconds. @param share of the verdict that the model speaks for
+   */
   addExplanation(detector: string, explanation: RowExplanation, share: number): void {
-    const { column, observed, expected, contribution } = explanation
-    this.#place({ detector, feature: column, observed, expected, contribution: contribution * share })
+    const contribution = explanation.contribution * share
+    const field = fieldOfView.get(explanation.column)
+    const feature = field ?? explanation.column
+    const list = this.#list
+    const at = list.findIndex((reason, r) => r >= this.#limits && reason.feature === feature)
+    if (at >= 0) {
+      const [same] = list.splice(at, 1) as [Reason]
+      const others = same.agreeing ?? []
+      const agreeing = same.detector === detector || others.includes(detector) ? others : [...others, detector]
+      this.#place({
+        ...same,
+        ...(same.expected === null && field === undefined && { expected: explanation.expected }),
+        contribution: same.contribution + contribution,
+        ...(agreeing.length > 0 && { agreeing }),
+      })
+    } else if (field === undefined) {
+      const { observed, expected } = explanation
+      this.#place({ detector, feature, observed, expected, contribution })
+    } else if (field === 'value') {
+      this.#place({ detector, feature, observed: numberOrNull(this.#value), expected: null, contribution })
+    }
   }
 
   #nameOf(field: number): string {

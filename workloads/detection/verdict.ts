@@ -16,6 +16,8 @@ export interface Reason {
   /** Share of the verdict that this reason explains, 0 to 1. */
   readonly contribution: number
   readonly shape?: Exclude<Shape, ''>
+  /** Names of other detectors that found the same feature; the contribution is theirs too. */
+  readonly agreeing?: readonly string[]
 }
 
 /** Why an event with a high score was not called an anomaly. */

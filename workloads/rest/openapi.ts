@@ -184,8 +184,13 @@ const reason = object(
     },
     contribution: fraction,
     shape: { enum: shapes.filter((shape) => shape !== '') },
+    agreeing: {
+      type: 'array',
+      items: { type: 'string' },
+      description: 'Names of other detectors that found the same feature.',
+    },
   },
-  ['rule', 'category', 'shape'],
+  ['rule', 'category', 'shape', 'agreeing'],
 )
 
 const problem = object(

@@ -101,10 +101,17 @@ function seenOf({ feature, category, observed, expected }: Reason): string {
  */
 export function describeReason(reason: Reason): string {
   const { detector, rule, feature, shape, contribution } = reason
+  const detectors = [detector, ...(reason.agreeing ?? [])].join(' and ')
   const expected = reason.category === undefined ? formatNumber(reason.expected) : nothing
   if (rule !== undefined)
     return `${feature} ${formatNumber(reason.observed)} is ${reason.observed! > reason.expected! ? 'above' : 'below'} ${expected} (${detector} ${rule})`
   const instead =
-    expected === nothing ? '' : repeats(reason) ? ' after values unlike any before' : ` where ${expected} was expected`
-  return `${seenOf(reason)}${instead} (${shape === undefined ? detector : `${detector}: ${shape}`}, ${formatShare(contribution)})`
+    shape === 'frozen'
+      ? ' again and again'
+      : expected === nothing
+        ? ''
+        : repeats(reason)
+          ? ' after values unlike any before'
+          : ` where ${expected} was expected`
+  return `${seenOf(reason)}${instead} (${shape === undefined ? detectors : `${detectors}: ${shape}`}, ${formatShare(contribution)})`
 }

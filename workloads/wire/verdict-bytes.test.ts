@@ -14,6 +14,7 @@ const verdict: Verdict = {
   reasons: [
     { detector: 'profile', feature: 'value', observed: 950, expected: 42.123456789, contribution: 0.6 },
     { detector: 'forest', feature: 'value', observed: 950, expected: null, contribution: 0.3, shape: 'spike' },
+    { detector: 'profile', feature: 'x', observed: 1, expected: 2, contribution: 0.1, agreeing: ['forest', 'other'] },
   ],
   suppressedBy: 'Budget',
   degraded: 'ModelUnavailable',
@@ -33,8 +34,8 @@ describe('verdictJson()', () => {
     expect(JSON.parse(verdictJson(verdict, 1.23456789))).to.deep.equal({
       ...verdict,
       inferenceTimeMs: 1.234568,
-      featureImportance: { value: 0.9 },
-      reasons: [{ ...verdict.reasons[0], expected: 42.12346 }, verdict.reasons[1]],
+      featureImportance: { value: 0.9, x: 0.1 },
+      reasons: [{ ...verdict.reasons[0], expected: 42.12346 }, ...verdict.reasons.slice(1)],
     })
   })
 

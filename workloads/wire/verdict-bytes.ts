@@ -21,6 +21,7 @@ const key = {
   expected: ascii(',"expected":'),
   contribution: ascii(',"contribution":'),
   shape: ascii(',"shape":"'),
+  agreeing: ascii(',"agreeing":["'),
   suppressedBy: ascii(',"suppressedBy":"'),
   degraded: ascii(',"degraded":"'),
   scores: ascii(',"scores":{'),
@@ -30,6 +31,7 @@ const comma = ascii(',')
 const quote = ascii('"')
 const endOfText = ascii('":')
 const endOfList = ascii(']')
+const endOfWords = ascii('"]')
 const endOfObject = ascii('}')
 const endOfVerdict = ascii('}}')
 
@@ -98,7 +100,8 @@ function write(verdict: Verdict, inferenceTimeMs: number | undefined): void {
   json.raw(endOfVerdict)
 }
 
-function writeReason({ detector, rule, feature, category, observed, expected, contribution, shape }: Reason): void {
+function writeReason(reason: Reason): void {
+  const { detector, rule, feature, category, observed, expected, contribution, shape, agreeing } = reason
   json.raw(key.detector)
   json.plain(detector)
   if (rule !== undefined) {
@@ -118,6 +121,11 @@ function writeReason({ detector, rule, feature, category, observed, expected, co
   json.raw(key.contribution)
   json.sixDecimals(contribution)
   if (shape !== undefined) writeWord(key.shape, shape)
+  if (agreeing !== undefined) {
+    json.raw(key.agreeing)
+    json.plain(agreeing.join('","'))
+    json.raw(endOfWords)
+  }
   json.raw(endOfObject)
 }
 
