@@ -85,7 +85,8 @@ export class Decision implements SharedMemory {
     } else if (surprisal >= this.#nominal && !isLearning) suppressedBy = 'Budget'
     const isAlert = this.#budget?.spend(wish) ?? wish
     if (wish && !isAlert) suppressedBy = 'Budget'
-    this.#means?.add(mean)
+    // An episode is counted with its alerts: what else belongs to it would make the next one ordinary.
+    if (suppressedBy !== 'Refractory') this.#means?.add(mean)
     this.#events++
     episodes.learn(slot, time, surprisal, isAlert)
     this.surprisal = surprisal
