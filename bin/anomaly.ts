@@ -287,6 +287,8 @@ const cli: Argv = yargs(args)
           file: pipelineFile,
           alerts: { type: 'boolean', default: false, describe: 'Only verdicts that alert' },
           'from-beginning': { type: 'boolean', default: false, describe: 'First those that are there already' },
+          // In the environment of every pod of a pipeline, where this command may be run.
+          'redis-url': { type: 'string', hidden: true },
           ...kafka,
         }),
     async (args) => (await import('../workloads/watch/watch-command.ts')).watchCommand(args),

@@ -14,7 +14,7 @@ export async function loadPipeline(path: string): Promise<Pipeline> {
   })
 
   const lines = new LineCounter()
-  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' })
   const [document, second] = documents.filter((one) => !isEmpty(one) || one.errors.length > 0)
   if (document === undefined) throw invalid(`${path}: is empty; an AnomalyPipeline is expected`)
   const [error] = document.errors
