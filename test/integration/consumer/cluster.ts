@@ -38,6 +38,7 @@ export interface Cluster {
 export interface SceneOptions {
   readonly partitions?: number
   readonly detection?: object
+  readonly event?: object
   readonly publish?: 'All' | 'Anomalies'
   /** Consumers and APIs reach the broker through the proxy. */
   readonly proxied?: boolean
@@ -166,7 +167,15 @@ export async function startCluster({ secured = false } = {}): Promise<Cluster> {
 async function openScene(
   { kafka, redis }: Pick<Cluster, 'kafka' | 'redis'>,
   number: number,
-  { partitions = 4, detection = {}, publish = 'All', proxied = false, access, hasTopics = true }: SceneOptions = {},
+  {
+    partitions = 4,
+    detection = {},
+    event = {},
+    publish = 'All',
+    proxied = false,
+    access,
+    hasTopics = true,
+  }: SceneOptions = {},
 ): Promise<Scene> {
   const topics = { source: `events-${number}`, results: `results-${number}`, deadLetters: `dead-letters-${number}` }
   const document = {
@@ -181,6 +190,7 @@ async function openScene(
         createTopics: { partitions },
         ...access?.source,
       },
+      event,
       detection,
       results: { topic: topics.results, deadLetterTopic: topics.deadLetters, publish },
       ...(access ? { state: access.state } : {}),

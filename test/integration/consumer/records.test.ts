@@ -19,10 +19,15 @@ interface Bad {
 const event = eventOf(1)
 const json = (changes: object): string => JSON.stringify({ ...event, ...changes })
 const numbered = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, i]))
+const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
 /** Every kind of record that cannot be read. */
 const badKinds: Readonly<Record<string, Bad>> = {
   'a JSON text cut short': { reason: 'MalformedJson', value: '{"eventId":' },
   'bytes that are no text': { reason: 'NotUtf8', value: Buffer.from([0, 255, 254, 123, 34]) },
+  'the framing of a schema registry': { reason: 'MalformedJson', value: Buffer.from([0, 0, 0, 0, 7, 2, 4]) },
+  'a value that is nested deeply': { reason: 'InvalidValue', value: `{"userId":"a","value":${deep}}` },
+  'an id that is nested deeply': { reason: 'InvalidId', value: `{"userId":"a","eventId":${deep}}` },
+  'half of a surrogate pair': { reason: 'MissingKey', value: String.raw`{"userId":"\ud800"}` },
   'no bytes': { reason: 'MalformedJson', value: Buffer.alloc(0) },
   'a list': { reason: 'NotAnObject', value: '[1]' },
   'a number': { reason: 'NotAnObject', value: '42' },
@@ -152,6 +157,33 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await scene.caughtUp()
     expect((await scene.expectExact()).length).to.equal(309)
     await scene.expectAllLearnt()
+  })
+
+  it("some have binary keys, which are the events' own: each its own, and its verdict under the same bytes", async () => {
+    scene = await cluster.scene({ partitions: 1, event: { id: '', time: '', key: '$key', features: '' } })
+    const keys = [5n, 200n, 201n, 202n].map((number) => {
+      const bytes = Buffer.alloc(8)
+      bytes.writeBigInt64BE(number)
+      return bytes
+    })
+    await scene.send(keys.map((key) => ({ key, value: '{"value":1}' })))
+    await scene.send([
+      { key: 'text', value: '{"value":1}' },
+      { key: 'text', value: null },
+    ])
+    const consumer = await scene.consumer({ inference })
+    await scene.caughtUp()
+    const verdicts = await scene.read(scene.topics.results)
+    expect(verdicts.map(({ key }) => key)).to.deep.equal([...keys, Buffer.from('text')])
+    expect(verdicts.map(({ value }) => JSON.parse(String(value)).userId)).to.deep.equal([
+      'hex:0000000000000005',
+      'hex:00000000000000c8',
+      'hex:00000000000000c9',
+      'hex:00000000000000ca',
+      'text',
+    ])
+    expect(await scene.read(scene.topics.deadLetters)).to.deep.equal([])
+    await eventually(async () => expect(await consumer.status()).to.include({ events: 5, rejected: 1, keys: 5 }))
   })
 
   it('only anomalies are published: the offsets of the rest are committed alone, also when consumers are killed', async () => {
