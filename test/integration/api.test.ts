@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { openAdmin } from '../../lib/kafka/admin.ts'
@@ -460,7 +460,9 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const args = [
       ...['api', '-f', file('pipeline.yaml', JSON.stringify({ apiVersion, kind, metadata, spec }))],
       ...['--port', String(port), '--probes-port', String(probesPort), '--inference', inference.address],
-      ...['--redis-url', redis.url, '--signing-key-file', file('key', 'a key of this pipeline only')],
+      // Redis asks for no password, and refuses the one that it is given.
+      ...['--redis-url', redis.url.replace('://', '://:pass-of-redis@'), '--log-level', 'debug'],
+      ...['--signing-key-file', file('key', 'a key of this pipeline only')],
       ...['--token-dir', tokens, '--drain-seconds', '0'],
     ]
     const client = clientOf(port, probesPort)
@@ -482,6 +484,10 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       expect(metrics).to.match(/^anomaly_detection_total\{verdict="normal"\} 0$/m)
       expect(metrics).to.match(/^anomaly_detection_time_seconds_count 1$/m)
       expect(await server.stop(60_000), 'exit code').to.equal(0)
+      const logged = readFileSync(join(folder, 'api.log'), 'utf8')
+      expect(logged).to.include('started')
+      for (const secret of ['pass-of-redis', 'token-of', 'a key of this pipeline'])
+        expect(logged, secret).to.not.include(secret)
     } finally {
       await server.kill()
       removeFolder(folder)
