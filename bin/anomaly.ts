@@ -444,6 +444,25 @@ const cli: Argv = yargs(args)
     async (args) => (await import('../workloads/inference/main.ts')).inferenceCommand(args),
   )
   .command(
+    'schema <action> [names..]',
+    'List the features that a pipeline knows, or make it forget some',
+    (command) =>
+      command
+        .usage(
+          'List the names of the features that a pipeline knows, one a line, or make it forget some, so that there is room for\nothers. A name that is still sent becomes known again.',
+        )
+        .epilogue(
+          closing('schema <list|forget> -f PIPELINE [flags]', [
+            'Forget a feature that is sent no more',
+            '$0 schema forget old-feature -f payments.yaml --redis-url redis://localhost:6379',
+          ]),
+        )
+        .positional('action', { choices: ['list', 'forget'] as const, demandOption: true, describe: 'What to do' })
+        .positional('names', { type: 'string', array: true, default: [], describe: 'Features to forget' })
+        .options({ file: pipelineFile, ...redis, 'log-level': { ...logLevel, default: 'error' as const } }),
+    async (args) => (await import('../workloads/schema/schema-command.ts')).schemaCommand(args),
+  )
+  .command(
     'operator',
     'Run pipelines on Kubernetes: make what each AnomalyPipeline asks for, and keep it so',
     (command) =>
@@ -528,7 +547,7 @@ function closing(usage: string, ...examples: readonly (readonly [what: string, c
 function checkFlags(flags: Readonly<Record<string, unknown>>): true {
   for (const [name, value] of Object.entries(flags)) {
     if (Number.isNaN(value)) throw new AppError('InvalidArgument', `--${name}: must be a number`)
-    if (Array.isArray(value) && !['_', 'input', 'history'].includes(name))
+    if (Array.isArray(value) && !['_', 'input', 'history', 'names'].includes(name))
       throw new AppError('InvalidArgument', `--${name}: may be given only once`)
   }
   return true

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import { createLogger, type Logger } from '../../lib/log.ts'
@@ -165,6 +167,35 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       await raw('SCRIPT FLUSH')
       expect(await store.partitions.flush(0, epoch, some)).to.equal('Written')
     })
+  })
+
+  it('lists the features of a pipeline at the command line, and forgets some', async () => {
+    const store = await open()
+    await store.features.extend(['amount', 'junk', 'items'])
+    const anomaly = join(import.meta.dirname, '../../bin/anomaly.ts')
+    const file = join(import.meta.dirname, '../../manifests/pipelines/minimal.yaml')
+    const schema = async (...args: string[]) => {
+      const given = [anomaly, 'schema', ...args, '-f', file, '--redis-url', redis.url]
+      return promisify(execFile)(process.execPath, given).then(
+        ({ stdout }) => stdout,
+        ({ code, stderr }) => `${code} ${stderr}`,
+      )
+    }
+    expect(await schema('forget', 'junk')).to.equal('junk\n')
+    expect(await schema('list')).to.equal('amount\nitems\n')
+    expect(await schema('forget', 'junk')).to.match(/^2 .*no feature junk/)
+    expect(await schema('forget')).to.match(/^2 .*Name the features to forget/)
+  })
+
+  it('takes no more new names in an hour than may come', async () => {
+    const store = await open({ maxFeatures: 2000, keyPrefix: 'p:' })
+    await store.features.extend(['first'])
+    const names = Array.from({ length: 700 }, (_, i) => `f${i}`)
+    expect(await store.features.extend(names.slice(0, 400))).to.have.length(401)
+    expect(await store.features.extend(names)).to.have.length(501)
+    expect(await store.features.extend(['one more'])).to.have.length(501)
+    await raw('DEL p:schema:new')
+    expect(await store.features.extend(['one more'])).to.have.length(502)
   })
 
   describe('claims', () => {

@@ -41,12 +41,13 @@ export const house: House = {
   'workloads/local': [...doors, ...desk],
   'workloads/backtest': desk,
   'workloads/replay': desk,
+  'workloads/schema': desk,
   'workloads/watch': desk,
   'workloads/init': desk,
 
   bin: [
     ...everything,
-    ...['consumer', 'api', 'inference', 'local', 'backtest', 'replay', 'watch', 'init'].map(
+    ...['consumer', 'api', 'inference', 'local', 'backtest', 'replay', 'schema', 'watch', 'init'].map(
       (role) => `workloads/${role}`,
     ),
   ],
