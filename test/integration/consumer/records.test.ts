@@ -141,8 +141,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await scene.caughtUp()
     expect((await scene.expectExact()).length).to.equal(120)
     const [dead] = await scene.read(scene.topics.deadLetters)
-    const { reason, topic, partition, offset } = dead!.headers
-    expect([reason, topic, partition, offset].map(String)).to.deep.equal(['TooLarge', scene.topics.source, '0', '60'])
+    const said = ['reason', 'topic', 'partition', 'offset'].map((name) => String(dead!.headers[`anomaly-${name}`]))
+    expect(said).to.deep.equal(['TooLarge', scene.topics.source, '0', '60'])
     expect(dead!.value).to.equal(null)
   })
 
