@@ -238,7 +238,9 @@ export class Lane {
       this.#next = -1
       this.logEnd = 0
     }
-    if (!isOther(committedId)) return committed?.offset ?? (await this.#commitFirst(producer, 'Earliest'))
+    if (committed !== undefined && !isOther(committedId)) return committed.offset
+    // With a topic Kafka forgets what groups have committed for it.
+    if (committed === undefined && !wasOther) return this.#commitFirst(producer, 'Earliest')
     this.#next = -1
     const first = await this.#commitFirst(producer, startFrom)
     onTopicRemade(of)
