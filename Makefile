@@ -20,7 +20,7 @@ test: node_modules ## every test; sets up all it needs
 e2e: node_modules ## the operator on a real cluster, from nothing to nothing; root on Debian, or say what is missing
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/e2e/e2e.ts
 
-demo: node_modules ## the payments pipeline in one process on a simulated stream; DEMO_SECONDS=20 ends by itself, DEMO_FLAGS='--port 8081'
+demo: node_modules ## four simulated weeks of payments learnt, then live ones judged in one process; DEMO_SECONDS=20 ends by itself, DEMO_FLAGS='--port 8081'
 	@bin/anomaly run -f manifests/pipelines/payments.yaml --simulate --history 28d $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(DEMO_FLAGS)
 
 up: node_modules ## Kafka, Redis and every role as local background processes, and what to try next

@@ -38,7 +38,7 @@ describe('createLogger', () => {
     expect(JSON.parse(lines[0]!).error).to.include({ code: 'Unavailable', message: 'Cannot reach Redis: refused' })
   })
 
-  it('writes an outage that is to be expected in a line: code and message, each cause once, no stack', async () => {
+  it('writes an outage, which is expected, in a line: code and message, each cause once, no stack', async () => {
     const refused = await refusal(['127.0.0.1'])
     const several = await refusal(['127.0.0.1', '127.0.0.2'])
     const away = new AppError('Unavailable', `Cannot list topics: ${refused.message}`, { cause: refused })

@@ -33,7 +33,7 @@ export interface Scope {
   readonly secrets?: Readonly<Record<Role, SecretsFound>> | undefined
   /** Values that nobody chose, as their Secrets keep them; undefined where there is none yet. */
   readonly generated: { readonly signingKey?: string | undefined; readonly redisPassword?: string | undefined }
-  /** Why something of it could not be read: nothing is to be made without it. */
+  /** Why something of it could not be read: nothing is made without it. */
   readonly failure?: unknown
   readonly workloads: Workloads
   readonly pods: Pods

@@ -10,7 +10,7 @@ import { templateOf } from './pipeline-events.ts'
 import type { Problem } from './problem.ts'
 import { type KubeObject, ownedBy } from './runtime/kube-object.ts'
 
-/** What is to be done for a pipeline. */
+/** What the operator does for a pipeline. */
 export interface Plan {
   /** Everything that it is made of, in the order in which it is applied. */
   readonly desired: readonly KubeObject[]

@@ -176,7 +176,7 @@ function isAfter({ firstOffset, lastOffset }: BatchHeader, end: number): boolean
   return firstOffset >= end && lastOffset >= firstOffset && lastOffset < Number.MAX_SAFE_INTEGER
 }
 
-/** Whether the header of a damaged batch can be believed, so that its records are known by their offsets. */
+/** Whether the header of a damaged batch is sound, so that its records are known by their offsets. */
 function isTaken({ firstOffset, lastOffset, count }: BatchHeader, { takesDamaged, endOffset }: ReadOptions): boolean {
   return takesDamaged === true && count === lastOffset - firstOffset + 1 && count > 0 && lastOffset < endOffset
 }

@@ -4,7 +4,7 @@ import type { Role } from '../../lib/pipeline/spec.ts'
 export interface PodAnswer {
   readonly role: Role
   readonly pod: string
-  /** As it came: nothing in it is to be trusted. */
+  /** As it came: trust nothing in it. */
   readonly status: unknown
 }
 

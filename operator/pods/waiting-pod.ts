@@ -152,7 +152,7 @@ export function waitingReason(pod: KubeObject, said?: string): Reason | undefine
 
 function withEnd(message: string, end: Terminated | undefined): string {
   if (end === undefined) return message
-  // The last lines of its log, of which the very last says why it gave up.
+  // The last lines of its log; the very last says why it gave up.
   const last = end.message?.trim().split('\n').at(-1)
   const said = last ? `: ${last}` : ''
   return `${message} (it ended with ${end.reason ?? 'Error'}, exit code ${end.exitCode ?? '?'}${said})`

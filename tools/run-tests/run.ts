@@ -51,7 +51,7 @@ print(lastTotal === undefined ? 'It is the first such run here.' : `Last time it
 
 const began = performance.now()
 const stopping = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stopping.abort())
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stopping.abort(signal))
 
 let left = integration.length + 1
 function ended({ name, passed, failed, skipped, seconds, output }: Outcome): void {
@@ -77,7 +77,7 @@ const runAll = (jobs: readonly Job[]): Promise<Outcome[]> =>
 
 function exitIfStopped(): void {
   if (!stopping.signal.aborted) return
-  print('Stopped.')
+  print(`Stopped by ${stopping.signal.reason}.`)
   process.exit(130)
 }
 

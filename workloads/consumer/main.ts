@@ -56,7 +56,7 @@ export interface ConsumerOptions {
   readonly probesPort: number
   readonly stateBytes: number
   readonly log: Logger
-  /** With which the API signs verdicts; without it none that comes with an event is believed. */
+  /** The key with which the API signs verdicts. Without it the consumer judges every event itself. */
   readonly signingKey?: KeyObject | undefined
   readonly registry?: Registry | undefined
   /** A stored state could not be read: it is of other detectors or damaged. */

@@ -44,7 +44,7 @@ export function isEvent(decoded: Decoded): decoded is Event {
   return 'features' in decoded
 }
 
-/** The latest time that is still believed where there is no clock to compare with: the year 2100. */
+/** The latest time that is accepted where there is no clock to compare with: the year 2100. */
 export const latestPlausibleTime = Date.UTC(2100, 0, 1)
 /** How far a time may lie ahead of the clock, in ms: a day, so that a wrong time zone is no reason to lose an event. */
 export const futureTolerance = 86_400_000

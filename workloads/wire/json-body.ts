@@ -81,7 +81,7 @@ function isOfNumber(unit: number): boolean {
   return (unit >= 48 && unit <= 57) || unit === 45 || unit === 43 || unit === 46 || unit === 101 || unit === 69
 }
 
-/** The same JSON, of which it is known that it is such, with numbers of 16 digits and more as text. */
+/** The same JSON with numbers of 16 digits and more as text. The text must be JSON. */
 function quoteLongNumbers(json: string): string {
   if (!sixteenDigits.test(json)) return json
   let quoted = ''
@@ -110,7 +110,7 @@ function endOfString(json: string, start: number): number {
 
 const structure = /["[\]{},]/g
 
-/** The texts of the elements of an array, of which it is known that it is JSON. */
+/** The texts of the elements of an array. The text must be JSON. */
 export function elementsOf(array: string): readonly string[] {
   const elements: string[] = []
   let depth = 0

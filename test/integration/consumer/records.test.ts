@@ -132,7 +132,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect((await scene.expectExact()).length).to.equal(60)
   })
 
-  it('one is bad and so large that it does not fit with what is to be said of it', async () => {
+  it('one is bad and so large that it does not fit together with the reason', async () => {
     scene = await cluster.scene({ partitions: 1 })
     await scene.feed(60)
     await scene.send([{ key: 'k', value: '{'.repeat(1_048_430) }])

@@ -14,17 +14,15 @@ import { useOperator } from '../../harness/operator.ts'
 const plugin = join(import.meta.dirname, '../../../bin/kubectl-anomaly')
 const run = promisify(execFile)
 
-describe('kubectl anomaly', function () {
-  this.timeout(90_000)
+describe('kubectl anomaly', () => {
   const cluster = useApiServer()
   const bench = useOperator(cluster)
   let namespace: string
-  let folder: string
+  const folder = temporaryFolder('plugin')
   let kubectl: string
 
   before(async () => {
     kubectl = await binary('kubectl')
-    folder = temporaryFolder('plugin')
     writeFileSync(join(folder, 'kubeconfig'), cluster.server.kubeConfig.exportConfig())
   })
   after(() => removeFolder(folder))
