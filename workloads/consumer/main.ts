@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto'
 import { Counter, Gauge, Registry } from 'prom-client'
-import { openAdmin } from '../../lib/kafka/admin.ts'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
@@ -9,13 +8,13 @@ import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveGroup, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
-import { extract, startTelemetry, traced } from '../../lib/telemetry.ts'
+import { startTelemetry } from '../../lib/telemetry.ts'
 import { backoff, sleep } from '../../lib/time.ts'
-import type { TraceHeaders } from '../../lib/tracing.ts'
-import { FeatureSchema } from '../detection/feature-schema.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import { KeptState } from '../judging/kept-state.ts'
-import { type ProcessedBatch, Processor } from '../judging/processor.ts'
+import { NewFeatures } from '../judging/new-features.ts'
+import { Processor } from '../judging/processor.ts'
+import { createSharedSchema } from '../judging/shared-schema.ts'
 import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
 import { persistentScorer } from '../scoring/persistent-scorer.ts'
 import { type KafkaArguments, kafkaSettingsOf } from '../settings/kafka-settings.ts'
@@ -27,14 +26,16 @@ import { createRedisState } from '../state/redis.ts'
 import type { StateStore } from '../state/state.ts'
 import { KafkaStream } from '../streams/kafka.ts'
 import { lineOf } from '../streams/problem.ts'
-import type { OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from '../streams/stream.ts'
+import type { OutgoingRecord } from '../streams/stream.ts'
 import { deadLetterHeaders } from '../wire/dead-letter.ts'
-import { futureTolerance, type Origin } from '../wire/decode.ts'
-import { FieldCensus } from '../wire/field-census.ts'
 import { parseBody } from '../wire/json-body.ts'
-import { recordKeyText } from '../wire/record-key.ts'
 import type { SchemaRegistry } from '../wire/schema-registry.ts'
 import { verifyVerdict } from '../wire/signed-verdict.ts'
+import { fieldWarnings } from './field-warnings.ts'
+import { MisplacedKeys } from './misplaced-keys.ts'
+import { missingTopics } from './missing-topics.ts'
+import { RecordOrigin } from './record-origin.ts'
+import { tracedHandler } from './traced-handler.ts'
 
 export interface ConsumerArguments extends KafkaArguments, RedisArguments, SchemaRegistryArguments {
   readonly file: string
@@ -75,41 +76,19 @@ const readMs = 500
 /** Last features of a key that sends many events are half of what there is to write; they only stand in for absent ones. */
 const featuresEveryMs = 5000
 
-/** Made for every record, and asked by few: most events carry an id and a key. */
-class RecordOrigin implements Origin {
-  readonly #record: StreamRecord
-  readonly #batch: RecordBatch
-  readonly latest = Date.now() + futureTolerance
-
-  constructor(record: StreamRecord, batch: RecordBatch) {
-    this.#record = record
-    this.#batch = batch
-  }
-
-  get id(): string {
-    return `${this.#batch.topic}-${this.#batch.partition}-${this.#record.offset}`
-  }
-
-  get source(): string {
-    return this.#batch.topic
-  }
-
-  get recordKey(): string | undefined {
-    return recordKeyText(this.#record.key)
-  }
-
-  get headers(): StreamRecord['headers'] {
-    return this.#record.headers
-  }
-
-  get arrival(): number {
-    return this.#record.timestamp
-  }
-}
-
 /** Judges the events of the partitions that the group assigns to this process, until a signal comes. */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
-  const { pipeline, kafka, store, log, schemaRegistry, stateBytes, signingKey, stuckMs = 60_000 } = options
+  const {
+    pipeline,
+    kafka,
+    store,
+    log,
+    schemaRegistry,
+    stateBytes,
+    signingKey,
+    stuckMs = 60_000,
+    beneath = [],
+  } = options
   const { source, results, detection, state } = pipeline.spec
   const needsModel = detection.onModelUnavailable === 'Wait'
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
@@ -135,14 +114,12 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     help: 'Partitions that began anew because their topic was deleted and made anew',
     registers: [registry],
   })
-  const misplaced = new Counter({
-    name: 'anomaly_consumer_misplaced_batches_total',
-    help: 'Batches whose first record had another key than its event: such a key has a profile in every partition',
-    registers: [registry],
-  })
-  const census = new FieldCensus(pipeline)
-  const conditions = { offsetsLost: 0, keysMisplaced: false, unprocessable: 0, topicsRemade: 0 }
-  const schema = new FeatureSchema()
+  const misplaced = new MisplacedKeys(registry, log)
+  const newFeatures = new NewFeatures({ registry, log, wall: Date.now })
+  const names = createSharedSchema({ store: store.features, log, newFeatures })
+  const { schema } = names
+  const counts = { offsetsLost: 0, unprocessable: 0, topicsRemade: 0 }
+  const warnOfFields = fieldWarnings({ pipeline, log, parse: schemaRegistry?.parse ?? parseBody })
   const kept = new KeptState({
     pipeline,
     store,
@@ -155,39 +132,20 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     onFenced: (partition) =>
       log.warn({ partition }, 'the state of the partition has a newer owner: nothing more is written'),
     onEmptied: () => {
-      if (schema.size > 0) extendSchema([]).catch(() => {})
+      if (schema.size > 0) names.extend([]).catch(() => {})
     },
     onForeign: options.onForeign,
     onLookups: (outcome, count) => metrics.stateLookups.inc({ outcome }, count),
   })
 
-  let isClosed = false
-  /** With all that is known, so that a store that lost the names gets them back in the same order. */
-  async function extendSchema(names: readonly string[]): Promise<void> {
-    try {
-      const known = await store.features.extend([...schema.names, ...names])
-      if (schema.names.some((name, i) => known[i] !== name && known[i] !== ''))
-        log.error(
-          { known: known.length },
-          'feature names have another order in the store: its state means nothing here',
-        )
-      schema.adopt(known, names)
-      isClosed = false
-    } catch (error) {
-      // Without the store every process would have an order of its own.
-      if (!isClosed) log.warn({ error, names }, 'new features cannot be made known: they are left aside until they can')
-      isClosed = true
-      throw error
-    }
-  }
-
+  const count = judgementMetrics({ metrics, clock, modelVersion: () => scorer.modelVersion })
   const processor = new Processor({
     pipeline,
     schema,
     scorer,
     partitions: kept,
     clock,
-    extendSchema,
+    extendSchema: names.extend,
     ...(schemaRegistry === undefined
       ? undefined
       : {
@@ -214,52 +172,26 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       await sleep(backoff(attempt + 1, { baseMs: 100, maxMs: longestPauseMs }), { signal })
     },
     asBytes: true,
-    observer: observed,
+    observer: (processed) => {
+      warnOfFields(processed.batch.records)
+      const [counted, noticed] = [count(processed), misplaced.observe(processed)]
+      return () => {
+        counted()
+        noticed()
+      }
+    },
   })
-
-  const count = judgementMetrics({ metrics, clock, modelVersion: () => scorer.modelVersion })
-
-  /** A pipeline that reads other fields than its events have runs without a word otherwise. */
-  function takeCensus(records: readonly StreamRecord[]): void {
-    if (census.isFull) return
-    for (const { value, headers } of records) {
-      const parsed = schemaRegistry === undefined ? parseBody(value) : schemaRegistry.parse(value)
-      if ('value' in parsed) census.add(parsed.value, headers)
-    }
-    if (census.isFull) for (const warning of census.warnings()) log.warn({ topic: source.topic }, warning)
-  }
-
-  function observed(processed: ProcessedBatch): () => void {
-    takeCensus(processed.batch.records)
-    const counted = count(processed)
-    const { batch, events } = processed
-    const at = events.findIndex((event) => event !== undefined)
-    const isMisplaced = at >= 0 && (recordKeyText(batch.records[at]!.key) ?? '') !== events[at]!.key
-    const { topic, partition } = batch
-    return () => {
-      counted()
-      if (!isMisplaced) return
-      misplaced.inc()
-      if (conditions.keysMisplaced) return
-      conditions.keysMisplaced = true
-      log.warn(
-        { topic, partition },
-        "record keys are not the events' keys: a key has a profile in every partition that it occurs in",
-      )
-    }
-  }
 
   const stream = new KafkaStream(kafka, {
     topic: source.topic,
     ...resolveGroup(pipeline),
     startFrom: source.startFrom,
-    onOffsetLost: (of, { from, to }) => {
-      conditions.offsetsLost += Math.max(0, to - from)
+    onOffsetLost: (_, { from, to }) => {
+      counts.offsetsLost += Math.max(0, to - from)
       offsetsLost.inc(Math.max(0, to - from))
-      log.error({ ...of, from, to }, 'records are gone from the log before they were read')
     },
     onTopicRemade: () => {
-      conditions.topicsRemade++
+      counts.topicsRemade++
       topicRemade.inc()
     },
     // Of a dead letter what leads to the record is kept.
@@ -282,30 +214,10 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       headers: deadLetterHeaders(headers, { ...of, offset, reason: 'Unprocessable', message: lineOf(error) }),
     }),
     onSetAside: () => {
-      conditions.unprocessable++
+      counts.unprocessable++
       metrics.countRejection('Unprocessable')
     },
   })
-
-  /** A batch's work continues the trace of its first record; the others are linked. */
-  const handler: StreamHandler = {
-    assigned: (partition) => processor.assigned(partition),
-    batch: (batch: RecordBatch, signal) => {
-      const traces: TraceHeaders[] = []
-      for (const { headers } of batch.records) {
-        const trace = headers?.traceparent === undefined ? undefined : extract((name) => headers[name])
-        if (trace !== undefined) traces.push(trace)
-      }
-      const [parent, ...links] = traces
-      return traced('consume batch', { kind: 'consumer', parent, links: links.slice(0, 100) }, () =>
-        processor.batch(batch, signal),
-      )
-    },
-    committed: (partition) => processor.committed(partition),
-    dropped: (partition) => processor.dropped(partition),
-    releasing: (partitions) => processor.releasing(partitions),
-    revoked: (partition) => processor.revoked(partition),
-  }
 
   const lag: Part = {
     name: 'lag',
@@ -317,43 +229,12 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       timer.unref()
     },
   }
-  const topics: Part = {
-    name: 'topics',
-    async start(signal) {
-      const admin = openAdmin(kafka)
-      try {
-        for (let failures = 1; !signal.aborted; failures++) {
-          try {
-            if (source.createTopics.mode === 'Disabled') return
-            const { partitions } = source.createTopics
-            const created = await admin.createMissingTopics(
-              [source.topic, results.topic, results.deadLetterTopic].map((topic) => ({ topic, partitions })),
-            )
-            if (created.length > 0) log.info({ created, partitions }, 'topics created')
-            return
-          } catch (error) {
-            log.warn({ error }, 'topics cannot be looked up yet')
-            await sleep(backoff(failures, { baseMs: 200, maxMs: 5000 }), { signal })
-          }
-        }
-      } finally {
-        admin.close()
-      }
-    },
-  }
-  const names: Part = {
-    name: 'features',
-    async start() {
-      // Where the store is away, names come with the first event that has them.
-      const known = await store.features.names().catch(() => [])
-      schema.adopt(known)
-    },
-  }
+  const topics = missingTopics(pipeline, kafka, log)
   let consuming: Promise<void> = Promise.resolve()
   const loop: Part = {
     name: 'consumer',
     start() {
-      consuming = stream.consume(handler, { signal: stop.signal })
+      consuming = stream.consume(tracedHandler(processor), { signal: stop.signal })
       consuming.catch((error: unknown) => stop.abort(error))
     },
     stop: () => consuming,
@@ -379,7 +260,8 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       keys: kept.keys,
       modelVersion: scorer.modelVersion,
       lag: Object.fromEntries(stream.lag()),
-      conditions,
+      conditions: { ...counts, keysMisplaced: misplaced.wereSeen },
+      news: newFeatures.lately,
       // Long names, and more than anybody reads, would only make it long.
       features: schema.names.slice(0, 500).map((name) => name.slice(0, 128)),
       kafka: stream.problemOf('kafka') ?? 'ok',
@@ -395,7 +277,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       options.onStarted?.({ probes: probes.port })
     },
   }
-  await run([probes, ...(options.beneath ?? []), scorer, topics, names, lag, loop, started], {
+  await run([probes, ...beneath, scorer, topics, names, lag, loop, started], {
     log,
     stop,
     lingerMs: 1000,

@@ -27,6 +27,8 @@ export interface LocalPipelineOptions {
   readonly batchSize?: number
   readonly observer?: (processed: ProcessedBatch) => void
   readonly onFitError?: ((error: unknown) => void) | undefined
+  /** Told of features that the stream never had before. */
+  readonly onNewFeatures?: ((names: readonly string[]) => void) | undefined
 }
 
 export interface LocalPipeline {
@@ -56,6 +58,7 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     scorer,
     extendSchema: (names) => {
       for (const name of names) schema.append(name)
+      options.onNewFeatures?.(names)
     },
     originOf: (record) => originOf(record as InputRecord, several, clocks?.wall),
     parse: parseInput,

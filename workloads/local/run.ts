@@ -11,6 +11,7 @@ import type { LineWriter } from '../files/line-writer.ts'
 import { writeRejection } from '../files/rejects.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeline.ts'
+import { NewFeatures } from '../judging/new-features.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
 import { createApp } from '../rest/app.ts'
 import { createApiServer } from '../rest/server.ts'
@@ -68,6 +69,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const clock = () => performance.now()
   const metrics = createMetrics(registry, clock)
   const count = judgementMetrics({ metrics, clock, modelVersion: () => local.scorer.modelVersion })
+  const newFeatures = new NewFeatures({ registry, log, wall: Date.now })
   const summary = { events: 0, alerts: 0, rejected: 0 }
   let turned = performance.now()
   let learnt = 0
@@ -120,6 +122,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     severalFiles: options.severalFiles,
     clocks: { wall: Date.now, monotonic: clock },
     observer,
+    onNewFeatures: (names) => newFeatures.announce(names),
     onFitError: (error) => log.warn({ error }, 'a model could not be fitted; the former one goes on'),
   })
 
@@ -191,6 +194,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
           live,
           status: () => ({
             ...metrics.lately.totals,
+            news: newFeatures.lately,
             keys: local.partitions.keys,
             modelVersion: local.scorer.modelVersion,
           }),
