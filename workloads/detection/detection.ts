@@ -40,23 +40,25 @@ export class Detection {
   readonly explainFrom: Surprisal
   /** Names of the detectors that need a model, in the order in which scored rows hold their surprisals. */
   readonly modelNames: readonly string[]
-  /** Layout and name of the detectors that keep memories. */
-  readonly keyedDetectors: readonly Pick<KeyedDetector, 'layout' | 'name'>[]
+  /** The detectors that keep memories: all but the first of `memories` and `shared` are theirs, in this order. */
+  readonly keyedDetectors: readonly Pick<KeyedDetector, 'layout' | 'name' | 'former'>[]
   /** What is remembered of each key. */
   readonly memories: readonly SlotMemory[]
   /** What is remembered of all keys together. */
   readonly shared: readonly SharedMemory[]
-  readonly #schema: FeatureSchema
   readonly #keyed: readonly KeyedDetector[]
   readonly #limits: readonly Limit[]
   readonly #episodes: Episodes
   readonly #decision: Decision
   readonly #reasons: Reasons
   readonly #layout: RowLayout | undefined
+  readonly #profile: Profile | undefined
   readonly #numbersExpected: number
   #slots = new Int32Array(0)
   #surprisals: Float64Array[] = []
   #evidence: Evidence[][] = []
+  /** Of each event, the features that it lacks and its key usually carries. */
+  #missing = new Uint16Array(0)
   #rows = new Float64Array(0)
 
   constructor(pipeline: Pipeline, schema: FeatureSchema) {
@@ -68,7 +70,6 @@ export class Detection {
       else keyed.push(detector.type === 'profile' ? new Profile(detector) : new Discord(detector.name))
     }
     if (event.categories !== undefined) keyed.push(new Categories(event.categories))
-    this.#schema = schema
     this.#keyed = keyed
     this.keyedDetectors = keyed
     this.modelNames = modelNames
@@ -88,6 +89,7 @@ export class Detection {
     this.shared = [this.#decision, ...keyed.map(({ shared }) => shared ?? nothing)]
     this.explainFrom = Math.max(1, Math.min(4, 0.8 * this.#decision.theta))
     this.#reasons = new Reasons(schema, event.categories ?? [])
+    this.#profile = profile
     this.#numbersExpected = event.value === '' ? 0 : 1
     if (modelNames.length > 0)
       this.#layout = new RowLayout({ schema, hasValue: event.value !== '', hasKey: event.key !== '', profile })
@@ -116,6 +118,7 @@ export class Detection {
         evidence.clear()
         this.#surprisals[d]![i] = this.#keyed[d]!.observe(slot, event, evidence)
       }
+      this.#missing[i] = this.#profile?.missing ?? 0
       this.#layout?.write(event, this.#rows, i * width, width)
     }
     return { events, rows: this.#rows.subarray(0, events.length * width), columns }
@@ -168,7 +171,7 @@ export class Detection {
       isAnomaly: decision.isAlert || isHit,
       anomalyScore: anomalyScoreOf(decision.surprisal),
       threshold: anomalyScoreOf(decision.threshold),
-      confidence: isHit ? 1 : history * this.#shareCarried(event) * (isWithoutModel ? 0.5 : 1),
+      confidence: isHit ? 1 : history * this.#shareCarried(event, this.#missing[i]!) * (isWithoutModel ? 0.5 : 1),
       modelVersion: this.modelNames.length === 0 ? 'NONE' : (scored?.modelVersionOf(i) ?? 'UNAVAILABLE'),
       reasons: this.#reasons.list,
       scores,
@@ -179,12 +182,12 @@ export class Detection {
     return verdict
   }
 
-  /** Of the numbers that an event should have, how many it has: 0 to 1. */
-  #shareCarried({ value, features }: Event): number {
+  /** Of the numbers that an event of its key should have, how many it has: 0 to 1. */
+  #shareCarried({ value, features }: Event, missing: number): number {
     let present = Number.isNaN(value) ? 0 : this.#numbersExpected
+    const lacking = this.#numbersExpected - present + missing
     for (let f = 0; f < features.length; f++) if (!Number.isNaN(features[f]!)) present++
-    const expected = this.#numbersExpected + this.#schema.size
-    return expected === 0 ? 1 : present / expected
+    return lacking === 0 ? 1 : present / (present + lacking)
   }
 
   /** Each detector speaks for its share of the sum of surprisals. */
@@ -206,6 +209,7 @@ export class Detection {
     if (this.#rows.length < n * width) this.#rows = new Float64Array(n * width)
     if (this.#slots.length >= n) return
     this.#slots = new Int32Array(n)
+    this.#missing = new Uint16Array(n)
     this.#surprisals = this.#keyed.map(() => new Float64Array(n))
     this.#evidence = this.#keyed.map(() => Array.from({ length: n }, () => new Evidence()))
   }

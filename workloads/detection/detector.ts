@@ -37,8 +37,18 @@ export interface KeyedDetector extends SlotMemory {
    * contributed, as far as the detector can name them.
    */
   observe(slot: number, event: Event, evidence: Evidence): Surprisal
+  /** Reads what the first version wrote, where that was another layout. */
+  readonly former?: FormerMemory
   /** What all keys share, if anything. */
   readonly shared?: SharedMemory
+}
+
+/** How to read a memory of another layout. */
+export interface FormerMemory {
+  /** Reads a key's memory after the shared one was read. @throws RangeError where that cannot be it */
+  load(slot: number, from: DataView, offset: number, length: number): void
+  /** @throws RangeError where that cannot be it */
+  loadShared(bytes: Uint8Array): void
 }
 
 /** What was learnt from all keys. */

@@ -60,6 +60,28 @@ export class ProfileField {
 
   static readonly bytes = 8 * (2 + firstNumbers + 6) + new TailHistogram(logDeviation).bytes
 
+  /** Begins with what is known of all keys already, in the field's own numbers. */
+  begin(known: {
+    readonly origin: number
+    readonly weight: number
+    readonly mean: number
+    readonly spread: number
+  }): void {
+    const magnitude = Math.max(Math.abs(known.mean), known.spread)
+    if (magnitude > 0) {
+      this.#perUnit = perUnitOf(magnitude)
+      this.#origin = bounded(known.origin * this.#perUnit)
+    }
+    this.overKeys.weight = known.weight
+    this.overKeys.mean = bounded(known.mean * this.#perUnit) - this.#origin
+    this.overKeys.spread = this.inUnits(known.spread)
+  }
+
+  /** A difference of two numbers. */
+  inUnits(difference: number): number {
+    return bounded(difference * this.#perUnit)
+  }
+
   /** Whether the number can be learnt: not before the unit is decided, unless it is 0. */
   settle(x: number): boolean {
     if (this.#perUnit !== 0 || x === 0) return true

@@ -1,7 +1,24 @@
-import type { KeyedDetector, SharedMemory, Surprisal } from './detector.ts'
+import type { FormerMemory, KeyedDetector, SharedMemory, Surprisal } from './detector.ts'
 import type { Event } from './event.ts'
 import { type Evidence, firstFeature, intervalField, missingField, valueField } from './evidence.ts'
 import { logDeviation, ProfileField } from './profile-field.ts'
+import { currentKey, currentShared } from './profile-former.ts'
+import {
+  atExcess,
+  atExcessWeight,
+  atLate,
+  atPace,
+  atTime,
+  atWeight,
+  groupWidth,
+  header,
+  mostPresence,
+  perGroup,
+  presenceIn,
+  runIn,
+  widthFor,
+  withBits,
+} from './profile-layout.ts'
 import { loadTime, SlotPages, storeTime } from './slot-pages.ts'
 import { TailHistogram, type TailShape } from './tail-histogram.ts'
 
@@ -36,37 +53,14 @@ const farApart = 8
 const leastHistory = 50
 /** What differs by less than this part of a location may be its rounding to single precision. */
 const singlePrecision = 2 ** -22
-/** Presence counts up to 7; a key usually carries a feature that counts so much. */
+/** A key usually carries a feature whose presence counts so much. */
 const usual = 4
-const mostPresence = 7
 const mostRun = 31
 /** The memory of recent excess (in spreads above 1.5, at most 6) fades by this factor an event. */
 const excessDecay = 0.95
 const excessFrom = 1.5
 const excessMost = 6
 const stepsOfSurprisal: TailShape = { bins: 160, min: 0, width: 0.1, capacity: 16_000, priorShape: 1, priorCount: 20 }
-
-/**
- * Numbers of a key before those of its fields: its events (up to the cap), events since it last began anew, excess, weight
- * of the excess, latest time in two halves, events in a row that were not later.
- */
-const header = 7
-const atWeight = 0
-const atPace = 1
-const atExcess = 2
-const atExcessWeight = 3
-const atTime = 4
-const atLate = 6
-/**
- * Fields come in threes: 8 bits each in one number (presence in three, run beyond the edge in five), then location (from
- * the field's origin) and spread of each.
- */
-const perGroup = 3
-const groupWidth = 1 + 2 * perGroup
-
-function widthFor(fields: number): number {
-  return header + groupWidth * Math.ceil(fields / perGroup)
-}
 
 export interface ProfileOptions {
   readonly name: string
@@ -99,6 +93,8 @@ export class Profile implements KeyedDetector {
   /** The profile's view of the event last observed: its value and interval in spreads of the key; NaN where absent. */
   valueDeviation = Number.NaN
   intervalDeviation = Number.NaN
+  /** How many features it lacked that its key usually carries. */
+  missing = 0
   /** Events whose time was not later than their key's latest. */
   notLater = 0
   /** Of the event being observed: the largest surprisal of a field, their sum and number; whether a field began
@@ -133,6 +129,7 @@ export class Profile implements KeyedDetector {
     const page = this.#pages.page(slot)
     const at = this.#pages.offset(slot)
     const missing = this.#countMissing(page, at, features)
+    this.missing = Number.isNaN(missing) ? 0 : missing
     const interval = this.#interval(page, at, event.time)
     this.valueDeviation = Number.NaN
     this.intervalDeviation = Number.NaN
@@ -284,21 +281,25 @@ export class Profile implements KeyedDetector {
     return surprisal
   }
 
-  /** How many features the event lacks that the key usually carries; NaN where the stream has no features. */
+  /** How many features the event lacks that the key usually carries; NaN where neither has any, whatever others bring. */
   #countMissing(page: Float32Array, at: number, features: readonly number[]): number {
-    if (features.length === 0) return Number.NaN
     let missing = 0
+    let hasAny = false
     for (let j = 0; j < features.length; j++) {
-      if (!Number.isNaN(features[j]!)) continue
+      if (!Number.isNaN(features[j]!)) {
+        hasAny = true
+        continue
+      }
       const f = firstFeature + j
       const group = at + header + groupWidth * Math.floor(f / perGroup)
       const bits = page[group]!
       const presence = presenceIn(bits, f % perGroup)
       if (presence === 0) continue
+      hasAny = true
       if (presence >= usual) missing++
       if (presence > 1) page[group] = withBits(bits, f % perGroup, presence - 1, runIn(bits, f % perGroup))
     }
-    return missing
+    return hasAny ? missing : Number.NaN
   }
 
   /**
@@ -374,18 +375,14 @@ export class Profile implements KeyedDetector {
       }
     },
   }
-}
 
-function presenceIn(bits: number, place: number): number {
-  return (bits >> (8 * place)) & 7
-}
-
-function runIn(bits: number, place: number): number {
-  return (bits >> (8 * place + 3)) & 31
-}
-
-function withBits(bits: number, place: number, presence: number, run: number): number {
-  return (bits & ~(255 << (8 * place))) | (((run << 3) | presence) << (8 * place))
+  readonly former: FormerMemory = {
+    load: (slot, from, offset, length) => {
+      const current = currentKey(from, offset, length, this.#fields)
+      this.load(slot, current, 0, current.byteLength)
+    },
+    loadShared: (bytes) => this.shared.load(currentShared(bytes, stepsOfSurprisal)),
+  }
 }
 
 function clamp(x: number, most: number): number {

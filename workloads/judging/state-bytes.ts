@@ -3,17 +3,29 @@ import type { Detection } from '../detection/detection.ts'
 /**
  * How the memory of a key and of a partition is stored, little-endian: the id of the layout, then each part's length
  * and bytes. The id is a hash of `anomaly state 3` and the detectors' layouts and names; memories of other detectors, or
- * of other layouts of the same ones, are left aside.
+ * of other layouts of the same ones, are left aside. What the first version wrote is read as well: its id was a hash of
+ * class names, and the first part of either memory had no length.
  */
 const version = 'anomaly state 3'
+/** By layout, the name of the class that the first version knew: for layouts that are still the same or can be read. */
+const formerClassNames: Readonly<Record<string, string>> = { 'profile/2': 'Profile', 'discord/1': 'Discord' }
+/** Of the number of events of a key and its last alert. */
+const formerEpisodeBytes = 20
+/** Layout, length of the histogram, threshold, events. */
+const formerHeaderBytes = 24
 
 export class StateBytes {
   readonly #detection: Detection
   readonly #id: number
+  /** undefined where a detector's memory of that time cannot be read. */
+  readonly #formerId: number | undefined
 
   constructor(detection: Detection) {
+    const { keyedDetectors } = detection
     this.#detection = detection
-    this.#id = hashOf([version, ...detection.keyedDetectors.map(({ layout, name }) => `${layout} ${name}`)].join('\n'))
+    if (keyedDetectors.every(({ layout }) => layout in formerClassNames))
+      this.#formerId = hashOf(keyedDetectors.map(({ layout, name }) => `${formerClassNames[layout]} ${name}`).join())
+    this.#id = hashOf([version, ...keyedDetectors.map(({ layout, name }) => `${layout} ${name}`)].join('\n'))
   }
 
   /** What `writeSlot` writes. */
@@ -38,7 +50,12 @@ export class StateBytes {
    * @throws RangeError where it is of other detectors or damaged
    */
   readSlot(slot: number, view: DataView, offset = 0): void {
-    if (view.getUint32(offset, true) !== this.#id) throw new RangeError('the memory is of other detectors')
+    const id = view.getUint32(offset, true)
+    if (id === this.#formerId) {
+      this.#readFormerSlot(slot, view, offset)
+      return
+    }
+    if (id !== this.#id) throw new RangeError('the memory is of other detectors')
     let at = offset + 4
     for (const memory of this.#detection.memories) {
       if (at >= view.byteLength) return
@@ -65,17 +82,41 @@ export class StateBytes {
   /** @throws RangeError where it is of other detectors or damaged; some of it may have been read then */
   readShared(bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    if (view.getUint32(0, true) !== this.#id) throw new RangeError('the memory is of other detectors')
+    const id = view.getUint32(0, true)
+    if (id !== this.#id && id !== this.#formerId) throw new RangeError('the memory is of other detectors')
+    const isFormer = id === this.#formerId
     const parts: Uint8Array[] = []
-    for (let at = 4; at < bytes.length; ) {
+    let at = 4
+    if (isFormer) {
+      at = formerHeaderBytes + view.getUint32(4, true)
+      parts.push(bytes.subarray(8, at))
+    }
+    while (at < bytes.length) {
       const length = view.getUint32(at, true)
       if (at + 4 + length > bytes.length) throw new RangeError('the memory has no end')
       parts.push(bytes.subarray(at + 4, at + 4 + length))
       at += 4 + length
     }
-    const { shared } = this.#detection
-    if (parts.length !== shared.length) throw new RangeError(`${parts.length} parts are no memory of a partition`)
-    for (const [p, part] of parts.entries()) shared[p]!.load(part)
+    const { shared, keyedDetectors } = this.#detection
+    if (at > bytes.length || parts.length !== shared.length)
+      throw new RangeError(`${parts.length} parts are no memory of a partition`)
+    for (const [p, part] of parts.entries()) {
+      const former = isFormer && p > 0 ? keyedDetectors[p - 1]!.former : undefined
+      if (former === undefined) shared[p]!.load(part)
+      else former.loadShared(part)
+    }
+  }
+
+  #readFormerSlot(slot: number, view: DataView, offset: number): void {
+    const [episodes, ...keyed] = this.#detection.memories
+    episodes!.load(slot, view, offset + 4, formerEpisodeBytes)
+    let at = offset + 4 + formerEpisodeBytes
+    for (const [m, memory] of keyed.entries()) {
+      const length = view.getUint32(at, true)
+      const reader = this.#detection.keyedDetectors[m]!.former ?? memory
+      reader.load(slot, view, at + 4, length)
+      at += 4 + length
+    }
   }
 }
 
