@@ -33,6 +33,12 @@ const beginningsOfDiscords: readonly (readonly [perThousand: number, theta: Surp
   [5, 1.5],
 ]
 
+/** Of a block of the quota. */
+export interface Spent {
+  readonly events: number
+  readonly alerts: number
+}
+
 export interface AlertBudgetOptions {
   readonly perMillion: number
   /** Quota: the threshold goes where the budget is used. Ceiling: never below what is as rare as the budget asks for. */
@@ -107,6 +113,15 @@ export class AlertBudget {
     }
     this.theta = this.#theta + this.#step * x
     return isAlert
+  }
+
+  get spent(): Spent {
+    return { events: this.#events, alerts: this.#used }
+  }
+
+  /** As if at least so many alerts of the block were spent: by others, who judge by a copy of this budget. */
+  spendAtLeast(alerts: number): void {
+    this.#used = Math.max(this.#used, alerts)
   }
 
   static readonly bytes = 32

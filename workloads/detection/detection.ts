@@ -1,5 +1,6 @@
 import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import type { Spent } from './alert-budget.ts'
 import { anomalyScoreOf, surprisalOf } from './anomaly-score.ts'
 import { Categories } from './categories.ts'
 import { Decision, learningEvents } from './decision.ts'
@@ -16,9 +17,9 @@ import { type Limit, limitsOf } from './rules.ts'
 import type { ScoredRows } from './scored-rows.ts'
 import type { Degradation, Verdict } from './verdict.ts'
 
-/** Events of a key after which its history counts half in the confidence. */
+/** Events of a key after which its history counts half in the confidence: a mean of ten is uncertain by a third of a spread. */
 const halfSupport = 10
-/** From this anomaly score on, a verdict gives up to three reasons. */
+/** From this anomaly score on, one event in ten, a verdict gives up to three reasons: more would be read by nobody. */
 const suspicious = surprisalOf(0.9)
 const reasonsOfSuspicious = 3
 
@@ -95,6 +96,15 @@ export class Detection {
       this.#layout = new RowLayout({ schema, hasValue: event.value !== '', hasKey: event.key !== '', profile })
     this.#surprisals = keyed.map(() => new Float64Array(0))
     this.#evidence = keyed.map(() => [])
+  }
+
+  /** The decision's budget. */
+  get spent(): Spent {
+    return this.#decision.spent
+  }
+
+  spendAtLeast(alerts: number): void {
+    this.#decision.spendAtLeast(alerts)
   }
 
   /** What a key costs in memory: more where events have more features. */

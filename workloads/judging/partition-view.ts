@@ -61,13 +61,13 @@ export class PartitionView {
         const payload = states?.get(key)
         if (payload !== undefined) memory.adopt(key, payload)
       }
-      const observed = memory.observe(events)
-      const { rows, columns } = observed
-      const batch = { rows, columns, count: events.length, explainFrom: memory.explainFrom }
-      const scored = memory.modelNames.length === 0 ? undefined : await score(batch)
-      return memory.decide(observed, scored, states === undefined ? 'StateUnavailable' : undefined)
+      const degraded = states === undefined ? 'StateUnavailable' : undefined
+      return await memory.preview(
+        events,
+        ({ rows, columns }) => score({ rows, columns, count: events.length, explainFrom: memory.explainFrom }),
+        degraded,
+      )
     } finally {
-      memory.rollback()
       for (const key of keys) memory.forget(key)
     }
   }

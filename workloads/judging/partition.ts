@@ -88,6 +88,28 @@ export class Partition {
     return this.#detection.decide(batch, scored, degraded)
   }
 
+  /**
+   * The verdicts of events, as if they were the next, and nothing learnt from them. Only what they spend of the alert
+   * budget is remembered, until `loadPartition` tells of another block. For partitions that are staged, between commits.
+   */
+  async preview(
+    events: readonly Event[],
+    score: (batch: ObservedBatch) => Promise<ScoredRows | undefined>,
+    degraded?: Degradation,
+  ): Promise<readonly Verdict[]> {
+    let spent = this.#detection.spent
+    try {
+      const observed = this.observe(events)
+      const scored = this.modelNames.length === 0 ? undefined : await score(observed)
+      const verdicts = this.decide(observed, scored, degraded)
+      spent = this.#detection.spent
+      return verdicts
+    } finally {
+      this.rollback()
+      this.#detection.spendAtLeast(spent.alerts)
+    }
+  }
+
   /** Keys of the events whose state is not in memory, each once. The others are not forgotten before they are used. */
   missingKeys(events: readonly Event[]): readonly string[] {
     const missing = new Set<string>()
@@ -164,8 +186,11 @@ export class Partition {
   /** Reads what `savePartition` wrote. False: it is of other detectors or damaged, and was left aside. */
   loadPartition(bytes: Uint8Array): boolean {
     const before = this.#state.writeShared()
+    const { events, alerts } = this.#detection.spent
     try {
       this.#state.readShared(bytes)
+      // What was spent since the bytes were written is still spent, until the block is over.
+      if (this.#detection.spent.events >= events) this.#detection.spendAtLeast(alerts)
       return true
     } catch (error) {
       if (!(error instanceof RangeError)) throw error

@@ -1,0 +1,34 @@
+import { expect } from 'chai'
+import { Episodes } from './episodes.ts'
+
+describe('Episodes', () => {
+  it('go on for a time after an alert, or for a number of events of the key', () => {
+    const byTime = new Episodes({ refractoryMs: 1000, refractoryEvents: 0 })
+    const byEvents = new Episodes({ refractoryMs: 0, refractoryEvents: 2 })
+    for (const episodes of [byTime, byEvents]) {
+      episodes.reset(0)
+      expect(episodes.goesOn(0, 5000)).to.equal(false)
+      episodes.learn(0, 5000, 7, true)
+      expect(episodes.lastAlert(0)).to.equal(7)
+      expect(episodes.events(0)).to.equal(1)
+      expect(episodes.goesOn(0, 5500)).to.equal(true)
+    }
+    expect(byTime.goesOn(0, 6000)).to.equal(false)
+    byEvents.learn(0, 9000, 0, false)
+    expect(byEvents.goesOn(0, 9000)).to.equal(true)
+    byEvents.learn(0, 9001, 0, false)
+    expect(byEvents.goesOn(0, 9001)).to.equal(false)
+  })
+
+  it('are kept a key, and read back elsewhere as they were written', () => {
+    const [one, other] = [0, 0].map(() => new Episodes({ refractoryMs: 1000, refractoryEvents: 0 }))
+    for (const slot of [0, 1]) one!.reset(slot)
+    one!.learn(1, 1_700_000_000_123, 6.5, true)
+    expect(one!.goesOn(0, 1_700_000_000_123)).to.equal(false)
+    const memory = new DataView(new ArrayBuffer(one!.bytesPerKey))
+    one!.save(1, memory, 0)
+    other!.load(7, memory, 0, one!.bytesPerKey)
+    expect([1122, 1123].map((more) => other!.goesOn(7, 1_700_000_000_000 + more))).to.deep.equal([true, false])
+    expect(() => other!.load(7, memory, 0, 8)).to.throw(RangeError)
+  })
+})
