@@ -136,7 +136,7 @@ describe('Profile', () => {
     profile.reset(0)
     for (let i = 0; i < 300; i++)
       expect(profile.observe(0, event({ value: 5, features: [0, 1e300] }), evidence)).to.be.within(0, 1e6)
-    expect(profile.observe(0, event({}), evidence)).to.equal(0)
+    expect(profile.observe(0, event({}), evidence)).to.be.within(3, 1e6)
     const jump = profile.observe(0, event({ value: 6, features: [0, 1e300] }), evidence)
     expect(jump).to.be.greaterThan(3).and.to.satisfy(Number.isFinite)
   })

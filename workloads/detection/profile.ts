@@ -285,8 +285,8 @@ export class Profile implements KeyedDetector {
   #countMissing(page: Float32Array, at: number, features: readonly number[]): number {
     let missing = 0
     let hasAny = false
-    for (let j = 0; j < features.length; j++) {
-      if (!Number.isNaN(features[j]!)) {
+    for (let j = 0; j < this.#fields.length - firstFeature; j++) {
+      if (j < features.length && !Number.isNaN(features[j]!)) {
         hasAny = true
         continue
       }
