@@ -11,7 +11,7 @@ import type { Suppression } from './verdict.ts'
 export const learningEvents = 200
 /**
  * An event of the same episode alerts all the same if it is that much more surprising than the alert was: six seeds of
- * simulated payments were decided with it (`node bench/quality/quality.ts --decisions`).
+ * simulated payments were decided with it (`node bench/quality/quality.ts --only decisions`).
  */
 const escalation = 1.5
 /** The mean is used as it is before so many of them were counted. */
