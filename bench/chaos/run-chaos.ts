@@ -55,20 +55,22 @@ export async function runChaos({ seed, seconds, onFault }: ChaosOptions): Promis
 
     const counts: Record<string, number> = {}
     const end = performance.now() + seconds * 1000
-    const running = new Set<Promise<void>>()
+    const running = new Map<string, Promise<void>>()
     while (performance.now() < end) {
       const name = drawFault(random)
+      // twice at once it would take from itself what it puts back
+      if (running.has(name)) continue
       counts[name] = (counts[name] ?? 0) + 1
       onFault?.(name)
       const fault = faults[name]!.run(world)
-      running.add(fault)
-      const ended = fault.finally(() => running.delete(fault))
+      const ended = fault.finally(() => running.delete(name))
       ended.catch(() => {})
+      running.set(name, ended)
       await Promise.race([ended, delay(pauseMs)])
       // At most two at once: a process that is to be replaced must have come up.
-      while (running.size > 1) await Promise.race(running)
+      while (running.size > 1) await Promise.race(running.values())
     }
-    await Promise.all(running)
+    await Promise.all(running.values())
     over.abort()
     const aborted = await aborting
     await unreadable
