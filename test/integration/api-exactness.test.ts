@@ -19,7 +19,7 @@ type Outcome = { readonly json: string } | 'GaveUp'
 const seed = Number(process.env.SEED ?? 1)
 const skipped = process.env.SKIP_INTEGRATION === '1'
 ;(skipped ? describe.skip : describe)('REST events while servers fail', function () {
-  this.timeout(240_000)
+  this.timeout(900_000)
   let kafka: Kafka
   let redis: Redis
   let inference: ServedProcess
