@@ -7,7 +7,7 @@ import { type Headers, openEnvelope } from './envelope.ts'
 import { type FeatureOptions, featureBagReader, featureNames, fieldReader } from './event-fields.ts'
 import { timeOf } from './event-time.ts'
 import { writtenNumber } from './json-body.ts'
-import type { Rejection, RejectReason } from './rejection.ts'
+import { type Rejection, type RejectReason, shown } from './rejection.ts'
 
 /** Where an event came from: what stands in for fields that it does not carry. */
 export interface Origin {
@@ -215,18 +215,7 @@ function invalidName(bag: string): Rejection {
   return { reason: 'InvalidFeature', field: bag, message: `${bag}: half of a surrogate pair is no name` }
 }
 
-/** A rejection's field and message stay this short, whatever the event holds. */
-const longestShown = 60
-
 function invalid(reason: RejectReason, field: string, raw: unknown, allowed: string): Rejection {
   const name = field.length > maxIdLength ? `${field.slice(0, maxIdLength - 3)}...` : field
   return { reason, field: name, message: `${name}: ${shown(raw)} must be ${allowed}` }
-}
-
-/** A value for a message, cut short before it is written: it may be as large and as deep as an event can be. */
-function shown(raw: unknown): string {
-  if (typeof raw === 'string')
-    return JSON.stringify(raw.length > longestShown ? `${raw.slice(0, longestShown - 3)}...` : raw)
-  if (typeof raw === 'object' && raw !== null) return Array.isArray(raw) ? 'a list' : 'an object'
-  return String(raw)
 }

@@ -94,6 +94,12 @@ describe('Debezium', () => {
     expect(decode('Debezium', features, change)).to.deep.include({ key: '7', features: [1, 2] })
   })
 
+  it('leaves aside a change whose op is nested deeper than can be written out', () => {
+    const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`
+    const decoded = decode('Debezium', {}, `{"op":${deep},"after":null}`)
+    expect(decoded).to.include({ reason: 'Tombstone', message: 'the change (op a list) leaves no row' })
+  })
+
   it('reads a row that was taken out of its envelope before', () => {
     expect(decode('Debezium', { ...mapping, time: '' }, '{"id":1,"customer":7,"amount":12.5}')).to.include({ key: '7' })
   })

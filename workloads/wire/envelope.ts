@@ -1,6 +1,6 @@
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { parseBody } from './json-body.ts'
-import type { Rejection } from './rejection.ts'
+import { type Rejection, shown } from './rejection.ts'
 
 export type Envelope = NonNullable<EventMapping['envelope']>
 
@@ -59,7 +59,7 @@ function openChange(body: Fields): Opened | Rejection {
   if (change.op === undefined) return { fields: { ...change, payload: change }, payload: { ...change } }
   const { after, ...others } = change
   if (!isObject(after))
-    return { reason: 'Tombstone', field: 'after', message: `the change (op ${String(change.op)}) leaves no row` }
+    return { reason: 'Tombstone', field: 'after', message: `the change (op ${shown(change.op)}) leaves no row` }
   const payload = Object.fromEntries(Object.entries(after).map(([name, value]) => [name, unbranched(value)]))
   return { fields: { ...others, ...payload, after: payload, payload: { ...change, after: payload } }, payload }
 }

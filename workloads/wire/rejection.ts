@@ -25,3 +25,14 @@ export interface Rejection {
   readonly field?: string
   readonly message: string
 }
+
+/** What a message shows of an event stays this short, whatever the event holds. */
+const longestShown = 60
+
+/** A value for a message, cut short before it is written: it may be as large and as deep as an event can be. */
+export function shown(raw: unknown): string {
+  if (typeof raw === 'string')
+    return JSON.stringify(raw.length > longestShown ? `${raw.slice(0, longestShown - 3)}...` : raw)
+  if (typeof raw === 'object' && raw !== null) return Array.isArray(raw) ? 'a list' : 'an object'
+  return String(raw)
+}
