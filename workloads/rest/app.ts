@@ -54,9 +54,7 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     if (typeof text !== 'string') return sendRefusal(request, response, text)
     const parsed = parseJson(text)
     if ('reason' in parsed) return sendRefusal(request, response, parsed)
-    const [outcome] = await within(timeoutMs, response, (signal) =>
-      door.detect([{ text, value: parsed.value }], { trace: traceOf(request), signal }),
-    )
+    const [outcome] = await inTime(timeoutMs, door.detect([{ text, value: parsed.value }], { trace: traceOf(request) }))
     if (outcome!.kind === 'failed') throw outcome!.error
     if (outcome!.kind === 'rejected') return sendRefusal(request, response, outcome!)
     if (outcome!.replayed) response.setHeader('Idempotent-Replayed', 'true')
@@ -75,9 +73,7 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
       const type = mediaType(request.headers['content-type']!)
       const batch = parseBatch(text, type === ndjson ? 'ndjson' : 'json', apiLimits.batchEvents)
       if ('reason' in batch) return sendRefusal(request, response, batch)
-      const outcomes = await within(timeoutMs, response, (signal) =>
-        door.detect(batch.bodies, { trace: traceOf(request), signal }),
-      )
+      const outcomes = await inTime(timeoutMs, door.detect(batch.bodies, { trace: traceOf(request) }))
       const failures = outcomes.filter((outcome) => outcome.kind === 'failed').map(({ error }) => error)
       if (failures.length > 0 && failures.length === outcomes.length) throw worstOf(failures)
       for (const error of failures) if (problemOfError(error).status === 500) report(error, response)
@@ -92,7 +88,7 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     .route('/api/v1/results/:eventId')
     .get(...guards, async (request, response) => {
       const { eventId } = request.params
-      const verdict = await within(timeoutMs, response, () => door.result(eventId))
+      const verdict = await inTime(timeoutMs, door.result(eventId))
       if (verdict !== undefined) return sendJson(response, 200, verdict)
       const message = `There is no verdict of the event ${JSON.stringify(eventId)}, or no longer`
       sendRefusal(request, response, { reason: 'NotFound', message })
@@ -165,20 +161,16 @@ function worstOf(failures: readonly unknown[]): unknown {
   return failures.find((error) => error instanceof DetectError && error.stored === 'Unknown') ?? failures[0]
 }
 
-/** The work's result within the time; its signal is aborted then, and when the caller goes away. */
-function within<T>(ms: number, response: ServerResponse, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = new AbortController()
-    const timer = setTimeout(() => {
-      const message = `There was no answer within ${ms / 1000} s`
-      const late = new DetectError('Unknown', message, { code: 'DeadlineExceeded' })
-      abort.abort(late)
-      reject(late)
-    }, ms)
-    response.once('close', () => {
-      clearTimeout(timer)
-      if (!response.writableFinished) abort.abort()
-    })
-    work(abort.signal).then(resolve, reject)
+/** The work's result within the time. Late work goes on: an event that is on its way to Kafka cannot be called back. */
+async function inTime<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const message = `There was no answer within ${ms / 1000} s`
+    timer = setTimeout(() => reject(new DetectError('Unknown', message, { code: 'DeadlineExceeded' })), ms)
   })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }

@@ -57,7 +57,6 @@ export function idReused(eventId: string): DetectOutcomeRejected {
 export interface DetectOptions {
   /** What the call continues. */
   readonly trace?: TraceHeaders | undefined
-  readonly signal?: AbortSignal | undefined
 }
 
 export interface ComponentHealth {
