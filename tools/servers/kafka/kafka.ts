@@ -228,7 +228,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     resume: () => server.resume(),
     tool: async (className, args, { input } = {}) => {
       const call = run('java', ['-Xmx256m', '-cp', classPath, className, ...args], {
-        maxBuffer: 1 << 26,
+        maxBuffer: 1 << 29,
       })
       if (input !== undefined) call.child.stdin!.end(input)
       return (await call).stdout
