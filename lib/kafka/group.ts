@@ -3,14 +3,14 @@ import { clientOf, connecting, type KafkaSettings } from './client.ts'
 import { type GroupEvents, groupEvents, type HookedGroup, type Membership } from './consumer-group-hooks.ts'
 import { KafkaError, kafkaErrorOf } from './errors.ts'
 import { loadKafkajs } from './kafkajs.ts'
-import type { KafkaRecord, RecordBatch, TopicPartition } from './records.ts'
+import type { KafkaBatch, KafkaRecord, TopicPartition } from './records.ts'
 
 /** What a member of a consumer group is told. */
 export interface MemberEvents extends GroupEvents {
   /** After every join; nothing of it is fetched before this returns. */
   joined(partitions: readonly TopicPartition[], membership: Membership | undefined): void
   /** The next records of a partition; throws a `KafkaError` that is `Rejoin` to give everything up and join anew. */
-  batch(batch: RecordBatch, control: BatchControl): Promise<void>
+  batch(batch: KafkaBatch, control: BatchControl): Promise<void>
   /** The loop turned. */
   polled(): void
   /** The broker that coordinates the group answered. */
@@ -138,7 +138,7 @@ function asKafkajs(error: unknown): unknown {
   return error.failure === 'Expelled' ? error.cause : error
 }
 
-export function recordBatch(batch: Batch): RecordBatch {
+export function recordBatch(batch: Batch): KafkaBatch {
   // what our own decoder gave are records already
   if (!loadKafkajs().isPatched) {
     for (const message of batch.messages as unknown as { offset: unknown; timestamp: unknown }[]) {

@@ -1,7 +1,7 @@
 import type * as Kafkajs from 'kafkajs'
 import { clientOf, connecting, type KafkaSettings } from './client.ts'
 import { kafkaErrorOf } from './errors.ts'
-import type { KafkaRecord } from './records.ts'
+import type { KafkaRecord, TopicPartition } from './records.ts'
 
 /** What is used of what kafkajs keeps to itself: its consumers read only as members of a group. */
 interface Cluster {
@@ -38,7 +38,7 @@ const readUncommitted = 0
  */
 export async function readPartition(
   settings: KafkaSettings,
-  { topic, partition, from }: { readonly topic: string; readonly partition: number; readonly from: number },
+  { topic, partition, from }: TopicPartition & { readonly from: number },
   onRecord: (record: KafkaRecord) => void,
 ): Promise<void> {
   const cluster = clusterOf(settings)

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { clientOf, connecting, type KafkaSettings, onCluster } from './client.ts'
 import { recordBatch } from './group.ts'
-import type { RecordBatch } from './records.ts'
+import type { KafkaBatch } from './records.ts'
 
 /**
  * The committed records of a topic from its start to where it ended when this began, in the order of each partition. It
@@ -11,7 +11,7 @@ import type { RecordBatch } from './records.ts'
 export async function readTopic(
   settings: KafkaSettings,
   topic: string,
-  onBatch: (batch: RecordBatch) => void,
+  onBatch: (batch: KafkaBatch) => void,
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const { signal } = options

@@ -7,19 +7,33 @@ export interface TopicPartition {
 export type Headers = Readonly<Record<string, HeaderValue | readonly HeaderValue[] | undefined>>
 type HeaderValue = Buffer | string | null
 
-export interface KafkaRecord {
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly headers: Headers
-  /** Milliseconds since 1970. */
-  readonly timestamp: number
+/** A record of a stream of events, from Kafka or not. */
+export interface StreamRecord {
+  /** Position in its partition. */
   readonly offset: number
+  readonly key: Buffer | string | null
+  readonly value: Buffer | string | null
+  /** When the stream took the record, in ms since 1970. */
+  readonly timestamp: number
+  readonly headers?: Headers | undefined
   /** Why there is neither key nor value, where the record could not be read: for a dead letter. */
   readonly unreadable?: string
 }
 
 /** Consecutive records of one partition. */
 export interface RecordBatch extends TopicPartition {
+  readonly records: readonly StreamRecord[]
+}
+
+/** A record that was read from Kafka: its key and value are bytes. */
+export interface KafkaRecord extends StreamRecord {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: Headers
+}
+
+/** What a fetch brought of a partition. */
+export interface KafkaBatch extends RecordBatch {
   readonly records: readonly KafkaRecord[]
   /** Offset after the last record of the partition when this batch was read. */
   readonly highWatermark: number

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { openAdmin } from './admin.ts'
 import { clientOf, connecting, type KafkaSettings } from './client.ts'
 import { recordBatch } from './group.ts'
-import type { RecordBatch } from './records.ts'
+import type { KafkaBatch } from './records.ts'
 
 export interface TopicTail {
   /** Ends where reading does: never before `stop`, unless the brokers go away for long. */
@@ -17,7 +17,7 @@ export interface TopicTail {
 export async function tailTopic(
   settings: KafkaSettings,
   topic: string,
-  onBatch: (batch: RecordBatch) => void,
+  onBatch: (batch: KafkaBatch) => void,
   options: { readonly from: 'Earliest' | 'Latest' },
 ): Promise<TopicTail> {
   const admin = openAdmin(settings)

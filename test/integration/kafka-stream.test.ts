@@ -2,10 +2,10 @@ import { openAdmin } from '../../lib/kafka/admin.ts'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { connectProducer } from '../../lib/kafka/producer.ts'
 import { readTopic } from '../../lib/kafka/read-topic.ts'
+import type { OutgoingRecord } from '../../lib/kafka/records.ts'
 import { createLogger } from '../../lib/log.ts'
 import { type Kafka, startKafka } from '../../tools/servers/kafka/kafka.ts'
 import { KafkaStream } from '../../workloads/streams/kafka.ts'
-import type { OutgoingRecord } from '../../workloads/streams/stream.ts'
 import { behavesAsStream } from '../../workloads/streams/stream-suite.ts'
 
 const log = await createLogger({ level: 'silent' })

@@ -1,6 +1,6 @@
+import type { StreamRecord } from '../../lib/kafka/records.ts'
 import type { Logger } from '../../lib/log.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
-import type { StreamRecord } from '../streams/stream.ts'
 import { FieldCensus } from '../wire/field-census.ts'
 import type { ParsedBody } from '../wire/json-body.ts'
 

@@ -1,4 +1,4 @@
-import type { RecordBatch, StreamRecord } from '../streams/stream.ts'
+import type { RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
 import { futureTolerance, type Origin } from '../wire/decode.ts'
 import { recordKeyText } from '../wire/record-key.ts'
 

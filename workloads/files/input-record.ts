@@ -1,4 +1,4 @@
-import type { StreamRecord } from '../streams/stream.ts'
+import type { StreamRecord } from '../../lib/kafka/records.ts'
 import type { DecimalMark } from '../wire/cell-number.ts'
 import type { Rejection } from '../wire/rejection.ts'
 

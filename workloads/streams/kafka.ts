@@ -1,8 +1,8 @@
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
-import type { TopicPartition } from '../../lib/kafka/records.ts'
+import type { OutgoingRecord, StreamRecord, TopicPartition } from '../../lib/kafka/records.ts'
 import { type ExactlyOnce, type ExactlyOnceOptions, runExactlyOnce } from './exactly-once.ts'
 import type { Part, Problem } from './problem.ts'
-import type { EventStream, OutgoingRecord, StreamHandler, StreamRecord } from './stream.ts'
+import type { EventStream, StreamHandler } from './stream.ts'
 
 export interface KafkaStreamOptions extends Omit<ExactlyOnceOptions, 'handler'> {
   /** Stands in for a record that alone exceeds what its topic takes. */

@@ -3,7 +3,7 @@ import type { Commit, KafkaAdmin } from '../../lib/kafka/admin.ts'
 import type { Membership } from '../../lib/kafka/consumer-group-hooks.ts'
 import { failureOf, KafkaError, type KafkaFailure } from '../../lib/kafka/errors.ts'
 import type { BatchControl } from '../../lib/kafka/group.ts'
-import type { KafkaRecord, OutgoingRecord, RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
+import type { KafkaBatch, KafkaRecord, OutgoingRecord, TopicPartition } from '../../lib/kafka/records.ts'
 import type { OpenProducer, Transaction, TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
 import type { Logger } from '../../lib/log.ts'
 import { extract, traced } from '../../lib/telemetry.ts'
@@ -292,7 +292,7 @@ export class Lane {
   }
 
   /** Handles what is new of a batch and commits what came of it, in one transaction unless a bad record is looked for. */
-  async work(batch: RecordBatch, control: BatchControl, work: Work): Promise<void> {
+  async work(batch: KafkaBatch, control: BatchControl, work: Work): Promise<void> {
     this.logEnd = Math.max(this.logEnd, batch.highWatermark)
     let isUnfinished: boolean
     do isUnfinished = await this.#try(batch, control, work)
@@ -301,7 +301,7 @@ export class Lane {
   }
 
   /** Answers whether more of the batch is to be tried at once. */
-  async #try(batch: RecordBatch, control: BatchControl, work: Work): Promise<boolean> {
+  async #try(batch: KafkaBatch, control: BatchControl, work: Work): Promise<boolean> {
     const { handler, seek } = this.#options
     const isKnown = this.#next > (batch.records[0]?.offset ?? 0)
     const all = isKnown ? batch.records.filter(({ offset }) => offset >= this.#next) : batch.records
@@ -372,7 +372,7 @@ export class Lane {
   }
 
   /** Hands over the records in slices. Answers with how many were handled before a pause. */
-  async #handle(batch: RecordBatch, outgoing: OutgoingRecord[], { signal, paused }: Work): Promise<number> {
+  async #handle(batch: KafkaBatch, outgoing: OutgoingRecord[], { signal, paused }: Work): Promise<number> {
     const { handler, maxRecords } = this.#options
     const { records } = batch
     let count = 0

@@ -2,7 +2,7 @@ import { messageOf } from '../../lib/errors.ts'
 import type { Membership } from '../../lib/kafka/consumer-group-hooks.ts'
 import { failureOf } from '../../lib/kafka/errors.ts'
 import type { BatchControl, MemberEvents } from '../../lib/kafka/group.ts'
-import type { RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
+import type { KafkaBatch, TopicPartition } from '../../lib/kafka/records.ts'
 import { type Clock, sleep } from '../../lib/time.ts'
 import { Lane, type LaneOptions, type Work } from './lane.ts'
 import type { Pulse } from './pulse.ts'
@@ -131,7 +131,7 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
     late.abort()
   }
 
-  async batch(records: RecordBatch, control: BatchControl): Promise<void> {
+  async batch(records: KafkaBatch, control: BatchControl): Promise<void> {
     this.#pulse.turned()
     const lane = this.#lanes.get(records.partition)
     if (lane === undefined) return
@@ -149,7 +149,7 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
     if (lost !== undefined) throw lost
   }
 
-  async #work(lane: Lane, records: RecordBatch, control: BatchControl, work: Work): Promise<void> {
+  async #work(lane: Lane, records: KafkaBatch, control: BatchControl, work: Work): Promise<void> {
     const { signal } = work
     if (lane.isRemade(await this.#currentTopicId(lane.of.topic))) lane.reopen()
     const isReady = await Promise.race([lane.ready, aborted(signal)])

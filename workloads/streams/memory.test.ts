@@ -1,6 +1,7 @@
 import { expect } from 'chai'
+import type { OutgoingRecord, RecordBatch } from '../../lib/kafka/records.ts'
 import { MemoryStream, type MemoryStreamOptions } from './memory.ts'
-import type { OutgoingRecord, RecordBatch, StreamHandler } from './stream.ts'
+import type { StreamHandler } from './stream.ts'
 import { behavesAsStream } from './stream-suite.ts'
 
 const record = (value: string, key: string | null = null) => ({ key, value, timestamp: 0 })

@@ -1,4 +1,5 @@
-import type { EventStream, OutgoingRecord, RecordBatch, StreamHandler, StreamRecord } from './stream.ts'
+import type { OutgoingRecord, RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
+import type { EventStream, StreamHandler } from './stream.ts'
 
 export interface MemoryStreamOptions {
   readonly topic: string

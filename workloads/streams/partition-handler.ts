@@ -1,4 +1,4 @@
-import type { KafkaRecord, OutgoingRecord, RecordBatch, TopicPartition } from '../../lib/kafka/records.ts'
+import type { KafkaBatch, KafkaRecord, OutgoingRecord, TopicPartition } from '../../lib/kafka/records.ts'
 
 /** What is done with the records of the partitions that this process owns. Nothing of a partition runs at the same time. */
 export interface PartitionHandler {
@@ -12,7 +12,7 @@ export interface PartitionHandler {
    * Several calls may share a transaction; what they stage becomes real in `committed`, or not, in `dropped`. When it
    * throws, everything since the last commit is dropped and comes again. It ends soon after `signal` is aborted.
    */
-  batch(batch: RecordBatch, signal: AbortSignal): Promise<readonly OutgoingRecord[]>
+  batch(batch: KafkaBatch, signal: AbortSignal): Promise<readonly OutgoingRecord[]>
   /** What was staged up to, not with, this offset is published. */
   committed(of: TopicPartition, nextOffset: number): void
   /** What was staged since the last commit is void. */

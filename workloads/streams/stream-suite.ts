@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import type { EventStream, OutgoingRecord, RecordBatch, StreamHandler } from './stream.ts'
+import type { OutgoingRecord, RecordBatch } from '../../lib/kafka/records.ts'
+import type { EventStream, StreamHandler } from './stream.ts'
 
 export interface OpenStream {
   readonly stream: EventStream

@@ -1,36 +1,9 @@
+import type { OutgoingRecord, RecordBatch } from '../../lib/kafka/records.ts'
+
 /**
  * The stream of events as the data plane sees it: partitions of records in order, handled a batch at a time, each batch
  * and what it produces taking effect together.
  */
-
-/** A header that occurs several times has a list of values. */
-export type Headers = Readonly<Record<string, HeaderValue | readonly HeaderValue[] | undefined>>
-type HeaderValue = Buffer | string | null
-
-export interface StreamRecord {
-  /** Position in its partition. */
-  readonly offset: number
-  readonly key: Buffer | string | null
-  readonly value: Buffer | string | null
-  /** When the stream took the record, in ms. */
-  readonly timestamp: number
-  readonly headers?: Headers
-  /** Why there is neither key nor value, where the record could not be read. */
-  readonly unreadable?: string
-}
-
-export interface RecordBatch {
-  readonly topic: string
-  readonly partition: number
-  readonly records: readonly StreamRecord[]
-}
-
-export interface OutgoingRecord {
-  readonly topic: string
-  readonly key: Buffer | string | null
-  readonly value: Buffer | string | null
-  readonly headers?: Headers
-}
 
 /**
  * What is done with the batches of the partitions that this process has been assigned. A partition's calls never

@@ -1,12 +1,10 @@
-import type { Headers } from '../../lib/kafka/records.ts'
+import type { Headers, TopicPartition } from '../../lib/kafka/records.ts'
 
 /** What leads from a dead letter to its record, and why it is one. */
-export interface DeadLetterCause {
+export interface DeadLetterCause extends TopicPartition {
   readonly reason: string
   /** One line. */
   readonly message: string
-  readonly topic: string
-  readonly partition: number
   readonly offset: number
 }
 

@@ -1,11 +1,9 @@
+import type { Headers } from '../../lib/kafka/records.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { parseBody } from './json-body.ts'
 import { type Rejection, shown } from './rejection.ts'
 
 export type Envelope = NonNullable<EventMapping['envelope']>
-
-/** Of a record. */
-export type Headers = Readonly<Record<string, unknown>>
 
 type Fields = Readonly<Record<string, unknown>>
 

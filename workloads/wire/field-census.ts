@@ -1,7 +1,8 @@
+import type { Headers } from '../../lib/kafka/records.ts'
 import { didYouMean } from '../../lib/pipeline/did-you-mean.ts'
 import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
-import { type Envelope, type Headers, openEnvelope } from './envelope.ts'
+import { type Envelope, openEnvelope } from './envelope.ts'
 import { featureBagReader, featureNames, fieldReader } from './event-fields.ts'
 
 /** A field that the pipeline names. */

@@ -22,7 +22,8 @@ describe('A signed verdict', () => {
   })
 
   it('is not believed unsigned, half signed or signed twice', () => {
-    const { 'anomaly-verdict': text, 'anomaly-signature': signature } = headers
+    const text = String(headers['anomaly-verdict'])
+    const signature = String(headers['anomaly-signature'])
     for (const changed of [
       {},
       { 'anomaly-verdict': text },

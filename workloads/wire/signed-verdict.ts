@@ -1,4 +1,5 @@
 import { createHmac, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
+import type { Headers, OutgoingRecord } from '../../lib/kafka/records.ts'
 
 const verdictHeader = 'anomaly-verdict'
 const signatureHeader = 'anomaly-signature'
@@ -6,15 +7,10 @@ const signatureHeader = 'anomaly-signature'
 const eventIdHeader = 'anomaly-event-id'
 
 /** What a verdict is bound to. */
-export interface JudgedRecord {
-  readonly topic: string
-  readonly key: Buffer | string | null
+export interface JudgedRecord extends Pick<OutgoingRecord, 'topic' | 'key' | 'value'> {
   /** The event's id as it was read. */
   readonly eventId: string
-  readonly value: Buffer | string | null
 }
-
-type Headers = Readonly<Record<string, unknown>>
 
 /** The headers that carry a verdict (JSON) with its event's record. */
 export function signVerdict(
@@ -71,7 +67,7 @@ function mostBytes(field: Buffer | string | null): number {
 }
 
 /** A header that occurs once; several are no header of ours. */
-function textOf(header: unknown): string | undefined {
+function textOf(header: Headers[string]): string | undefined {
   if (typeof header === 'string') return header
   return Buffer.isBuffer(header) ? header.toString() : undefined
 }
