@@ -1,6 +1,7 @@
 import type * as Kafkajs from 'kafkajs'
 import { clientOf, connecting, type KafkaSettings } from './client.ts'
 import { kafkaErrorOf } from './errors.ts'
+import type { RecordSet } from './record-set.ts'
 import type { KafkaRecord, TopicPartition } from './records.ts'
 
 /** What is used of what kafkajs keeps to itself: its consumers read only as members of a group. */
@@ -21,15 +22,15 @@ interface Broker {
   }>
 }
 
+/** As `readingRecords` leaves it. */
 interface FetchedPartition {
-  readonly messages: readonly (Omit<KafkaRecord, 'offset'> & {
-    readonly offset: number | string
-    readonly isControlRecord?: boolean
-  })[]
+  readonly messages: RecordSet
 }
 
 const maxBytes = 4 * 2 ** 20
 const readUncommitted = 0
+/** Fetches in a row that may bring nothing: one that held no whole batch asks for more next time. */
+const emptyFetches = 20
 
 /**
  * The records of one partition from an offset to where it ends now, in order, whether their transactions are committed
@@ -54,6 +55,7 @@ export async function readPartition(
     let next = from > high ? low : Math.max(low, from)
     const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))
     const broker = await cluster.findBroker({ nodeId: nodeId! })
+    let empty = 0
     while (next < high) {
       const { responses } = await broker.fetch({
         replicaId: -1,
@@ -62,13 +64,13 @@ export async function readPartition(
         maxBytes,
         topics: [{ topic, partitions: [{ partition, fetchOffset: String(next), maxBytes }] }],
       })
-      const messages = responses[0]?.partitions[0]?.messages ?? []
-      if (messages.length === 0) break
-      for (const message of messages) {
-        const offset = Number(message.offset)
-        if (offset >= next && message.isControlRecord !== true) onRecord({ ...message, offset })
-        next = Math.max(next, offset + 1)
-      }
+      const fetched = responses[0]?.partitions[0]?.messages
+      for (const record of fetched?.records ?? []) if (record.offset >= next) onRecord(record)
+      if (fetched !== undefined && fetched.nextOffset > next) {
+        next = fetched.nextOffset
+        empty = 0
+      } else if (++empty > emptyFetches)
+        throw new Error(`nothing comes from offset ${next}, and the log ends at ${high}`)
     }
   } catch (error) {
     throw kafkaErrorOf(error, `read ${topic}-${partition} from ${from}`)
