@@ -1,21 +1,16 @@
-import type { KeyObject } from 'node:crypto'
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
-import type { OutgoingRecord } from '../../lib/kafka/records.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
-import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
-import { createMetrics } from '../../lib/metrics.ts'
+import { createLogger, type LoggerOptions } from '../../lib/log.ts'
+import { createMetrics, type Metrics } from '../../lib/metrics.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveGroup, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
-import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
-import { backoff, sleep } from '../../lib/time.ts'
-import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import { KeptState } from '../judging/kept-state.ts'
 import { NewFeatures } from '../judging/new-features.ts'
-import { Processor } from '../judging/processor.ts'
-import { createSharedSchema } from '../judging/shared-schema.ts'
+import type { Processor } from '../judging/processor.ts'
+import { createSharedSchema, type SharedSchema } from '../judging/shared-schema.ts'
 import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
 import { persistentScorer } from '../scoring/persistent-scorer.ts'
 import { type KafkaArguments, kafkaSettingsOf } from '../settings/kafka-settings.ts'
@@ -26,15 +21,11 @@ import { keyOfFile } from '../settings/text-file.ts'
 import { createRedisState } from '../state/redis.ts'
 import type { StateStore } from '../state/state.ts'
 import { KafkaStream } from '../streams/kafka.ts'
-import { lineOf } from '../streams/problem.ts'
-import { deadLetterHeaders } from '../wire/dead-letter.ts'
-import { parseBody } from '../wire/json-body.ts'
-import type { SchemaRegistry } from '../wire/schema-registry.ts'
-import { verifyVerdict } from '../wire/signed-verdict.ts'
-import { fieldWarnings } from './field-warnings.ts'
+import { type ConsumerProcessorOptions, createConsumerProcessor } from './consumer-processor.ts'
 import { MisplacedKeys } from './misplaced-keys.ts'
 import { missingTopics } from './missing-topics.ts'
-import { RecordOrigin } from './record-origin.ts'
+import { standIns } from './stand-ins.ts'
+import { StreamIncidents } from './stream-incidents.ts'
 import { tracedHandler } from './traced-handler.ts'
 
 export interface ConsumerArguments extends KafkaArguments, RedisArguments, SchemaRegistryArguments {
@@ -48,17 +39,12 @@ export interface ConsumerArguments extends KafkaArguments, RedisArguments, Schem
   readonly logLevel: NonNullable<LoggerOptions['level']>
 }
 
-export interface ConsumerOptions {
-  readonly pipeline: Pipeline
+export interface ConsumerOptions extends ConsumerProcessorOptions {
   readonly kafka: KafkaSettings
   readonly store: StateStore
   readonly scorer: GrpcScorer
-  readonly schemaRegistry?: SchemaRegistry | undefined
   readonly probesPort: number
   readonly stateBytes: number
-  readonly log: Logger
-  /** The key with which the API signs verdicts. Without it the consumer judges every event itself. */
-  readonly signingKey?: KeyObject | undefined
   readonly registry?: Registry | undefined
   /** A stored state could not be read: it is of other detectors or damaged. */
   readonly onForeign?: ((what: 'profile' | 'partition') => void) | undefined
@@ -70,7 +56,6 @@ export interface ConsumerOptions {
   readonly onStarted?: ((ports: { readonly probes: number }) => void) | undefined
 }
 
-const longestPauseMs = 2000
 /** A store that is only slow is waited for: what is learnt without knowing the stored state is lost again. */
 const readMs = 500
 /** Last features of a key that sends many events are half of what there is to write; they only stand in for absent ones. */
@@ -78,177 +63,37 @@ const featuresEveryMs = 5000
 
 /** Judges the events of the partitions that the group assigns to this process, until a signal comes. */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
-  const {
-    pipeline,
-    kafka,
-    store,
-    log,
-    schemaRegistry,
-    stateBytes,
-    signingKey,
-    stuckMs = 60_000,
-    beneath = [],
-  } = options
-  const { source, results, detection, state } = pipeline.spec
+  const { pipeline, kafka, store, log, stuckMs = 60_000, beneath = [] } = options
+  const { source, results, detection } = pipeline.spec
   const needsModel = detection.onModelUnavailable === 'Wait'
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
   const stop = options.stop ?? new AbortController()
   const { registry = new Registry() } = options
   const clock = () => performance.now()
   const metrics = createMetrics(registry, clock)
-  new Gauge({
-    name: 'anomaly_state_pending_keys',
-    help: 'Keys whose state is not written yet',
-    registers: [registry],
-    collect() {
-      this.set(kept.pending)
-    },
-  })
-  const offsetsLost = new Counter({
-    name: 'anomaly_consumer_offsets_lost_total',
-    help: 'Records that were gone from the log before they were read',
-    registers: [registry],
-  })
-  const topicRemade = new Counter({
-    name: 'anomaly_consumer_topic_remade_total',
-    help: 'Partitions that began anew because their topic was deleted and made anew',
-    registers: [registry],
-  })
+  const incidents = new StreamIncidents(registry)
   const misplaced = new MisplacedKeys(registry, log)
   const newFeatures = new NewFeatures({ registry, log, wall: Date.now })
   const names = createSharedSchema({ store: store.features, log, newFeatures })
-  const { schema } = names
-  const counts = { offsetsLost: 0, unprocessable: 0, topicsRemade: 0 }
-  const warnOfFields = fieldWarnings({ pipeline, log, parse: schemaRegistry?.parse ?? parseBody })
-  const kept = new KeptState({
-    pipeline,
-    store,
-    schema,
-    log,
-    stateBytes,
-    wall: Date.now,
-    // a key that goes on sending events must not lose its features meanwhile
-    featuresEveryMs: Math.min(featuresEveryMs, 500 * state.featureTtlSeconds),
-    onFenced: (partition) =>
-      log.warn({ partition }, 'the state of the partition has a newer owner: nothing more is written'),
-    onEmptied: () => {
-      if (schema.size > 0) names.extend([]).catch(() => {})
-    },
-    onForeign: options.onForeign,
-    onLookups: (outcome, count) => metrics.stateLookups.inc({ outcome }, count),
-  })
-
-  const count = judgementMetrics({ metrics, clock, modelVersion: () => scorer.modelVersion })
-  const processor = new Processor({
-    pipeline,
-    schema,
-    scorer,
-    partitions: kept,
-    clock,
-    extendSchema: names.extend,
-    ...(schemaRegistry === undefined
-      ? undefined
-      : {
-          prepare: ({ records }, signal) =>
-            schemaRegistry.prepare(
-              records.map(({ value }) => value),
-              signal,
-            ),
-          parse: ({ value }) => schemaRegistry.parse(value),
-        }),
-    originOf: (record, batch) => new RecordOrigin(record, batch),
-    rejectionOf: ({ unreadable }) => {
-      return unreadable === undefined ? undefined : { reason: 'Unreadable', message: unreadable }
-    },
-    givenVerdict:
-      signingKey === undefined
-        ? undefined
-        : ({ key, value, headers }, event, { topic }) =>
-            headers === undefined
-              ? undefined
-              : verifyVerdict(signingKey, { topic, key, eventId: event.id, value }, headers),
-    pause: async (attempt, signal) => {
-      stream.waiting()
-      await sleep(backoff(attempt + 1, { baseMs: 100, maxMs: longestPauseMs }), { signal })
-    },
-    asBytes: true,
-    observer: (processed) => {
-      warnOfFields(processed.batch.records)
-      const [counted, noticed] = [count(processed), misplaced.observe(processed)]
-      return () => {
-        counted()
-        noticed()
-      }
-    },
-  })
-
+  const kept = keptStateOf(options, { names, registry, metrics })
   const stream = new KafkaStream(kafka, {
     topic: source.topic,
     ...resolveGroup(pipeline),
     startFrom: source.startFrom,
-    onOffsetLost: (_, { from, to }) => {
-      counts.offsetsLost += Math.max(0, to - from)
-      offsetsLost.inc(Math.max(0, to - from))
-    },
-    onTopicRemade: () => {
-      counts.topicsRemade++
-      topicRemade.inc()
-    },
-    // Of a dead letter what leads to the record is kept.
-    tooLarge: ({ topic, key, headers }: OutgoingRecord) => ({
-      topic: results.deadLetterTopic,
-      key,
-      value: null,
-      headers: {
-        'anomaly-reason': 'TooLarge',
-        'anomaly-message': `the record with the reason for its rejection is larger than ${topic} takes`,
-        'anomaly-topic': headers?.['anomaly-topic'],
-        'anomaly-partition': headers?.['anomaly-partition'],
-        'anomaly-offset': headers?.['anomaly-offset'],
-      },
-    }),
-    unprocessable: ({ key, value, headers, offset }, of, error) => ({
-      topic: results.deadLetterTopic,
-      key,
-      value,
-      headers: deadLetterHeaders(headers, { ...of, offset, reason: 'Unprocessable', message: lineOf(error) }),
-    }),
+    onOffsetLost: (_, { from, to }) => incidents.offsetsLost(Math.max(0, to - from)),
+    onTopicRemade: () => incidents.topicRemade(),
+    ...standIns(results.deadLetterTopic),
     onSetAside: () => {
-      counts.unprocessable++
+      incidents.setAside()
       metrics.countRejection('Unprocessable')
     },
   })
-
-  const lag: Part = {
-    name: 'lag',
-    start() {
-      const timer = setInterval(() => {
-        for (const [partition, waiting] of stream.lag())
-          metrics.consumerLag.set({ partition: String(partition) }, waiting)
-      }, 1000)
-      timer.unref()
-    },
-  }
-  const topics = missingTopics(pipeline, kafka, log)
-  let consuming: Promise<void> = Promise.resolve()
-  const loop: Part = {
-    name: 'consumer',
-    start() {
-      consuming = stream.consume(tracedHandler(processor), { signal: stop.signal })
-      consuming.catch((error: unknown) => stop.abort(error))
-    },
-    stop: () => consuming,
-  }
+  const processor = createConsumerProcessor(options, { scorer, names, kept, stream, metrics, misplaced, clock })
   const probes = createProbes({
     port: options.probesPort,
     registry,
     stopping: stop.signal,
-    live: {
-      'poll-loop': () =>
-        performance.now() - stream.polledAt() > stuckMs
-          ? `has not turned for ${Math.round((performance.now() - stream.polledAt()) / 1000)} s`
-          : undefined,
-    },
+    live: { 'poll-loop': () => stuckFor(performance.now() - stream.polledAt(), stuckMs) },
     ready: {
       kafka: () => stream.problemOf('kafka'),
       state: () => stream.problemOf('state'),
@@ -260,10 +105,10 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       keys: kept.keys,
       modelVersion: scorer.modelVersion,
       lag: Object.fromEntries(stream.lag()),
-      conditions: { ...counts, keysMisplaced: misplaced.wereSeen },
+      conditions: { ...incidents.counts, keysMisplaced: misplaced.wereSeen },
       news: newFeatures.lately,
       // Long names, and more than anybody reads, would only make it long.
-      features: schema.names.slice(0, 500).map((name) => name.slice(0, 128)),
+      features: names.schema.names.slice(0, 500).map((name) => name.slice(0, 128)),
       kafka: stream.problemOf('kafka') ?? 'ok',
       record: stream.problemOf('record') ?? 'ok',
       redis: store.problem() ?? 'ok',
@@ -277,11 +122,79 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       options.onStarted?.({ probes: probes.port })
     },
   }
-  await run([probes, ...beneath, scorer, topics, names, lag, loop, started], {
+  const topics = missingTopics(pipeline, kafka, log)
+  const loop = consumerLoop(stream, processor, stop)
+  await run([probes, ...beneath, scorer, topics, names, lagMeter(stream, metrics), loop, started], {
     log,
     stop,
     lingerMs: 1000,
   })
+}
+
+interface KeptStateParts {
+  readonly names: SharedSchema
+  readonly registry: Registry
+  readonly metrics: Metrics
+}
+
+function keptStateOf(options: ConsumerOptions, { names, registry, metrics }: KeptStateParts): KeptState {
+  const { pipeline, store, log, stateBytes, onForeign } = options
+  const { schema } = names
+  const kept = new KeptState({
+    pipeline,
+    store,
+    schema,
+    log,
+    stateBytes,
+    wall: Date.now,
+    // a key that goes on sending events must not lose its features meanwhile
+    featuresEveryMs: Math.min(featuresEveryMs, 500 * pipeline.spec.state.featureTtlSeconds),
+    onFenced: (partition) =>
+      log.warn({ partition }, 'the state of the partition has a newer owner: nothing more is written'),
+    onEmptied: () => {
+      if (schema.size > 0) names.extend([]).catch(() => {})
+    },
+    onForeign,
+    onLookups: (outcome, count) => metrics.stateLookups.inc({ outcome }, count),
+  })
+  new Gauge({
+    name: 'anomaly_state_pending_keys',
+    help: 'Keys whose state is not written yet',
+    registers: [registry],
+    collect() {
+      this.set(kept.pending)
+    },
+  })
+  return kept
+}
+
+function lagMeter(stream: KafkaStream, metrics: Metrics): Part {
+  return {
+    name: 'lag',
+    start() {
+      const timer = setInterval(() => {
+        for (const [partition, waiting] of stream.lag())
+          metrics.consumerLag.set({ partition: String(partition) }, waiting)
+      }, 1000)
+      timer.unref()
+    },
+  }
+}
+
+function consumerLoop(stream: KafkaStream, processor: Processor, stop: AbortController): Part {
+  let consuming: Promise<void> = Promise.resolve()
+  return {
+    name: 'consumer',
+    start() {
+      consuming = stream.consume(tracedHandler(processor), { signal: stop.signal })
+      consuming.catch((error: unknown) => stop.abort(error))
+    },
+    stop: () => consuming,
+  }
+}
+
+function stuckFor(ms: number, stuckMs: number): string | undefined {
+  return ms > stuckMs ? `has not turned for ${Math.round(ms / 1000)} s` : undefined
 }
 
 /** @param limit of the container's memory in bytes; 0 or beyond what a machine has where there is none */

@@ -1,0 +1,92 @@
+import type { KeyObject } from 'node:crypto'
+import type { Logger } from '../../lib/log.ts'
+import type { Metrics } from '../../lib/metrics.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { backoff, sleep } from '../../lib/time.ts'
+import { judgementMetrics } from '../judging/judgement-metrics.ts'
+import type { KeptState } from '../judging/kept-state.ts'
+import { Processor, type ProcessorOptions } from '../judging/processor.ts'
+import type { SharedSchema } from '../judging/shared-schema.ts'
+import type { Scorer } from '../scoring/scorer.ts'
+import type { KafkaStream } from '../streams/kafka.ts'
+import { parseBody } from '../wire/json-body.ts'
+import type { SchemaRegistry } from '../wire/schema-registry.ts'
+import { verifyVerdict } from '../wire/signed-verdict.ts'
+import { fieldWarnings } from './field-warnings.ts'
+import type { MisplacedKeys } from './misplaced-keys.ts'
+import { RecordOrigin } from './record-origin.ts'
+
+export interface ConsumerProcessorOptions {
+  readonly pipeline: Pipeline
+  readonly schemaRegistry?: SchemaRegistry | undefined
+  /** The key with which the API signs verdicts. Without it the consumer judges every event itself. */
+  readonly signingKey?: KeyObject | undefined
+  readonly log: Logger
+}
+
+export interface ConsumerProcessorParts {
+  readonly scorer: Scorer
+  readonly names: SharedSchema
+  readonly kept: KeptState
+  readonly stream: Pick<KafkaStream, 'waiting'>
+  readonly metrics: Metrics
+  readonly misplaced: MisplacedKeys
+  readonly clock: () => number
+}
+
+const longestPauseMs = 2000
+
+/** The way from Kafka's records to verdicts in a consumer. */
+export function createConsumerProcessor(
+  { pipeline, schemaRegistry, signingKey, log }: ConsumerProcessorOptions,
+  { scorer, names, kept, stream, metrics, misplaced, clock }: ConsumerProcessorParts,
+): Processor {
+  const warnOfFields = fieldWarnings({ pipeline, log, parse: schemaRegistry?.parse ?? parseBody })
+  const count = judgementMetrics({ metrics, clock, modelVersion: () => scorer.modelVersion })
+  return new Processor({
+    pipeline,
+    schema: names.schema,
+    scorer,
+    partitions: kept,
+    clock,
+    extendSchema: names.extend,
+    ...bodyReaderOf(schemaRegistry),
+    originOf: (record, batch) => new RecordOrigin(record, batch),
+    rejectionOf: ({ unreadable }) => {
+      return unreadable === undefined ? undefined : { reason: 'Unreadable', message: unreadable }
+    },
+    givenVerdict: givenVerdictOf(signingKey),
+    pause: async (attempt, signal) => {
+      stream.waiting()
+      await sleep(backoff(attempt + 1, { baseMs: 100, maxMs: longestPauseMs }), { signal })
+    },
+    asBytes: true,
+    observer: (processed) => {
+      warnOfFields(processed.batch.records)
+      const [counted, noticed] = [count(processed), misplaced.observe(processed)]
+      return () => {
+        counted()
+        noticed()
+      }
+    },
+  })
+}
+
+function bodyReaderOf(schemaRegistry: SchemaRegistry | undefined): Pick<ProcessorOptions, 'prepare' | 'parse'> {
+  if (schemaRegistry === undefined) return {}
+  return {
+    prepare: ({ records }, signal) =>
+      schemaRegistry.prepare(
+        records.map(({ value }) => value),
+        signal,
+      ),
+    parse: ({ value }) => schemaRegistry.parse(value),
+  }
+}
+
+/** The verdict that the API signed for an event and sent along with it. */
+function givenVerdictOf(signingKey: KeyObject | undefined): ProcessorOptions['givenVerdict'] {
+  if (signingKey === undefined) return undefined
+  return ({ key, value, headers }, event, { topic }) =>
+    headers === undefined ? undefined : verifyVerdict(signingKey, { topic, key, eventId: event.id, value }, headers)
+}
