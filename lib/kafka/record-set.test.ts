@@ -4,6 +4,7 @@ import { decompress } from './codecs.ts'
 import { type EncodedRecord, encodedBatch, encodedMarker, varInt } from './encoded-batch.ts'
 import {
   type AbortedTransaction,
+  maxBatchHeaders,
   maxFetchedRecords,
   type ReadOptions,
   readRecordSet,
@@ -279,6 +280,21 @@ describe('record sets', () => {
         expect(offsetsOf(records).filter((one) => typeof one === 'string')).to.include('3!')
         expect(nextOffset).to.equal(5)
       }
+    })
+
+    it('is unreadable where a batch has more headers than its bound, and up to it headers of one name take no time', async () => {
+      const headed = (count: number) =>
+        read(
+          encodedBatch({
+            firstOffset: 0,
+            records: [{ offset: 0, headers: Array.from({ length: count }, () => ['', Buffer.alloc(0)] as const) }],
+          }),
+        )
+      const [whole] = (await headed(maxBatchHeaders)).records
+      expect(whole!.headers[''] as unknown).to.have.length(maxBatchHeaders)
+      const { records, nextOffset } = await headed(maxBatchHeaders + 1)
+      expect(records[0]!.unreadable).to.match(/record 0 has a wrong number of headers, or too many$/)
+      expect(nextOffset).to.equal(1)
     })
 
     it('is fetched again where only its checksum is wrong, and is unreadable when that stays so', async () => {

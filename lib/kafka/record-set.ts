@@ -39,6 +39,8 @@ export interface RecordSet {
 export const maxBatchBytes = 32 * 1024 * 1024
 /** A fetch gives no more records of a partition: where they are tiny, they would fill the memory. */
 export const maxFetchedRecords = 10_000
+/** A header is two bytes on the wire and a hundred in memory: the records of a batch with more are unreadable. */
+export const maxBatchHeaders = 250_000
 
 const headerBytes = 61
 /** Of a batch's bytes, those before what its length counts. */
@@ -183,6 +185,8 @@ function isTaken({ firstOffset, lastOffset, count }: BatchHeader, { takesDamaged
 
 /** Where the next varint begins: one cursor for all, since decoding a batch is never interrupted. */
 let position = 0
+/** How many headers the batch may still have. */
+let headersLeft = 0
 
 /** Adds the records from `fetchOffset` on, up to the limit; the answer is what is wrong with the next one. */
 function decodeRecords(
@@ -195,6 +199,7 @@ function decodeRecords(
   if (count * smallestRecord > bytes.length) return `it has ${bytes.length} bytes for ${count} records`
   let before = firstOffset - 1
   position = 0
+  headersLeft = maxBatchHeaders
   // https://kafka.apache.org/documentation/#record
   for (let i = 0; i < count; i++) {
     const length = readVarInt(bytes)
@@ -204,7 +209,8 @@ function decodeRecords(
     const key = readBytes(bytes)
     const value = readBytes(bytes)
     const headers = readHeaders(bytes)
-    if (headers === undefined || position !== end || end > bytes.length) return `the length of record ${i} is wrong`
+    if (headers === undefined) return `record ${i} has a wrong number of headers, or too many`
+    if (position !== end || end > bytes.length) return `the length of record ${i} is wrong`
     if (!(offset > before && offset <= lastOffset)) return `the offset of record ${i} is wrong`
     before = offset
     if (offset < fetchOffset) continue
@@ -252,15 +258,16 @@ function readBytes(bytes: Buffer): Buffer | null {
 function readHeaders(bytes: Buffer): Headers | undefined {
   const count = readVarInt(bytes)
   if (count === 0) return noHeaders
-  if (!(count > 0 && count <= (bytes.length - position) / 2)) return undefined
+  if (!(count > 0 && count <= headersLeft && count <= (bytes.length - position) / 2)) return undefined
+  headersLeft -= count
   // without a prototype: a name may be any text, `__proto__` too
-  const headers: Record<string, Buffer | null | readonly (Buffer | null)[]> = Object.create(null)
+  const headers: Record<string, Buffer | null | (Buffer | null)[]> = Object.create(null)
   for (let i = 0; i < count; i++) {
     const name = String(readBytes(bytes) ?? '')
     const value = readBytes(bytes)
     const former = headers[name]
-    headers[name] =
-      former === undefined ? value : Array.isArray(former) ? [...former, value] : [former as Buffer | null, value]
+    if (Array.isArray(former)) former.push(value)
+    else headers[name] = former === undefined ? value : [former, value]
   }
   return headers
 }
