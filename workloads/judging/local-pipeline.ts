@@ -27,7 +27,7 @@ export interface LocalPipelineOptions {
   readonly batchSize?: number
   readonly observer?: (processed: ProcessedBatch) => void
   readonly onFitError?: ((error: unknown) => void) | undefined
-  /** Told of features that the stream never had before. */
+  /** Told of features that the stream did not begin with. */
   readonly onNewFeatures?: ((names: readonly string[]) => void) | undefined
 }
 
@@ -57,8 +57,10 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     schema,
     scorer,
     extendSchema: (names) => {
+      // Those that a stream begins with are no news.
+      const isBeginning = schema.size === 0
       for (const name of names) schema.append(name)
-      options.onNewFeatures?.(names)
+      if (!isBeginning) options.onNewFeatures?.(names)
     },
     originOf: (record) => originOf(record as InputRecord, several, clocks?.wall),
     parse: parseInput,

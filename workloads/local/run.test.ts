@@ -228,7 +228,7 @@ describe('run()', () => {
       rejected: 1,
       keys: 1,
       modelVersion: 'LEARNING',
-      news: ['new feature seen: feature1', 'new feature seen: feature2'],
+      news: [],
     })
 
     for (const [i, body] of rows(1500).entries()) local.stream.append(rowOf(body, i))
