@@ -14,7 +14,9 @@ export function argocdCases(): Readonly<Record<string, KubeObject>> {
     healthy: pipeline({}),
     new: { ...pipeline({}), status: undefined },
     'change-not-seen': withGeneration(pipeline({}), 8),
-    'rolling-out': pipeline({ workloads: { ...whole, consumer: workload('consumer', 2, { readyReplicas: 1 }) } }),
+    'rolling-out': pipeline({
+      workloads: { ...whole, consumer: workload('consumer', 2, { readyReplicas: 1, updatedReplicas: 1 }) },
+    }),
     'image-missing': pipeline({
       workloads: { ...whole, consumer: absent('consumer') },
       pods: { consumer: [waitingPod] },
