@@ -86,7 +86,10 @@ describe('The manifests in an API server', () => {
   })
 
   it('have the sample payments as the base of what differs by environment', () => {
-    expect(documentsIn('kustomize/base/payments.yaml')).to.deep.equal(documentsIn('pipelines/payments.yaml'))
+    const [sample] = documentsIn('pipelines/payments.yaml')
+    // How much of a small machine it takes is the sample's own.
+    const { consumer: _, inference: __, api: ___, ...spec } = sample.spec
+    expect(documentsIn('kustomize/base/payments.yaml')).to.deep.equal([{ ...sample, spec }])
   })
 
   for (const folder of ['kustomize/base', 'kustomize/overlays/staging', 'kustomize/overlays/production'])
