@@ -1,5 +1,5 @@
 import { closing, defineCommand } from './define-command.ts'
-import { delimiter, format, input, pipelineFile, rejects, seed } from './flags.ts'
+import { delimiter, format, input, output, pipelineFile, rejects, seed } from './flags.ts'
 
 export const backtest = defineCommand({
   command: 'backtest',
@@ -22,11 +22,7 @@ export const backtest = defineCommand({
         input: { ...input, demandOption: true },
         format,
         delimiter,
-        output: {
-          type: 'string',
-          requiresArg: true,
-          describe: 'File for the verdicts as JSONL; - is standard output',
-        },
+        output,
         label: {
           type: 'string',
           requiresArg: true,

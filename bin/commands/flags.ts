@@ -17,6 +17,12 @@ export const format = {
   choices: ['jsonl', 'csv'] as const,
   describe: "Format of the input; by default by the file's extension, JSONL where it has none",
 }
+export const output = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'File for the verdicts as JSONL; - is standard output',
+} as const
+
 export const delimiter = {
   type: 'string',
   requiresArg: true,

@@ -1,5 +1,5 @@
 import { closing, defineCommand } from './define-command.ts'
-import { delimiter, format, input, logLevel, pipelineFile, rejects, seed } from './flags.ts'
+import { delimiter, format, input, logLevel, output, pipelineFile, rejects, seed } from './flags.ts'
 
 export const run = defineCommand({
   command: 'run',
@@ -30,11 +30,7 @@ export const run = defineCommand({
         },
         format,
         delimiter,
-        output: {
-          type: 'string',
-          requiresArg: true,
-          describe: 'File for the verdicts as JSONL; - is standard output',
-        },
+        output,
         rejects,
         port: {
           type: 'number',
