@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { closingLine, type Job, type Outcome, runJobs } from './run-jobs.ts'
+import { closingLine, failuresOf, type Job, type Outcome, runJobs } from './run-jobs.ts'
 import { runMocha } from './run-mocha.ts'
 
 const job = (name: string): Job => ({ name, files: [name] })
@@ -59,6 +59,19 @@ describe('closingLine()', () => {
   it('adds up, and names the skipped only where there are some', () => {
     expect(closingLine([outcomeOf('a', { passed: 3 }), outcomeOf('b', { failed: 2 })])).to.equal('4 passed, 2 failed')
     expect(closingLine([outcomeOf('a', { skipped: 5 })])).to.equal('1 passed, 0 failed, 5 skipped')
+  })
+})
+
+describe('failuresOf()', () => {
+  it('begins after the count of failures, without blank lines', () => {
+    const output =
+      'said on the way\n\n  4 passing (1s)\n  1 failing\n\n  1) Lag\n       is told:\n     AssertionError: 2 is not 3\n'
+    expect(failuresOf(output)).to.equal('  1) Lag\n       is told:\n     AssertionError: 2 is not 3')
+    expect(failuresOf(output, 1)).to.equal('  1) Lag')
+  })
+
+  it('gives the end of what a process wrote that died', () => {
+    expect(failuresOf('one\ntwo\nThe process ended\n', 2)).to.equal('two\nThe process ended')
   })
 })
 

@@ -48,3 +48,14 @@ export function closingLine(outcomes: readonly TestCounts[]): string {
   const skipped = sum('skipped')
   return `${sum('passed')} passed, ${sum('failed')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
 }
+
+/** What Mocha's epilogue says of the failures, or the output's end where there is none, in `maxLines` lines. */
+export function failuresOf(output: string, maxLines = 12): string {
+  const lines = output.trimEnd().split('\n')
+  const from = lines.findLastIndex((line) => /^\s+\d+ failing$/.test(line))
+  const said = from < 0 ? lines.slice(-maxLines) : lines.slice(from + 1)
+  return said
+    .filter((line) => line.trim() !== '')
+    .slice(0, maxLines)
+    .join('\n')
+}

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { missingSteps, setUp } from '../servers/set-up.ts'
 import { readLastRun, writeLastRun } from './last-run.ts'
 import { needs } from './needs.ts'
-import { closingLine, type Job, type Outcome, runJobs } from './run-jobs.ts'
+import { closingLine, failuresOf, type Job, type Outcome, runJobs } from './run-jobs.ts'
 import { runMocha } from './run-mocha.ts'
 
 /**
@@ -102,7 +102,7 @@ await writeLastRun({
   totals: problem === undefined ? { ...last.totals, [kind]: Math.round(seconds) } : last.totals,
   jobs: { ...last.jobs, ...Object.fromEntries(outcomes.map(({ name, seconds }) => [name, Math.round(seconds)])) },
 })
-if (failed.length > 0) print(`\nFailed: ${failed.map(({ name }) => name).join(', ')}`)
+for (const { name, output } of failed) print(`\nFailed: ${name}\n${failuresOf(output)}`)
 if (problem !== undefined) print(`\n${problem}\nThe ${integration.length} files of tests with servers were not run.`)
 print(`\n${duration(seconds)}`)
 print(closingLine(problem === undefined ? outcomes : [...outcomes, { passed: 0, failed: 1, skipped: 0 }]))

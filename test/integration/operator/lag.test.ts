@@ -41,7 +41,9 @@ describe('Operator: lag', () => {
     await bench.start({ sampling: { openAdmin, intervalMs: 100, tellMs: 100 } })
     await bench.apply(namespace, { ...minimalSpec, consumer: { autoscaling } })
     await eventually(async () => expect(await bounds()).to.deep.equal([1, 3]))
-    expect((await bench.status(namespace)).source).to.deep.equal({ partitions: 3, lag: 0 })
+    await eventually(async () =>
+      expect((await bench.status(namespace)).source).to.deep.equal({ partitions: 3, lag: 0 }),
+    )
   })
 
   it('takes what was asked for before a restart, until it has looked again', async () => {
