@@ -3,7 +3,7 @@ import type { DetectionSpec } from '../../lib/pipeline/spec.ts'
 import { AlertBudget, type Spent } from './alert-budget.ts'
 import { surprisalOf } from './anomaly-score.ts'
 import type { SharedMemory, Surprisal } from './detector.ts'
-import type { Episodes } from './episodes.ts'
+import type { LastAlerts } from './last-alerts.ts'
 import { TailHistogram, type TailShape } from './tail-histogram.ts'
 import type { Suppression } from './verdict.ts'
 
@@ -23,7 +23,7 @@ const leastCounted = 100
 const stepsOfMean: TailShape = { bins: 200, min: 0, width: 0.1, capacity: 65_000, priorShape: 0.7, priorCount: 20 }
 
 export interface DecisionOptions {
-  readonly episodes: Episodes
+  readonly lastAlerts: LastAlerts
   /** Detectors whose surprisals are averaged. */
   readonly members: number
   /** Whether a single member's surprisal is a tail probability. */
@@ -39,7 +39,7 @@ export class Decision implements SharedMemory {
   threshold: Surprisal = 0
   isAlert = false
   suppressedBy: Suppression | undefined
-  readonly #episodes: Episodes
+  readonly #lastAlerts: LastAlerts
   /** The mean of several members has a distribution of its own; a single member's surprisal is calibrated already. */
   readonly #means: TailHistogram | undefined
   readonly #budget: AlertBudget | undefined
@@ -48,9 +48,9 @@ export class Decision implements SharedMemory {
   readonly #nominal: Surprisal
   #events = 0
 
-  constructor(spec: DetectionSpec, { episodes, members, isCalibrated, hasProfiles }: DecisionOptions) {
+  constructor(spec: DetectionSpec, { lastAlerts, members, isCalibrated, hasProfiles }: DecisionOptions) {
     const decision = resolveDecision(spec)
-    this.#episodes = episodes
+    this.#lastAlerts = lastAlerts
     this.#means = members > 1 ? new TailHistogram(stepsOfMean) : undefined
     if (decision.type === 'alertBudget') {
       const { perMillion, mode } = decision
@@ -87,16 +87,16 @@ export class Decision implements SharedMemory {
 
   /** Decides on the next event, of the key in `slot`, and learns from it. @param mean of the detectors' surprisals */
   decide(slot: number, time: number, mean: Surprisal): void {
-    const episodes = this.#episodes
+    const lastAlerts = this.#lastAlerts
     const means = this.#means !== undefined && this.#means.total >= leastCounted ? this.#means : undefined
     const surprisal = means?.surprisal(mean) ?? mean
-    const threshold = this.#budget?.threshold(episodes.events(slot)) ?? this.#fixedThreshold
+    const threshold = this.#budget?.threshold(lastAlerts.events(slot)) ?? this.#fixedThreshold
     const isLearning = this.#events < learningEvents
     let wish = false
     let suppressedBy: Suppression | undefined
     if (surprisal >= threshold && surprisal > 0) {
       if (isLearning) suppressedBy = 'Learning'
-      else if (episodes.goesOn(slot, time) && surprisal < escalation * episodes.lastAlert(slot))
+      else if (lastAlerts.goesOn(slot, time) && surprisal < escalation * lastAlerts.lastAlert(slot))
         suppressedBy = 'Refractory'
       else wish = true
     } else if (surprisal >= this.#nominal && !isLearning) suppressedBy = 'Budget'
@@ -105,7 +105,7 @@ export class Decision implements SharedMemory {
     // An episode is counted with its alerts: what else belongs to it would make the next one ordinary.
     if (suppressedBy !== 'Refractory') this.#means?.add(mean)
     this.#events++
-    episodes.learn(slot, time, surprisal, isAlert)
+    lastAlerts.learn(slot, time, surprisal, isAlert)
     this.surprisal = surprisal
     this.threshold = threshold
     this.isAlert = isAlert

@@ -6,10 +6,10 @@ import { Categories } from './categories.ts'
 import { Decision, learningEvents } from './decision.ts'
 import type { KeyedDetector, SharedMemory, SlotMemory, Surprisal } from './detector.ts'
 import { Discord } from './discord.ts'
-import { Episodes } from './episodes.ts'
 import type { Event } from './event.ts'
 import { Evidence } from './evidence.ts'
 import type { FeatureSchema } from './feature-schema.ts'
+import { LastAlerts } from './last-alerts.ts'
 import { Profile } from './profile.ts'
 import { Reasons } from './reasons.ts'
 import { RowLayout } from './row-layout.ts'
@@ -49,7 +49,7 @@ export class Detection {
   readonly shared: readonly SharedMemory[]
   readonly #keyed: readonly KeyedDetector[]
   readonly #limits: readonly Limit[]
-  readonly #episodes: Episodes
+  readonly #lastAlerts: LastAlerts
   readonly #decision: Decision
   readonly #reasons: Reasons
   readonly #layout: RowLayout | undefined
@@ -75,18 +75,18 @@ export class Detection {
     this.keyedDetectors = keyed
     this.modelNames = modelNames
     this.#limits = limitsOf(detection.rules, schema)
-    this.#episodes = new Episodes({
+    this.#lastAlerts = new LastAlerts({
       refractoryMs: detection.refractorySeconds * 1000,
       refractoryEvents: Math.max(0, ...keyed.map((detector) => detector.refractoryEvents)),
     })
     const profile = keyed.find((detector) => detector instanceof Profile)
     this.#decision = new Decision(detection, {
-      episodes: this.#episodes,
+      lastAlerts: this.#lastAlerts,
       members: keyed.length + modelNames.length,
       isCalibrated: !keyed.some((detector) => detector instanceof Discord),
       hasProfiles: profile !== undefined,
     })
-    this.memories = [this.#episodes, ...keyed]
+    this.memories = [this.#lastAlerts, ...keyed]
     this.shared = [this.#decision, ...keyed.map(({ shared }) => shared ?? nothing)]
     this.explainFrom = Math.max(1, Math.min(4, 0.8 * this.#decision.theta))
     this.#reasons = new Reasons(schema, event.categories ?? [])
@@ -162,7 +162,7 @@ export class Detection {
       sum += surprisal
       scores[this.modelNames[m]!] = anomalyScoreOf(surprisal)
     }
-    const support = this.#episodes.events(slot)
+    const support = this.#lastAlerts.events(slot)
     const history =
       this.#keyed.length === 0
         ? this.#decision.events / (this.#decision.events + learningEvents)

@@ -10,7 +10,7 @@ const version = 'anomaly state 3'
 /** By layout, the name of the class that the first version knew: for layouts that are still the same or can be read. */
 const formerClassNames: Readonly<Record<string, string>> = { 'profile/2': 'Profile', 'discord/1': 'Discord' }
 /** Of the number of events of a key and its last alert. */
-const formerEpisodeBytes = 20
+const formerLastAlertBytes = 20
 /** Layout, length of the histogram, threshold, events. */
 const formerHeaderBytes = 24
 
@@ -108,9 +108,9 @@ export class StateBytes {
   }
 
   #readFormerSlot(slot: number, view: DataView, offset: number): void {
-    const [episodes, ...keyed] = this.#detection.memories
-    episodes!.load(slot, view, offset + 4, formerEpisodeBytes)
-    let at = offset + 4 + formerEpisodeBytes
+    const [lastAlerts, ...keyed] = this.#detection.memories
+    lastAlerts!.load(slot, view, offset + 4, formerLastAlertBytes)
+    let at = offset + 4 + formerLastAlertBytes
     for (const [m, memory] of keyed.entries()) {
       const length = view.getUint32(at, true)
       const reader = this.#detection.keyedDetectors[m]!.former ?? memory

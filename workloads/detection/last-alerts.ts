@@ -8,19 +8,19 @@ const atSince = 1
 const atSurprisal = 2
 const atTime = 3
 
-export interface EpisodesOptions {
+export interface LastAlertsOptions {
   readonly refractoryMs: number
   /** Events of the key after an alert that belong to its episode; 0 where only time counts. */
   readonly refractoryEvents: number
 }
 
 /** How many events each key has had, and its last alert: what goes on after an alert is one episode. */
-export class Episodes implements SlotMemory {
+export class LastAlerts implements SlotMemory {
   readonly bytesPerKey = 4 * width
-  readonly #options: EpisodesOptions
+  readonly #options: LastAlertsOptions
   readonly #pages = new SlotPages(width)
 
-  constructor(options: EpisodesOptions) {
+  constructor(options: LastAlertsOptions) {
     this.#options = options
   }
 
@@ -70,7 +70,7 @@ export class Episodes implements SlotMemory {
   }
 
   load(slot: number, from: DataView, offset: number, length: number): void {
-    if (length !== this.bytesPerKey) throw new RangeError(`${length} bytes are no memory of a key's episodes`)
+    if (length !== this.bytesPerKey) throw new RangeError(`${length} bytes are no memory of a key's last alert`)
     const page = this.#pages.page(slot)
     const to = this.#pages.offset(slot)
     for (let i = 0; i < width; i++) page[to + i] = from.getFloat32(offset + 4 * i, true)

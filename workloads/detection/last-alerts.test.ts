@@ -1,17 +1,17 @@
 import { expect } from 'chai'
-import { Episodes } from './episodes.ts'
+import { LastAlerts } from './last-alerts.ts'
 
-describe('Episodes', () => {
+describe('LastAlerts', () => {
   it('go on for a time after an alert, or for a number of events of the key', () => {
-    const byTime = new Episodes({ refractoryMs: 1000, refractoryEvents: 0 })
-    const byEvents = new Episodes({ refractoryMs: 0, refractoryEvents: 2 })
-    for (const episodes of [byTime, byEvents]) {
-      episodes.reset(0)
-      expect(episodes.goesOn(0, 5000)).to.equal(false)
-      episodes.learn(0, 5000, 7, true)
-      expect(episodes.lastAlert(0)).to.equal(7)
-      expect(episodes.events(0)).to.equal(1)
-      expect(episodes.goesOn(0, 5500)).to.equal(true)
+    const byTime = new LastAlerts({ refractoryMs: 1000, refractoryEvents: 0 })
+    const byEvents = new LastAlerts({ refractoryMs: 0, refractoryEvents: 2 })
+    for (const alerts of [byTime, byEvents]) {
+      alerts.reset(0)
+      expect(alerts.goesOn(0, 5000)).to.equal(false)
+      alerts.learn(0, 5000, 7, true)
+      expect(alerts.lastAlert(0)).to.equal(7)
+      expect(alerts.events(0)).to.equal(1)
+      expect(alerts.goesOn(0, 5500)).to.equal(true)
     }
     expect(byTime.goesOn(0, 6000)).to.equal(false)
     byEvents.learn(0, 9000, 0, false)
@@ -21,7 +21,7 @@ describe('Episodes', () => {
   })
 
   it('are kept a key, and read back elsewhere as they were written', () => {
-    const [one, other] = [0, 0].map(() => new Episodes({ refractoryMs: 1000, refractoryEvents: 0 }))
+    const [one, other] = [0, 0].map(() => new LastAlerts({ refractoryMs: 1000, refractoryEvents: 0 }))
     for (const slot of [0, 1]) one!.reset(slot)
     one!.learn(1, 1_700_000_000_123, 6.5, true)
     expect(one!.goesOn(0, 1_700_000_000_123)).to.equal(false)
