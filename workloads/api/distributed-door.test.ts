@@ -20,6 +20,8 @@ interface Asked {
   readonly store?: StateStore
   readonly spec?: object
   readonly deadlineMs?: number
+  /** Before rows are scored. */
+  readonly score?: (batch: RowBatch) => void
   readonly deliver?: (records: readonly OutgoingRecord[]) => Promise<Delivery>
   /** What the topic says of events that may have been sent. */
   readonly found?: Readonly<Record<string, string>>
@@ -29,7 +31,7 @@ const newStore = () =>
   createMemoryState({ profileTtlSeconds: 60, featureTtlSeconds: 60, maxFeatures: 1000, now: Date.now })
 
 /** A door over a store in memory, with a model that always learns and a broker that takes everything. */
-function doorOf({ store = newStore(), spec = {}, deadlineMs = 5000, deliver, found = {} }: Asked = {}) {
+function doorOf({ store = newStore(), spec = {}, deadlineMs = 5000, score, deliver, found = {} }: Asked = {}) {
   const pipeline = parsePipeline({
     apiVersion: 'anomaly.com/v1alpha1',
     kind: 'AnomalyPipeline',
@@ -44,6 +46,7 @@ function doorOf({ store = newStore(), spec = {}, deadlineMs = 5000, deliver, fou
     problem: () => undefined,
     async score(batch) {
       calls.push({ ...batch, rows: batch.rows.slice() })
+      score?.(batch)
       const surprisals = [new Float64Array(batch.count).fill(Number.NaN)]
       return { modelVersionOf: () => 'LEARNING', surprisals, explanations: new Map() }
     },
@@ -116,6 +119,24 @@ describe('The door of many processes', () => {
     const bodies = [eventOf('a'), 7, eventOf('b', 'bob'), { eventId: 'c' }, eventOf('d')]
     expect(idsOf(await door.detect([...bodies]))).to.deep.equal(['a', 'NotAnObject', 'b', 'MissingKey', 'd'])
     expect(idsSent(sent)).to.have.members(['a', 'b', 'd'])
+  })
+
+  it('answers all events but those that judging fails on for a reason not foreseen', async () => {
+    const values = (batch: RowBatch) => {
+      const at = batch.columns.indexOf('value')
+      return Array.from({ length: batch.count }, (_, row) => batch.rows[row * batch.columns.length + at]!)
+    }
+    const { door, sent } = doorOf({
+      spec: { detection: { onModelUnavailable: 'Wait' } },
+      score: (batch) => {
+        if (values(batch).some((value) => value === 666)) throw new TypeError('cannot score')
+      },
+    })
+    const events = Array.from({ length: 40 }, (_, i) => eventOf(`e${i}`, `user-${i % 7}`, { value: 600 + 3 * i }))
+    const outcomes = await door.detect(events)
+    const failed = outcomes.flatMap((outcome, i) => (outcome.kind === 'failed' ? [[i, String(outcome.error)]] : []))
+    expect(failed).to.deep.equal([[22, 'TypeError: cannot score']])
+    expect(idsSent(sent)).to.have.members(events.filter((_, i) => i !== 22).map(({ eventId }) => eventId))
   })
 
   it('makes one call to the model of all requests that come together, whatever their partitions', async () => {

@@ -17,6 +17,7 @@ import {
 } from '../rest/door.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { EventPlace, StateStore } from '../state/state.ts'
+import { isServersFault } from '../streams/problem.ts'
 import { isRejection } from '../wire/decode.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
@@ -215,20 +216,39 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
       else void findOut(claimed.abandoned).then((missing) => missing.forEach(submit))
     }
     const eventOf = new Map(jobs.map((job, i) => [job, completed[i]!]))
-    const judged = Array.from(byPartition, async ([partition, ofPartition]) => {
+    async function judgeOwn(partition: number, own: readonly Job[]): Promise<readonly JudgedJob[]> {
+      const verdicts = await judgeEvents(
+        partition,
+        own.map((job) => eventOf.get(job)!),
+      )
+      return own.map((job, i) => concluded(job, verdicts[i]!))
+    }
+    const judged: JudgedJob[] = []
+    const failed: [partition: number, own: readonly Job[]][] = []
+    const trying = Array.from(byPartition, async ([partition, ofPartition]) => {
       const own = ofPartition.filter((job) => mine.has(job))
-      if (own.length === 0) return []
+      if (own.length === 0) return
       for (const job of own) job.stored = 'Nothing'
       try {
-        const events = own.map((job) => eventOf.get(job)!)
-        const verdicts = await judgeEvents(partition, events)
-        return own.map((job, i) => concluded(job, verdicts[i]!))
+        judged.push(...(await judgeOwn(partition, own)))
       } catch (error) {
-        giveUp(own, error)
-        return []
+        if (isServersFault(error)) giveUp(own, error)
+        else failed.push([partition, own])
       }
     })
-    return (await Promise.all(judged)).flat()
+    await Promise.all(trying)
+    // The event that brings a failure is found by halves, one try at a time: the others get their verdicts.
+    for (let half = failed.pop(); half !== undefined; half = failed.pop()) {
+      const [partition, own] = half
+      try {
+        judged.push(...(await judgeOwn(partition, own)))
+      } catch (error) {
+        const middle = own.length >> 1
+        if (middle === 0 || isServersFault(error)) giveUp(own, error)
+        else failed.push([partition, own.slice(0, middle)], [partition, own.slice(middle)])
+      }
+    }
+    return judged
   }
 
   function concluded(job: Job, verdict: Verdict): JudgedJob {

@@ -74,6 +74,30 @@ describe('createLocalPipeline()', () => {
     expect(otherSeed.json.join('\n') === json.join('\n')).to.equal(false)
   })
 
+  it('sets aside the records that it fails on for a reason not foreseen, and judges all others as if they were not there', async () => {
+    const failing: Row = {
+      body: {
+        ...payments(1)[0]!.body,
+        get value(): number {
+          throw new TypeError('cannot read this\nat all')
+        },
+      },
+    }
+    const pipeline = pipelineWith({}, { detectors: [{ name: 'profile', profile: {} }] })
+    const rows: Row[] = payments(2000)
+    // What was judged before a new feature is undone with the rest of the batch.
+    rows.splice(702, 0, { body: { ...payments(1)[0]!.body, features: { 'late-feature': 1 } } })
+    const without = await judge(pipeline, rows)
+    for (const place of [750, 760, 761, 1200, 2004]) rows.splice(place, 0, failing)
+    const { outcomes, json } = await judge(pipeline, rows)
+    expect(outcomes).to.have.length(rows.length)
+    for (const [i, row] of rows.entries())
+      if (row === failing)
+        expect(outcomes[i]).to.deep.equal({ reason: 'Unprocessable', message: 'TypeError: cannot read this' })
+    const judged = json.filter((_, i) => rows[i] !== failing)
+    expect(judged.join('\n') === without.json.join('\n')).to.equal(true)
+  })
+
   it('says nothing of processing times without a clock, and how long it took with one', async () => {
     const rows = payments(1)
     let time = 0

@@ -5,6 +5,7 @@ import { FeatureSchema } from '../detection/feature-schema.ts'
 import type { InputRecord } from '../files/input-record.ts'
 import { type Fitting, InProcessScorer } from '../scoring/in-process.ts'
 import { MemoryStream } from '../streams/memory.ts'
+import { lineOf } from '../streams/problem.ts'
 import { futureTolerance, latestPlausibleTime, type Origin } from '../wire/decode.ts'
 import { type ParsedBody, parseBody } from '../wire/json-body.ts'
 import { MemoryPartitions, type Partitions } from './partitions.ts'
@@ -48,6 +49,10 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
   const stream = new MemoryStream<InputRecord>({
     topic: pipeline.spec.source.topic,
     batchSize: options.batchSize ?? 500,
+    unprocessable: (record, error) => ({
+      ...record,
+      rejection: { reason: 'Unprocessable', message: lineOf(error) },
+    }),
   })
   const several = options.severalFiles === true || pipeline.spec.event.key === '$source'
   const partitions = new MemoryPartitions({ pipeline, schema })

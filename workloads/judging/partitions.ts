@@ -31,7 +31,7 @@ export interface MemoryPartitionsOptions {
   readonly stateBytes?: number | undefined
 }
 
-/** Partitions of a process that forgets them in the end, and whose batches are never undone. */
+/** Partitions of a process that forgets them in the end. */
 export class MemoryPartitions implements Partitions {
   readonly #options: MemoryPartitionsOptions
   readonly #partitions = new Map<number, Partition>()
@@ -48,7 +48,7 @@ export class MemoryPartitions implements Partitions {
 
   async assigned(partition: number): Promise<void> {
     const { pipeline, schema } = this.#options
-    this.#partitions.set(partition, new Partition(pipeline, { schema }))
+    this.#partitions.set(partition, new Partition(pipeline, { schema, staged: true }))
     for (const one of this.#partitions.values()) one.limitState(this.#stateBytesEach)
   }
 
@@ -61,9 +61,13 @@ export class MemoryPartitions implements Partitions {
     return true
   }
 
-  committed(): void {}
+  committed(partition: number): void {
+    this.#partitions.get(partition)?.commit()
+  }
 
-  dropped(): void {}
+  dropped(partition: number): void {
+    this.#partitions.get(partition)?.rollback()
+  }
 
   async releasing(): Promise<void> {}
 

@@ -125,6 +125,22 @@ describe('run()', () => {
     expect(summary).to.deep.equal({ events: 1300, alerts, rejected: 2 })
   })
 
+  it('goes on after a record that it fails on for a reason not foreseen, and says so', async () => {
+    const { api, probes, local } = await serve()
+    const failing = {
+      get userId(): string {
+        throw new TypeError('cannot read this')
+      },
+    }
+    for (const [i, body] of [seedEvent, failing, { ...seedEvent, eventId: 'second' }].entries())
+      local.stream.append(rowOf(body, i + 1))
+    await local.stream.drained()
+    const status = await (await fetch(`${probes}/status`)).json()
+    expect(status).to.deep.include({ events: 2, rejected: 1, conditions: { unprocessable: 1 } })
+    const metrics = await (await fetch(`${api}/actuator/prometheus`)).text()
+    expect(metrics).to.contain('anomaly_events_rejected_total{reason="Unprocessable"} 1')
+  })
+
   it('learns its history first: nothing of it is published or counted, and what follows is judged by it', async () => {
     const output = join(folder.path, 'after-history.jsonl')
     const learnt: number[] = []
@@ -226,6 +242,7 @@ describe('run()', () => {
       events: 2,
       alerts: 1,
       rejected: 1,
+      conditions: { unprocessable: 0 },
       keys: 1,
       modelVersion: 'LEARNING',
       news: [],

@@ -73,10 +73,15 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const summary = { events: 0, alerts: 0, rejected: 0 }
   let turned = performance.now()
   let learnt = 0
+  let unprocessable = 0
   let isLearning = options.history !== undefined
   let local: LocalPipeline
   const door = createLocalDoor(pipeline, () => local)
 
+  function setAside({ source, row }: InputRecord, { message }: Rejection): void {
+    unprocessable++
+    log.error({ source, row, error: message }, 'a record cannot be processed: it is set aside')
+  }
   const observer = (processed: ProcessedBatch) => {
     const { batch, outcomes } = processed
     turned = performance.now()
@@ -91,6 +96,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
         onVerdict?.(record, outcome, processed.events[i]!)
       } else {
         rejected++
+        if (outcome.reason === 'Unprocessable') setAside(record, outcome)
         if (rejects !== undefined) writeRejection(rejects, record, outcome)
         onRejected?.(record, outcome)
       }
@@ -194,6 +200,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
           live,
           status: () => ({
             ...metrics.lately.totals,
+            conditions: { unprocessable },
             news: newFeatures.lately,
             keys: local.partitions.keys,
             modelVersion: local.scorer.modelVersion,

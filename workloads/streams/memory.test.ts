@@ -1,10 +1,15 @@
 import { expect } from 'chai'
-import type { OutgoingRecord, RecordBatch } from '../../lib/kafka/records.ts'
+import { AppError } from '../../lib/errors.ts'
+import type { OutgoingRecord, RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
+import { random } from '../detection/random.ts'
 import { MemoryStream, type MemoryStreamOptions } from './memory.ts'
 import type { StreamHandler } from './stream.ts'
 import { behavesAsStream } from './stream-suite.ts'
 
 const record = (value: string, key: string | null = null) => ({ key, value, timestamp: 0 })
+
+/** Stands in for a record, and says why. */
+const unprocessable = (record: StreamRecord, error: unknown) => ({ ...record, value: (error as Error).message })
 
 function handlerOf(batch: StreamHandler['batch']): StreamHandler {
   return {
@@ -19,7 +24,7 @@ function handlerOf(batch: StreamHandler['batch']): StreamHandler {
 
 function open(options: Partial<MemoryStreamOptions> = {}) {
   const batches: RecordBatch[] = []
-  const stream = new MemoryStream({ topic: 'events', ...options })
+  const stream = new MemoryStream({ topic: 'events', unprocessable, ...options })
   const handler = handlerOf(async (batch) => {
     batches.push(batch)
     return []
@@ -34,6 +39,7 @@ describe('MemoryStream', () => {
     const stream = new MemoryStream({
       topic: 'events',
       partitions: 2,
+      unprocessable,
       sink: (records) => {
         produced.push(...records)
       },
@@ -98,16 +104,53 @@ describe('MemoryStream', () => {
     const { stream } = open({ batchSize: 1, capacity: 2 })
     for (const value of ['1', '2', '3', '4']) stream.append(record(value))
     const room = stream.room()
-    const failing = handlerOf(() => Promise.reject(new Error('the disk is full')))
+    const failing = handlerOf(() => Promise.reject(new AppError('Unavailable', 'the disk is full')))
     const error = await stream.consume(failing).catch((error: Error) => error)
     expect(error).to.have.property('message', 'the disk is full')
     await room
     expect(stream.room()).to.equal(undefined)
   })
 
+  it('sets aside what its handler fails on, record by record, and handles all others once and in order', async () => {
+    const fuzzed = random(7)
+    for (let round = 0; round < 30; round++) {
+      const count = 1 + fuzzed.int(300)
+      const bad = new Set(Array.from({ length: fuzzed.int(6) }, () => `${fuzzed.int(count)}`))
+      const { stream } = open({ batchSize: 1 + fuzzed.int(100) })
+      const done: string[] = []
+      let staged: string[] = []
+      const handler: StreamHandler = {
+        ...handlerOf(async ({ records }) => {
+          for (const { value } of records) {
+            if (bad.has(String(value))) throw new TypeError(`cannot read ${value}`)
+            staged.push(String(value))
+          }
+          return []
+        }),
+        committed: () => void done.push(...staged.splice(0)),
+        dropped() {
+          staged = []
+        },
+      }
+      for (let i = 0; i < count; i++) stream.append(record(`${i}`))
+      stream.end()
+      await stream.consume(handler)
+      const expected = Array.from({ length: count }, (_, i) => (bad.has(`${i}`) ? `cannot read ${i}` : `${i}`))
+      expect(done).to.deep.equal(expected)
+    }
+  })
+
+  it('fails where what stands in for a record fails as well', async () => {
+    const { stream } = open()
+    stream.append(record('1'))
+    const failing = handlerOf(() => Promise.reject(new TypeError('cannot')))
+    expect(await stream.consume(failing).catch((error: Error) => error.message)).to.equal('cannot')
+    expect(stream.waiting).to.equal(1)
+  })
+
   it('takes a failing sink for a failing batch', async () => {
     let dropped = 0
-    const stream = new MemoryStream({ topic: 'events', sink: () => Promise.reject(new Error('no')) })
+    const stream = new MemoryStream({ topic: 'events', unprocessable, sink: () => Promise.reject(new Error('no')) })
     const handler = {
       ...handlerOf(async () => []),
       dropped() {
@@ -155,7 +198,7 @@ describe('MemoryStream', () => {
     expect([batches.length, stream.waiting]).to.deep.equal([10, 0])
     stream.end()
     await consuming
-    const failing = new MemoryStream({ topic: 'events', sink: () => Promise.reject(new Error('no')) })
+    const failing = new MemoryStream({ topic: 'events', unprocessable, sink: () => Promise.reject(new Error('no')) })
     failing.append(record('1'))
     const drained = failing.drained()
     await failing.consume(handlerOf(async () => [])).catch(() => {})

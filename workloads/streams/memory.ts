@@ -1,7 +1,9 @@
 import type { OutgoingRecord, RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
+import { Isolation } from './isolation.ts'
+import { isServersFault } from './problem.ts'
 import type { EventStream, StreamHandler } from './stream.ts'
 
-export interface MemoryStreamOptions {
+export interface MemoryStreamOptions<R extends StreamRecord = StreamRecord> {
   readonly topic: string
   readonly partitions?: number
   /** Records handled together at most. */
@@ -10,6 +12,11 @@ export interface MemoryStreamOptions {
   readonly capacity?: number
   /** Receives what a batch produced once it is committed; the next batch of any partition waits for it. */
   readonly sink?: (records: readonly OutgoingRecord[], batch: RecordBatch) => Promise<void> | void
+  /**
+   * What is handled in place of a record that the handler fails on, alone, again and again, and by no server's fault.
+   * `consume` fails where that fails as well.
+   */
+  readonly unprocessable: (record: R, error: unknown) => R
 }
 
 interface Partition<R extends StreamRecord> {
@@ -18,6 +25,9 @@ interface Partition<R extends StreamRecord> {
   head: number
   next: number
   assigned: boolean
+  readonly isolation: Isolation
+  /** The record at the head stands in for one that could not be processed. */
+  isSetAside: boolean
 }
 
 /** The stream of one process: nothing is kept after it was handled. */
@@ -26,6 +36,7 @@ export class MemoryStream<R extends StreamRecord = StreamRecord> implements Even
   readonly #batchSize: number
   readonly #capacity: number
   readonly #sink: (records: readonly OutgoingRecord[], batch: RecordBatch) => Promise<void> | void
+  readonly #unprocessable: (record: R, error: unknown) => R
   readonly #partitions: Partition<R>[]
   #waiting = 0
   #ended = false
@@ -34,16 +45,19 @@ export class MemoryStream<R extends StreamRecord = StreamRecord> implements Even
   #arrived: (() => void) | undefined
   #drained: { readonly below: number; readonly resolve: () => void }[] = []
 
-  constructor(options: MemoryStreamOptions) {
+  constructor(options: MemoryStreamOptions<R>) {
     this.#topic = options.topic
     this.#batchSize = options.batchSize ?? 500
     this.#capacity = options.capacity ?? 4000
     this.#sink = options.sink ?? (() => {})
+    this.#unprocessable = options.unprocessable
     this.#partitions = Array.from({ length: options.partitions ?? 1 }, () => ({
       waiting: [],
       head: 0,
       next: 0,
       assigned: false,
+      isolation: new Isolation(),
+      isSetAside: false,
     }))
   }
 
@@ -132,17 +146,26 @@ export class MemoryStream<R extends StreamRecord = StreamRecord> implements Even
       await handler.assigned(number)
       partition.assigned = true
     }
-    const records = partition.waiting.slice(partition.head, partition.head + this.#batchSize)
+    const waiting = partition.waiting.slice(partition.head, partition.head + this.#batchSize)
+    const records = partition.isolation.take(waiting)
     const batch: RecordBatch = { topic: this.#topic, partition: number, records }
     let produced: readonly OutgoingRecord[]
     try {
       produced = await handler.batch(batch)
+    } catch (error) {
+      handler.dropped(number)
+      this.#blame(partition, records, error)
+      return
+    }
+    try {
       const written = this.#sink(produced, batch)
       if (written !== undefined) await written
     } catch (error) {
       handler.dropped(number)
       throw error
     }
+    partition.isSetAside = false
+    partition.isolation.passed(records.at(-1)!.offset + 1)
     partition.head += records.length
     if (partition.head === partition.waiting.length || partition.head > 4 * this.#batchSize) {
       partition.waiting = partition.waiting.slice(partition.head)
@@ -151,6 +174,15 @@ export class MemoryStream<R extends StreamRecord = StreamRecord> implements Even
     this.#waiting -= records.length
     handler.committed(number)
     if (this.#drained.length > 0) this.#release()
+  }
+
+  /** Looks for the record that the batch failed on, and puts another in its place when it is found. */
+  #blame(partition: Partition<R>, records: readonly R[], error: unknown): void {
+    if (isServersFault(error) || partition.isSetAside) throw error
+    if (!partition.isolation.failed(records)) return
+    const { offset } = records[0]!
+    partition.waiting[partition.head] = { ...this.#unprocessable(records[0]!, error), offset }
+    partition.isSetAside = true
   }
 
   #release(): void {
