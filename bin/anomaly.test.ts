@@ -588,6 +588,59 @@ describe('anomaly', () => {
     })
   })
 
+  describe('watch', () => {
+    const serve = async (port: string) => {
+      const one = start(['run', '-f', threshold, '--port', port, '--probes-port', '0'])
+      const [, api] = await one.saw('stderr', /"api":"(http:[^"]*)\/api/)
+      return { one, url: api! }
+    }
+    const detect = (url: string, eventId: string, value: number) =>
+      fetch(`${url}/api/v1/detect`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ eventId, userId: `user of ${eventId}`, value }),
+      })
+
+    it('prints what an API tells of, also after the API was away', async () => {
+      const first = await serve('0')
+      const every = start(['watch', '--url', first.url])
+      const alerts = start(['watch', '--url', first.url, '--alerts'])
+      for (const { saw } of [every, alerts]) await saw('stderr', /watching http.*; Ctrl-C ends it\n/)
+      expect((await detect(first.url, 'a', 5)).status).to.equal(200)
+      expect((await detect(first.url, 'b', 500)).status).to.equal(200)
+      await every.saw('stdout', /^ {2}\S.* user of a.*\n! .* user of b .*\n/)
+      await alerts.saw('stdout', /user of b/)
+      first.one.child.kill('SIGTERM')
+      expect((await first.one.ended).code).to.equal(0)
+      await every.saw('stderr', /the process stops; trying again; verdicts of meanwhile are not shown\n/)
+      const second = await serve(new URL(first.url).port)
+      for (const { saw } of [every, alerts]) await saw('stderr', /watching http\S* again\n/)
+      await detect(second.url, 'c', 500)
+      for (const { saw, child } of [every, alerts]) {
+        await saw('stdout', /user of c/)
+        child.kill('SIGINT')
+      }
+      expect(await every.ended).to.include({ code: 0 })
+      const { code, stdout, stderr } = await alerts.ended
+      expect([code, stdout]).to.deep.equal([0, stdout.replaceAll(/.*user of a.*\n/g, '')])
+      expect(stderr).to.match(/\n2 verdicts, 2 alerts\n$/)
+    })
+
+    it('says what it was refused for', async () => {
+      const { url } = await serve('0')
+      const refusals = await Promise.all([
+        anomaly(['watch']),
+        anomaly(['watch', '-f', threshold, '--url', url]),
+        anomaly(['watch', '--url', url, '--from-beginning']),
+        anomaly(['watch', '--url', 'localhost:8080']),
+        anomaly(['watch', '--url', `${url}/`, '--token-file', folder.write('two lines', 'a\nb')]),
+      ])
+      for (const { code, stderr } of refusals) expect(code, stderr).to.equal(2)
+      expect(refusals[0]!.stderr).to.equal('anomaly: name the pipeline with -f, or its API with --url\n')
+      expect(refusals[3]!.stderr).to.include('--url: localhost:8080 must be a URL such as http://localhost:8080')
+    })
+  })
+
   describe('replay', () => {
     it('sends the rows of files to the REST API, and counts what came of them', async () => {
       const one = start(['run', '-f', threshold, '--port', '0', '--probes-port', '0'])

@@ -6,6 +6,7 @@ import { expect } from 'chai'
 import { Registry } from 'prom-client'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { createApp } from '../../workloads/rest/app.ts'
+import { createLiveEvents } from '../../workloads/rest/live-events.ts'
 import { createStubDoor } from '../../workloads/rest/stub-door.ts'
 import type { Chance, Fuzz } from './fuzz.ts'
 
@@ -20,6 +21,7 @@ const paths = [
   '/api/v1/detect',
   '/api/v1/detect/batch',
   '/api/v1/results/e1',
+  '/api/v1/stream?only=none',
   '/api/v1/health',
   '/openapi.json',
   '/actuator/health',
@@ -36,7 +38,7 @@ async function listening(): Promise<number> {
     unexpected = fields
   }
   const log = { debug() {}, info() {}, warn() {}, error }
-  const app = createApp(createStubDoor(event), { log, registry: new Registry(), event })
+  const app = createApp(createStubDoor(event), { log, registry: new Registry(), event, live: createLiveEvents() })
   const server = createServer(app).listen(0, '127.0.0.1').unref()
   server.on('connection', (socket) => socket.unref())
   await once(server, 'listening')

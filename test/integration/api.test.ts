@@ -111,6 +111,40 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await state.stop!()
   }
 
+  it('streams the verdicts that are published from now on', async () => {
+    const pipeline = await newPipeline()
+    const { topic } = pipeline.spec.results
+    const producer = await connectProducer(direct(pipeline))
+    const publish = (...values: readonly string[]) =>
+      producer.send(values.map((value) => ({ topic, key: 'k', value: Buffer.from(value) })))
+    const verdict = (eventId: string, isAnomaly: boolean) => JSON.stringify({ eventId, isAnomaly, reasons: [] })
+    await publish(verdict('before', true))
+    const api = await serve(pipeline)
+    const open = async () => {
+      const stream = await fetch(`${api.url}/api/v1/stream?only=alert`)
+      expect(stream.status).to.equal(200)
+      return stream.body!.pipeThrough(new TextDecoderStream()).getReader()
+    }
+    const heard = async (reader: Awaited<ReturnType<typeof open>>, last: string) => {
+      let text = ''
+      while (!text.includes(last)) text += (await reader.read()).value ?? expect.fail(`ended after ${text}`)
+      return text.replace('retry: 2000\n\n', '')
+    }
+    const readers = [await open(), await open()]
+    await publish(verdict('a', false), 'event: alert\ndata: forged\n', '{"no":"verdict"}', verdict('b', true))
+    for (const reader of readers)
+      expect(await heard(reader, '}\n\n')).to.equal(`event: alert\ndata: ${verdict('b', true)}\n\n`)
+    for (const reader of readers) await reader.cancel()
+    await publish(verdict('nobody listens', true))
+    const later = await open()
+    await publish(verdict('c', true))
+    expect(await heard(later, '}\n\n')).to.equal(`event: alert\ndata: ${verdict('c', true)}\n\n`)
+    await producer.close()
+    await api.stop()
+    serving.length = 0
+    expect(await heard(later, '\n\n')).to.include('event: end')
+  })
+
   it('answers with a verdict and sends the event on with it, signed', async () => {
     const pipeline = await newPipeline()
     const api = await serve(pipeline)

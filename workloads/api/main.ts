@@ -15,6 +15,7 @@ import { startTelemetry } from '../../lib/telemetry.ts'
 import { createApp } from '../rest/app.ts'
 import { bearerAuth } from '../rest/bearer-auth.ts'
 import { type BearerTokens, createBearerTokens } from '../rest/bearer-tokens.ts'
+import { createLiveEvents } from '../rest/live-events.ts'
 import { createApiServer } from '../rest/server.ts'
 import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
 import { persistentScorer } from '../scoring/persistent-scorer.ts'
@@ -27,6 +28,7 @@ import type { StateStore } from '../state/state.ts'
 import { createDistributedDoor } from './distributed-door.ts'
 import { createEventPublisher } from './event-publisher.ts'
 import { createFeatureNames } from './feature-names.ts'
+import { publishedVerdicts } from './published-verdicts.ts'
 import { createSentVerdicts } from './sent-verdicts.ts'
 import { createSourceTopic } from './source-topic.ts'
 
@@ -73,7 +75,7 @@ const scoringMs = { deadlineMs: 1500, attemptMs: 750 }
 /** Answers requests for verdicts until a signal comes. */
 export async function runApi(options: ApiOptions): Promise<void> {
   const { pipeline, kafka, store, signingKey, tokens, log, deadlineMs = 5000 } = options
-  const { source, event, detection } = pipeline.spec
+  const { source, event, detection, results } = pipeline.spec
   const needsModel = detection.onModelUnavailable === 'Wait'
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
   const stop = options.stop ?? new AbortController()
@@ -102,10 +104,12 @@ export async function runApi(options: ApiOptions): Promise<void> {
     deadlineMs,
   })
   const doorPart: Part = { name: 'door', stop: door.close }
+  const live = createLiveEvents(publishedVerdicts(kafka, results.topic))
   const app = createApp(door, {
     log,
     registry,
     event,
+    live,
     authenticate: tokens && bearerAuth(tokens.current),
     timeoutMs: deadlineMs + 2000,
   })
@@ -140,6 +144,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     doorPart,
     tokens,
     server,
+    live,
     started,
   ]
   await run(

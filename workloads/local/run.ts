@@ -14,6 +14,7 @@ import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeli
 import { NewFeatures } from '../judging/new-features.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
 import { createApp } from '../rest/app.ts'
+import { createLiveEvents, liveVerdict } from '../rest/live-events.ts'
 import { createApiServer } from '../rest/server.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { createLocalDoor } from './local-door.ts'
@@ -77,6 +78,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   let isLearning = options.history !== undefined
   let local: LocalPipeline
   const door = createLocalDoor(pipeline, () => local)
+  const liveEvents = createLiveEvents()
 
   function setAside({ source, row }: InputRecord, { message }: Rejection): void {
     unprocessable++
@@ -119,6 +121,8 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     output?.flush()
     rejects?.flush()
     door.observe(processed)
+    if (liveEvents.listeners > 0)
+      liveEvents.publish(processed.published.flatMap((json) => (json === undefined ? [] : (liveVerdict(json) ?? []))))
     count(processed)()
   }
   local = createLocalPipeline({
@@ -209,13 +213,15 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const api =
     options.port === undefined
       ? undefined
-      : createApiServer(createApp(door, { log, registry, event: pipeline.spec.event }), { port: options.port })
+      : createApiServer(createApp(door, { log, registry, event: pipeline.spec.event, live: liveEvents }), {
+          port: options.port,
+        })
   const started: Part = {
     name: 'start',
     start: () => options.onStarted?.({ api: api?.port, probes: probes?.port }, local),
   }
   await runParts(
-    [probes, writers, loop, past, api, started, input].filter((part) => part !== undefined),
+    [probes, writers, loop, past, api, liveEvents, started, input].filter((part) => part !== undefined),
     { log, stop },
   )
   return summary

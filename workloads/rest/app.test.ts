@@ -10,6 +10,7 @@ import type { Logger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { apiLimits, createApp } from './app.ts'
 import { DetectError } from './door.ts'
+import { createLiveEvents } from './live-events.ts'
 import { createApiServer } from './server.ts'
 import { createStubDoor } from './stub-door.ts'
 
@@ -46,7 +47,7 @@ describe('REST door', () => {
   beforeEach(async () => {
     logged.length = 0
     door = createStubDoor(spec.event)
-    const app = createApp(door, { log, registry, event: spec.event, timeoutMs: 50 })
+    const app = createApp(door, { log, registry, event: spec.event, live: createLiveEvents(), timeoutMs: 50 })
     server = createApiServer(app, loopback)
     await server.start!(never)
   })
@@ -463,7 +464,7 @@ describe('REST door', () => {
 
   describe('slow senders', () => {
     const send = async (text: string) => {
-      const app = createApp(door, { log, registry, event: spec.event })
+      const app = createApp(door, { log, registry, event: spec.event, live: createLiveEvents() })
       const hasty = createApiServer(app, { ...loopback, headersTimeoutMs: 100, requestTimeoutMs: 200 })
       await hasty.start!(never)
       const socket = connect(hasty.port, '127.0.0.1')

@@ -8,6 +8,8 @@ import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { extract } from '../../lib/telemetry.ts'
 import { DetectError, type DetectionDoor } from './door.ts'
 import { batchAnswer, parseBatch } from './event-batch.ts'
+import { createEventStream } from './event-stream.ts'
+import type { LiveEvents } from './live-events.ts'
 import { openapi } from './openapi.ts'
 import { problemOfError } from './problem.ts'
 import { mediaType, parseJson, readText } from './request-body.ts'
@@ -29,6 +31,7 @@ export interface AppOptions {
   readonly registry: Registry
   /** The pipeline's fields, for the description of an event. */
   readonly event: EventMapping
+  readonly live: LiveEvents
   /** Lets a request for or with verdicts through, or answers it. Health, metrics and the description are always open. */
   readonly authenticate?: Guard | undefined
   /** How long the door may take; then 504. */
@@ -41,7 +44,7 @@ const ndjson = 'application/x-ndjson'
 
 /** The REST routes before a door. Each error is a problem+json of RFC 9457. */
 export function createApp(door: DetectionDoor, options: AppOptions): RequestListener {
-  const { log, registry, event, authenticate, timeoutMs = 10_000 } = options
+  const { log, registry, event, live, authenticate, timeoutMs = 10_000 } = options
   const budget = createByteBudget(apiLimits.bodiesBytes)
   const guards = authenticate === undefined ? [] : [authenticate]
   const description = JSON.stringify(openapi(event, apiLimits, authenticate !== undefined))
@@ -92,6 +95,15 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
       if (verdict !== undefined) return sendJson(response, 200, verdict)
       const message = `There is no verdict of the event ${JSON.stringify(eventId)}, or no longer`
       sendRefusal(request, response, { reason: 'NotFound', message })
+    })
+    .all(allowOnly('GET', 'HEAD'))
+
+  const streamEvents = createEventStream(live)
+  app
+    .route('/api/v1/stream')
+    .get(...guards, (request, response) => {
+      const only = new URLSearchParams(request.url.split('?')[1]).getAll('only')
+      return streamEvents(request, response, { only })
     })
     .all(allowOnly('GET', 'HEAD'))
 

@@ -5,6 +5,7 @@ import { createLogger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { createApp } from './app.ts'
 import { bearerAuth } from './bearer-auth.ts'
+import { createLiveEvents } from './live-events.ts'
 import { createApiServer } from './server.ts'
 import { createStubDoor } from './stub-door.ts'
 
@@ -21,7 +22,13 @@ describe('bearerAuth', () => {
     }).spec
     const log = await createLogger({ level: 'silent' })
     const authenticate = bearerAuth(() => tokens)
-    const app = createApp(createStubDoor(event), { log, registry: new Registry(), event, authenticate })
+    const app = createApp(createStubDoor(event), {
+      log,
+      registry: new Registry(),
+      event,
+      live: createLiveEvents(),
+      authenticate,
+    })
     server = createApiServer(app, { port: 0, host: '127.0.0.1' })
     await server.start!(new AbortController().signal)
   })
@@ -72,6 +79,7 @@ describe('bearerAuth', () => {
     const status = async (path: string, method?: string) => (await ask(path, undefined, method)).status
     expect(await status('/api/v1/detect/batch', 'POST')).to.equal(401)
     expect(await status('/api/v1/results/none')).to.equal(401)
+    expect(await status('/api/v1/stream')).to.equal(401)
     for (const path of ['/api/v1/health', '/actuator/health', '/actuator/prometheus', '/openapi.json'])
       expect(await status(path), path).to.equal(200)
     expect(JSON.parse((await ask('/openapi.json')).text).security).to.deep.equal([{ bearer: [] }])

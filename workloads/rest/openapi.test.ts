@@ -5,6 +5,7 @@ import type { HttpPart } from '../../lib/http-part.ts'
 import { createLogger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { apiLimits, createApp } from './app.ts'
+import { createLiveEvents } from './live-events.ts'
 import { type JsonSchema, openapi } from './openapi.ts'
 import { createApiServer } from './server.ts'
 import { createStubDoor, eventBodies } from './stub-door.ts'
@@ -41,7 +42,10 @@ describe('openapi', () => {
 
   before(async () => {
     const log = await createLogger({ level: 'silent' })
-    server = createApiServer(createApp(door, { log, registry: new Registry(), event }), { port: 0, host: '127.0.0.1' })
+    server = createApiServer(createApp(door, { log, registry: new Registry(), event, live: createLiveEvents() }), {
+      port: 0,
+      host: '127.0.0.1',
+    })
     await server.start!(new AbortController().signal)
     document = (await ask('/openapi.json')).body as ReturnType<typeof openapi>
     schemas = document.components.schemas
@@ -106,6 +110,8 @@ describe('openapi', () => {
     ])
     for (const id of ['e', 'none', '%zz'])
       answers.push(['/api/v1/results/{eventId}', 'get', await ask(`/api/v1/results/${id}`)])
+    answers.push(['/api/v1/stream', 'get', await ask('/api/v1/stream', undefined, undefined, 'HEAD')])
+    answers.push(['/api/v1/stream', 'get', await ask('/api/v1/stream?only=all')])
     for (const path of ['/api/v1/health', '/actuator/health', '/actuator/prometheus'])
       answers.push([path, 'get', await ask(path)])
 

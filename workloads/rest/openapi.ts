@@ -3,6 +3,7 @@ import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { shapes } from '../detection/evidence.ts'
 import { maxFeatures } from '../detection/feature-schema.ts'
 import { degradations, suppressions } from '../detection/verdict.ts'
+import { liveEventTypes } from './live-events.ts'
 
 export interface ApiLimits {
   readonly eventBytes: number
@@ -87,6 +88,26 @@ export function openapi(event: EventMapping, limits: ApiLimits, bearer: boolean)
           responses: {
             200: { description: 'The verdict', content: { 'application/json': { schema: ref('Verdict') } } },
             ...problems(400, 401, 404, 500, 503, 504),
+          },
+        },
+      },
+      '/api/v1/stream': {
+        get: {
+          operationId: 'streamEvents',
+          summary: 'What happens from now on, as server-sent events',
+          description:
+            'Each has a type (`event`) and a JSON value (`data`): `verdict`, and `alert` for a verdict that alerts, as the pipeline publishes them. The last one of a stream that the server ends is `end`, with `reason` and `message`: TooSlow where a client does not keep up, else the client may come again. What happens between two streams is in neither.',
+          parameters: [
+            {
+              name: 'only',
+              in: 'query',
+              description: 'Types of events to be told of; all if absent. May be repeated.',
+              schema: { type: 'array', items: { enum: liveEventTypes } },
+            },
+          ],
+          responses: {
+            200: { description: 'Events', content: { 'text/event-stream': { schema: { type: 'string' } } } },
+            ...problems(400, 401, 500, 503),
           },
         },
       },
@@ -291,7 +312,7 @@ function problems(...statuses: readonly number[]) {
 }
 
 const problemTexts: Readonly<Record<number, string>> = {
-  400: 'The body, or the path, cannot be parsed',
+  400: 'The body, the path or the query cannot be read',
   401: 'A bearer token is required',
   404: 'There is no such verdict, or no longer',
   409: 'The id came before with another body',
