@@ -78,7 +78,7 @@ export function createMetrics(registry: Registry, clock: () => number = () => pe
     detectionSeconds: new WeightedHistogram({
       name: 'anomaly_detection_time_seconds',
       help: 'From the event read to its verdict acknowledged, once an event',
-      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10],
       registry,
     }),
     stateLookups,

@@ -127,6 +127,30 @@ describe("The operator's chart", () => {
     )
   })
 
+  it('has alerts and dashboards where they are asked for, with links to their runbooks', async () => {
+    const values = {
+      prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
+      dashboards: { enabled: true, annotations: { grafana_folder: 'Anomaly' } },
+      runbooks: 'https://docs.example.com/runbooks',
+    }
+    const objects = await renderedObjects({ values, flags: serviceMonitors })
+    const rule = objects.find(({ kind }) => kind === 'PrometheusRule')!
+    expect(rule.metadata.labels).to.include({ release: 'prometheus', 'app.kubernetes.io/part-of': 'anomaly' })
+    const { groups } = rule.spec as { groups: { rules: { annotations: { runbook_url: string } }[] }[] }
+    for (const { annotations } of groups.flatMap(({ rules }) => rules))
+      expect(annotations.runbook_url).to.match(/^https:\/\/docs\.example\.com\/runbooks\/[-a-z]+\.md$/)
+    const map = objects.find(({ kind }) => kind === 'ConfigMap')!
+    expect(map.metadata.labels).to.include({ grafana_dashboard: '1' })
+    expect(map.metadata.annotations).to.include({ grafana_folder: 'Anomaly' })
+    const files = map.data as Record<string, string>
+    expect(Object.keys(files)).to.have.members(['anomaly-pipeline.json', 'anomaly-operator.json'])
+    expect(JSON.parse(files['anomaly-pipeline.json']!)).to.include({ uid: 'anomaly-pipeline' })
+    expect(Object.values(files).join()).to.not.include('RUNBOOKS')
+    expect(await complaint(renderChart({ values }))).to.include(
+      'prometheusRule.enabled: the cluster has no PrometheusRules; install the Prometheus operator first',
+    )
+  })
+
   it('brings the definition that this version needs, and keeps it when the release goes', async () => {
     const definition = (await renderedObjects()).find(({ kind }) => kind === 'CustomResourceDefinition')!
     expect(definition.spec).to.deep.equal(JSON.parse(JSON.stringify(crd().spec)))

@@ -2,6 +2,7 @@ import { stringify } from 'yaml'
 import { crd } from '../../lib/pipeline/crd.ts'
 import { version } from '../../lib/version.ts'
 import { rules } from '../../operator/rbac.ts'
+import { dashboards } from './dashboards.ts'
 import { withValuesTable } from './values-table.ts'
 
 /**
@@ -16,6 +17,12 @@ export function chartFiles(read: (path: string) => string): Readonly<Record<stri
     'files/crd-spec.yaml': generated('lib/pipeline/spec.ts and status.ts', { spec }),
     ...Object.fromEntries(
       Object.entries(rules).map(([role, list]) => [`files/rules/${role}.yaml`, generated('operator/rbac.ts', list)]),
+    ),
+    ...Object.fromEntries(
+      Object.entries(dashboards).map(([name, dashboard]) => [
+        `files/monitoring/${name}.json`,
+        `${JSON.stringify(dashboard, null, 2)}\n`,
+      ]),
     ),
   }
 }
