@@ -8,10 +8,12 @@ export interface Metrics {
   countVerdicts(count: { readonly anomaly: number; readonly normal: number }): void
   /** Counts an event that could not be read. */
   countRejection(reason: string): void
+  /** Counts episodes that were opened, without those that became part of another. */
+  countEpisodes(count: number): void
   /** Counts a batch that took effect. */
   countBatch(): void
-  /** Events, alerts and rejections of the last hour. */
-  readonly lately: LastHour<'events' | 'alerts' | 'rejected'>
+  /** Events, alerts, episodes and rejections of the last hour. */
+  readonly lately: LastHour<'events' | 'alerts' | 'episodes' | 'rejected'>
   /** Observed once an event. */
   readonly detectionSeconds: WeightedHistogram
   readonly stateLookups: Counter<'outcome'>
@@ -51,7 +53,7 @@ export function createMetrics(registry: Registry, clock: () => number = () => pe
     registers,
   })
   const batches = new Counter({ name: 'anomaly_batches_total', help: 'Batches of events that took effect', registers })
-  const lately = new LastHour(['events', 'alerts', 'rejected'], clock)
+  const lately = new LastHour(['events', 'alerts', 'episodes', 'rejected'], clock)
   new Gauge({
     name: 'anomaly_alert_rate',
     help: 'Share of the events of the last hour that were called anomalies, 0 to 1',
@@ -72,6 +74,9 @@ export function createMetrics(registry: Registry, clock: () => number = () => pe
     countRejection(reason) {
       rejections.inc({ reason })
       lately.add('rejected', 1)
+    },
+    countEpisodes(count) {
+      lately.add('episodes', count)
     },
     countBatch: () => batches.inc(),
     lately,

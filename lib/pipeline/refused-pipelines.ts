@@ -265,6 +265,12 @@ export const contradictory: readonly RefusedPipeline[] = [
     field: 'spec',
     message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
   },
+  {
+    what: 'episodes published among the verdicts',
+    spec: { source, results: { episodesTopic: 'anomaly-results' } },
+    field: 'spec',
+    message: 'results.episodesTopic must be a topic of its own',
+  },
 ]
 
 /** Changes that would leave behind what was learnt: only a cluster knows of a change. */

@@ -417,6 +417,11 @@ const resultsSpec = object({
   deadLetterTopic: topicName()
     .default('anomaly-events-dlq')
     .describe('Topic of the events that could not be read, with the reason.'),
+  episodesTopic: topicName()
+    .optional()
+    .describe(
+      'Topic of the episodes: the alerts of a key that belong together, when one is opened, updated and closed. Published nowhere if absent.',
+    ),
   publish: choice(['All', 'Anomalies'])
     .default('All')
     .describe('Whether every event has its verdict published or only anomalies.'),
@@ -693,6 +698,13 @@ export const pipelineSpec = constrain(
     message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
     cel: 'self.source.topic != self.results.topic && self.source.topic != self.results.deadLetterTopic && self.results.topic != self.results.deadLetterTopic',
     holds: ({ source, results }) => new Set([source.topic, results.topic, results.deadLetterTopic]).size === 3,
+  },
+  {
+    message: 'results.episodesTopic must be a topic of its own',
+    cel: '!has(self.results.episodesTopic) || !(self.results.episodesTopic in [self.source.topic, self.results.topic, self.results.deadLetterTopic])',
+    holds: ({ source, results }) =>
+      results.episodesTopic === undefined ||
+      ![source.topic, results.topic, results.deadLetterTopic].includes(results.episodesTopic),
   },
 )
 

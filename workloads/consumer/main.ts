@@ -102,6 +102,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     },
     status: () => ({
       ...metrics.lately.totals,
+      openEpisodes: kept.openEpisodes,
       keys: kept.keys,
       modelVersion: scorer.modelVersion,
       lag: Object.fromEntries(stream.lag()),

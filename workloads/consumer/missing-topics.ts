@@ -8,6 +8,9 @@ import { backoff, sleep } from '../../lib/time.ts'
 /** Creates the pipeline's topics that do not exist, where the pipeline wants that; waits for Kafka. */
 export function missingTopics({ spec }: Pipeline, kafka: KafkaSettings, log: Logger): Part {
   const { source, results } = spec
+  const topics = [source.topic, results.topic, results.deadLetterTopic, results.episodesTopic].filter(
+    (topic) => topic !== undefined,
+  )
   return {
     name: 'topics',
     async start(signal) {
@@ -17,9 +20,7 @@ export function missingTopics({ spec }: Pipeline, kafka: KafkaSettings, log: Log
       try {
         for (let failures = 1; !signal.aborted; failures++) {
           try {
-            const created = await admin.createMissingTopics(
-              [source.topic, results.topic, results.deadLetterTopic].map((topic) => ({ topic, partitions })),
-            )
+            const created = await admin.createMissingTopics(topics.map((topic) => ({ topic, partitions })))
             if (created.length > 0) log.info({ created, partitions }, 'topics created')
             return
           } catch (error) {

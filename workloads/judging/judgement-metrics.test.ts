@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { Registry } from 'prom-client'
 import { createMetrics } from '../../lib/metrics.ts'
+import type { Episode } from '../detection/episode.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { judgementMetrics } from './judgement-metrics.ts'
@@ -22,6 +23,12 @@ describe('judgementMetrics()', () => {
       outcomes: [verdict, anomaly, rejection, verdict],
       events: [],
       published: [],
+      episodes: [
+        { change: 'Opened' },
+        { change: 'Opened' },
+        { change: 'Updated' },
+        { change: 'Closed', partOf: 'e' },
+      ] as unknown as readonly Episode[],
       given: 1,
       began: 1000,
       took: 1,
@@ -29,11 +36,11 @@ describe('judgementMetrics()', () => {
     const committed = observe(batch)
     now = 1200
     const dropped = observe(batch)
-    expect(metrics.lately.totals).to.deep.equal({ events: 0, alerts: 0, rejected: 0 })
+    expect(metrics.lately.totals).to.deep.equal({ events: 0, alerts: 0, episodes: 0, rejected: 0 })
     now = 1400
     committed()
     expect(dropped).to.be.a('function')
-    expect(metrics.lately.totals).to.deep.equal({ events: 3, alerts: 1, rejected: 1 })
+    expect(metrics.lately.totals).to.deep.equal({ events: 3, alerts: 1, episodes: 1, rejected: 1 })
     const lines = (await registry.metrics()).split('\n')
     for (const line of [
       'anomaly_detection_total{verdict="anomaly"} 1',

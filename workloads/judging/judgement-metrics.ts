@@ -1,4 +1,5 @@
 import type { Metrics } from '../../lib/metrics.ts'
+import type { Episode } from '../detection/episode.ts'
 import { isVerdict, type ProcessedBatch } from './processor.ts'
 
 export interface JudgementMetricsOptions {
@@ -14,7 +15,7 @@ export interface JudgementMetricsOptions {
  * counted, since it was not before; its time was measured where the verdict was given.
  */
 export function judgementMetrics({ metrics, clock, modelVersion }: JudgementMetricsOptions) {
-  return ({ outcomes, began, given }: ProcessedBatch): (() => void) => {
+  return ({ outcomes, episodes, began, given }: ProcessedBatch): (() => void) => {
     let anomaly = 0
     let normal = 0
     const reasons: string[] = []
@@ -23,8 +24,10 @@ export function judgementMetrics({ metrics, clock, modelVersion }: JudgementMetr
       else if (outcome.isAnomaly) anomaly++
       else normal++
     }
+    const opened = openedOf(episodes)
     return () => {
       metrics.countBatch()
+      metrics.countEpisodes(opened)
       for (const reason of reasons) metrics.countRejection(reason)
       metrics.countVerdicts({ anomaly, normal })
       const judged = anomaly + normal - given
@@ -32,4 +35,14 @@ export function judgementMetrics({ metrics, clock, modelVersion }: JudgementMetr
       metrics.setModel(modelVersion())
     }
   }
+}
+
+/** Fewer than none where episodes of keys became part of one of the stream. */
+function openedOf(episodes: readonly Episode[]): number {
+  let opened = 0
+  for (const { change, partOf } of episodes) {
+    if (change === 'Opened') opened++
+    if (partOf !== undefined) opened--
+  }
+  return opened
 }

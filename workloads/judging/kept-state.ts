@@ -82,6 +82,12 @@ export class KeptState implements Partitions {
     return keys
   }
 
+  get openEpisodes(): number {
+    let open = 0
+    for (const { memory } of this.#partitions.values()) open += memory.episodes.size
+    return open
+  }
+
   of(partition: number): Partition | undefined {
     return this.#partitions.get(partition)?.memory
   }

@@ -3,6 +3,7 @@ import { Detection, type ObservedBatch } from '../detection/detection.ts'
 import type { Surprisal } from '../detection/detector.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
+import { OpenEpisodes } from '../detection/open-episodes.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
 import type { Degradation, Verdict } from '../detection/verdict.ts'
 import { KeyTable } from './key-table.ts'
@@ -31,6 +32,8 @@ export interface PartitionOptions {
  * Its batches are observed and decided in turn.
  */
 export class Partition {
+  /** To be told of the verdicts as they are published. */
+  readonly episodes: OpenEpisodes
   readonly #detection: Detection
   readonly #keys: KeyTable
   readonly #state: StateBytes
@@ -44,7 +47,8 @@ export class Partition {
 
   constructor(pipeline: Pipeline, options: PartitionOptions) {
     this.#detection = new Detection(pipeline, options.schema)
-    this.#state = new StateBytes(this.#detection)
+    this.episodes = new OpenEpisodes(pipeline.spec.detection)
+    this.#state = new StateBytes(this.#detection, this.episodes)
     this.#undo = options.staged === true ? new Undo(this.#state) : undefined
     this.#stateBytes = options.stateBytes ?? defaultStateBytes
     this.#onEvict = options.onEvict

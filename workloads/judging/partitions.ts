@@ -10,6 +10,8 @@ import { defaultStateBytes, Partition } from './partition.ts'
 export interface Partitions {
   /** Keys whose state is in memory, over all partitions. */
   readonly keys: number
+  /** Episodes that are open, over all partitions. */
+  readonly openEpisodes: number
   assigned(partition: number): Promise<void>
   /** The partition's memory; it may be another one with every batch that begins. */
   of(partition: number): Partition | undefined
@@ -44,6 +46,12 @@ export class MemoryPartitions implements Partitions {
     let keys = 0
     for (const partition of this.#partitions.values()) keys += partition.keys
     return keys
+  }
+
+  get openEpisodes(): number {
+    let open = 0
+    for (const { episodes } of this.#partitions.values()) open += episodes.size
+    return open
   }
 
   async assigned(partition: number): Promise<void> {

@@ -1,20 +1,25 @@
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import type { OutgoingRecord, RecordBatch } from '../../lib/kafka/records.ts'
+import type { Logger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Episode } from '../detection/episode.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
 import { random } from '../detection/random.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import { InProcessScorer } from '../scoring/in-process.ts'
 import type { Scorer } from '../scoring/scorer.ts'
+import { createMemoryState } from '../state/memory.ts'
 import { futureTolerance } from '../wire/decode.ts'
 import { recordKeyText } from '../wire/record-key.ts'
 import type { Rejection } from '../wire/rejection.ts'
+import { KeptState } from './kept-state.ts'
 import { MemoryPartitions, type Partitions } from './partitions.ts'
 import { isVerdict, type Outcome, type ProcessedBatch, Processor, type ProcessorOptions } from './processor.ts'
 
 const now = Date.UTC(2024, 5, 1)
+const silent = { info() {}, warn() {}, error() {} } as unknown as Logger
 const profileOnly = { detectors: [{ name: 'profile', profile: {} }] }
 
 function pipelineWith({ detection = {}, event = {}, results = {}, source = {} }: Record<string, object> = {}) {
@@ -513,8 +518,56 @@ describe('Processor', () => {
       const { processor } = await open(pipelineWith({ detection: { rules }, source, results }))
       const produced = await processor.batch(batchOf([past, live]))
       expect(produced.map(({ value }) => (JSON.parse(String(value)) as Verdict).isAnomaly)).to.deep.equal([false, true])
-      const given = await open(pipelineWith({ source }), { givenVerdict: () => '{"isAnomaly":true}' })
-      expect(await given.processor.batch(batchOf([past]))).to.have.length(1)
+      const given = '{"eventId":"past","userId":"user","timestamp":1,"isAnomaly":true,"anomalyScore":1,"reasons":[]}'
+      const { processor: judged } = await open(pipelineWith({ source }), { givenVerdict: () => given })
+      expect(await judged.batch(batchOf([past]))).to.have.length(1)
+    })
+  })
+
+  describe('with a topic of episodes', () => {
+    const rules = [{ name: 'limit', field: 'value', above: '100' }]
+    const results = { episodesTopic: 'episodes', publish: 'Anomalies' }
+    const source = { learnOnlyBefore: '2024-01-02T00:00:00Z' }
+    const at = (minutes: number, value: number) => {
+      return { ...good, eventId: `e${minutes}`, timestamp: Date.UTC(2024, 0, 2) + 60_000 * minutes, value }
+    }
+    const bodies = [at(-1, 500), at(0, 101), at(1, 300), at(2, 50), at(30, 50), at(40, 50), at(41, 200)]
+    const published = (records: readonly OutgoingRecord[]) =>
+      records.flatMap(({ topic, key, value }) => {
+        const { change, episodeId, alerts } = JSON.parse(String(value)) as Episode
+        return topic === 'episodes' ? [`${key}: ${change} ${episodeId} ${alerts}`] : []
+      })
+    const expected = ['Opened e0 1', 'Updated e0 2', 'Closed e0 2', 'Opened e41 1'].map((text) => `user: ${text}`)
+
+    it('publishes what becomes of them, wherever the stream is cut', async () => {
+      for (const size of [1, 2, 3, 7]) {
+        const { processor } = await open(pipelineWith({ detection: { rules }, source, results }))
+        const records: OutgoingRecord[] = []
+        for (let from = 0; from < bodies.length; from += size) {
+          records.push(...(await processor.batch(batchOf(bodies.slice(from, from + size), from))))
+          processor.committed(0)
+        }
+        expect(published(records)).to.deep.equal(expected)
+      }
+    })
+
+    it('undoes them with the batch', async () => {
+      const pipeline = pipelineWith({ detection: { rules }, source, results })
+      const schema = new FeatureSchema()
+      const store = createMemoryState({ profileTtlSeconds: 60, featureTtlSeconds: 60, maxFeatures: 10, now: Date.now })
+      const kept = new KeptState({ pipeline, store, schema, log: silent, wall: Date.now, onFenced: () => {} })
+      const { processor } = await open(pipeline, { partitions: kept, schema })
+      const records: OutgoingRecord[] = []
+      for (const [i, body] of bodies.entries()) {
+        const first = await processor.batch(batchOf([body], i))
+        processor.dropped(0)
+        const again = await processor.batch(batchOf([body], i))
+        expect(again).to.deep.equal(first)
+        records.push(...again)
+        processor.committed(0)
+      }
+      expect(published(records)).to.deep.equal(expected)
+      kept.revoked(0)
     })
   })
 

@@ -2,6 +2,7 @@ import { AppError } from '../../lib/errors.ts'
 import type { OutgoingRecord, RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { ObservedBatch } from '../detection/detection.ts'
+import type { Episode } from '../detection/episode.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
@@ -33,6 +34,8 @@ export interface ProcessedBatch {
   readonly events: readonly (Event | undefined)[]
   /** The verdict of each record as it is published, JSON; undefined where none is, and where verdicts are bytes. */
   readonly published: readonly (string | undefined)[]
+  /** What became of episodes, in order. */
+  readonly episodes: readonly Episode[]
   /** How many of the verdicts came with their events. */
   readonly given: number
   /** When the batch was read, by the clock, in ms; undefined without one. */
@@ -142,6 +145,8 @@ export class Processor implements StreamHandler {
     const isRecordKey = event.key === '$key'
     const took = began === undefined ? undefined : clock!() - began
     const produced: OutgoingRecord[] = []
+    const episodes: Episode[] = []
+    const open = this.#options.partitions.of(batch.partition)!.episodes
     const published: (string | undefined)[] = new Array(records.length)
     let rejected = 0
     let given = 0
@@ -159,6 +164,7 @@ export class Processor implements StreamHandler {
         if (verdict.isAnomaly) outcomes[i] = verdict = { ...verdict, isAnomaly: false, suppressedBy: 'Learning' }
         if (results.publishHistory !== 'Enabled') continue
       }
+      open.add(verdict, episodes)
       if (results.publish === 'Anomalies' && !verdict.isAnomaly) continue
       let value: string | Buffer
       if (json === undefined && asBytes === true) value = verdictBytes(verdict, took)
@@ -178,9 +184,15 @@ export class Processor implements StreamHandler {
           produced.push(this.#deadLetter(records[i]!, batch, outcome))
       }
     }
+    for (const episode of episodes) {
+      if (results.episodesTopic === undefined) break
+      // Those of the stream lie together as those of a key do.
+      const key = episode.userId ?? episode.episodeId
+      produced.push({ topic: results.episodesTopic, key, value: JSON.stringify(episode) })
+    }
     for (const event of eventOf) if (event !== undefined && hasFeatures(event)) inHand.last.set(event.key, event)
     if (observer !== undefined)
-      inHand.pending.push(observer({ batch, outcomes, events: eventOf, published, given, began, took }))
+      inHand.pending.push(observer({ batch, outcomes, events: eventOf, published, episodes, given, began, took }))
     return produced
   }
 

@@ -1,10 +1,12 @@
 import type { Detection } from '../detection/detection.ts'
+import type { SharedMemory } from '../detection/detector.ts'
 
 /**
  * How the memory of a key and of a partition is stored, little-endian: the id of the layout, then each part's length
  * and bytes. The id is a hash of `anomaly state 3` and the detectors' layouts and names; memories of other detectors, or
  * of other layouts of the same ones, are left aside. What the first version wrote is read as well: its id was a hash of
- * class names, and the first part of either memory had no length.
+ * class names, and the first part of either memory had no length. The open episodes are the last part of a partition's
+ * memory; without it none is open.
  */
 const version = 'anomaly state 3'
 /** By layout, the name of the class that the first version knew: for layouts that are still the same or can be read. */
@@ -16,12 +18,14 @@ const formerHeaderBytes = 24
 
 export class StateBytes {
   readonly #detection: Detection
+  readonly #episodes: SharedMemory
   readonly #id: number
   /** undefined where a detector's memory of that time cannot be read. */
   readonly #formerId: number | undefined
 
-  constructor(detection: Detection) {
+  constructor(detection: Detection, episodes: SharedMemory) {
     const { keyedDetectors } = detection
+    this.#episodes = episodes
     this.#detection = detection
     if (keyedDetectors.every(({ layout }) => layout in formerClassNames))
       this.#formerId = hashOf(keyedDetectors.map(({ layout, name }) => `${formerClassNames[layout]} ${name}`).join())
@@ -66,7 +70,7 @@ export class StateBytes {
   }
 
   writeShared(): Uint8Array<ArrayBuffer> {
-    const parts = this.#detection.shared.map((shared) => shared.save())
+    const parts = [...this.#detection.shared, this.#episodes].map((shared) => shared.save())
     const bytes = new Uint8Array(parts.reduce((sum, part) => sum + 4 + part.length, 4))
     const view = new DataView(bytes.buffer)
     view.setUint32(0, this.#id, true)
@@ -98,8 +102,10 @@ export class StateBytes {
       at += 4 + length
     }
     const { shared, keyedDetectors } = this.#detection
-    if (at > bytes.length || parts.length !== shared.length)
+    const lacksEpisodes = parts.length === shared.length
+    if (at > bytes.length || (!lacksEpisodes && parts.length !== shared.length + 1))
       throw new RangeError(`${parts.length} parts are no memory of a partition`)
+    this.#episodes.load(lacksEpisodes ? new Uint8Array(0) : parts.pop()!)
     for (const [p, part] of parts.entries()) {
       const former = isFormer && p > 0 ? keyedDetectors[p - 1]!.former : undefined
       if (former === undefined) shared[p]!.load(part)

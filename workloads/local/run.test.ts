@@ -241,6 +241,8 @@ describe('run()', () => {
     expect(JSON.parse((await get(`${probes}/status`))[1])).to.deep.equal({
       events: 2,
       alerts: 1,
+      episodes: 1,
+      openEpisodes: 1,
       rejected: 1,
       conditions: { unprocessable: 0 },
       keys: 1,

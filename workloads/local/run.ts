@@ -206,6 +206,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
             ...metrics.lately.totals,
             conditions: { unprocessable },
             news: newFeatures.lately,
+            openEpisodes: local.partitions.openEpisodes,
             keys: local.partitions.keys,
             modelVersion: local.scorer.modelVersion,
           }),
