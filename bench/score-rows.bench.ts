@@ -106,6 +106,7 @@ const packedBytes = ScoreRowsRequest.encode({
   explainFrom: 4,
   columns: [],
   scoreOnly: false,
+  keyIds: Buffer.alloc(0),
 }).finish().length
 const mapBytes = requests.reduce((sum, request) => sum + AnomalyRequest.encode(request).finish().length, 0)
 

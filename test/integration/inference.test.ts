@@ -89,7 +89,15 @@ describe('Inference server', () => {
     const rows = fields.rows ?? packNumbers(Float64Array.of(1, 2))
     return new Promise((resolve, reject) =>
       client.scoreRows(
-        { schemaId: schemaIdOf(columns), rows, columns, explainFrom: 3, scoreOnly: false, ...fields },
+        {
+          schemaId: schemaIdOf(columns),
+          rows,
+          columns,
+          explainFrom: 3,
+          scoreOnly: false,
+          keyIds: Buffer.alloc(0),
+          ...fields,
+        },
         new Metadata(),
         options,
         (error, response) => (error === null ? resolve(response) : reject(error)),
@@ -341,8 +349,9 @@ describe('Inference server', () => {
     const ahead = Array.from({ length: 150 }, () => scoreRows(client, {}))
     const { promise, reject } = Promise.withResolvers<void>()
     client
-      .scoreRows({ schemaId: schemaIdOf(columns), rows, columns, explainFrom: 3, scoreOnly: false }, (error) =>
-        reject(error),
+      .scoreRows(
+        { schemaId: schemaIdOf(columns), rows, columns, explainFrom: 3, scoreOnly: false, keyIds: Buffer.alloc(0) },
+        (error) => reject(error),
       )
       .cancel()
     expect((await failureOf(promise)).code).to.equal(status.CANCELLED)

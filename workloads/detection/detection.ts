@@ -29,6 +29,8 @@ export interface ObservedBatch {
   /** Row-major, one row an event; NaN where absent. */
   readonly rows: Float64Array
   readonly columns: readonly string[]
+  /** Tells the events' keys apart. */
+  readonly keyIds: Uint32Array
 }
 
 /**
@@ -115,7 +117,7 @@ export class Detection {
   }
 
   /** Scores events against the histories in their keys' slots, learns them, and lays out their rows for the model. */
-  observe(events: readonly Event[], slots: Int32Array): ObservedBatch {
+  observe(events: readonly Event[], slots: Int32Array): Omit<ObservedBatch, 'keyIds'> {
     const columns = this.#layout?.columns ?? []
     const width = columns.length
     this.#reserve(events.length, width)
@@ -138,7 +140,7 @@ export class Detection {
    * The verdicts of the batch last observed, in order. Without `scored` the model did not answer: the keyed detectors
    * and rules decide alone, and the verdicts say so.
    */
-  decide({ events }: ObservedBatch, scored: ScoredRows | undefined, degraded?: Degradation): Verdict[] {
+  decide({ events }: Pick<ObservedBatch, 'events'>, scored: ScoredRows | undefined, degraded?: Degradation): Verdict[] {
     const isUnanswered = this.modelNames.length > 0 && scored === undefined
     const missing = degraded ?? (isUnanswered ? 'ModelUnavailable' : undefined)
     return events.map((event, i) => this.#verdict(event, i, scored, missing))

@@ -72,6 +72,69 @@ describe('Reservoir', () => {
   })
 })
 
+describe('Reservoir of rows that say whose they are', () => {
+  const hour = 3_600_000
+  /** Rows of a column that says whose they are, key by key in turn. */
+  function send(to: Reservoir, count: number, { caller = 1, keys = [1], now = 0, value = 0 }) {
+    const matrix = new Float64Array(count).fill(value)
+    to.add(matrix, count, 1, {
+      caller,
+      keys: Uint32Array.from({ length: count }, (_, i) => keys[i % keys.length]!),
+      now,
+    })
+  }
+  const many = Array.from({ length: 500 }, (_, i) => 1000 + i)
+  const honestOf = (reservoir: Reservoir) => 1 - mean(reservoir.rows())
+
+  it('keeps the rows of others, however many rows one key has', () => {
+    for (const flood of [1000, 50_000, 690_000]) {
+      const reservoir = new Reservoir({ seed: flood })
+      send(reservoir, 10_000, { keys: many })
+      for (let sent = 0; sent < flood; sent += 1000) {
+        send(reservoir, 1000, { keys: [7], value: 1 })
+        send(reservoir, 1, { keys: [1000] })
+      }
+      expect(honestOf(reservoir)).to.be.at.least(0.75)
+    }
+  })
+
+  it('keeps the rows of others, however many rows and keys one caller has', () => {
+    const reservoir = new Reservoir({ seed: 1 })
+    send(reservoir, 10_000, { keys: many })
+    send(reservoir, 690_000, { caller: 2, keys: many.map((key) => 2 * key), value: 1 })
+    expect(honestOf(reservoir)).to.be.at.least(0.5)
+  })
+
+  it('keeps them also through a save, a load and a merge', () => {
+    const honest = new Reservoir({ seed: 1 })
+    send(honest, 10_000, { keys: many })
+    const flooded = new Reservoir({ seed: 2 })
+    send(flooded, 690_000, { caller: 2, keys: many.map((key) => 2 * key), value: 1 })
+    const loaded = Reservoir.load(flooded.save(), flooded.sources())
+    expect(loaded.sources()).to.deep.equal(flooded.sources())
+    const merged = Reservoir.merge(honest, loaded, 3)
+    expect(merged.size).to.equal(merged.capacity)
+    expect(honestOf(merged)).to.be.at.least(0.5)
+  })
+
+  it('learns the only one who sends as ever: a key that took the place of another, a caller after a roll-out', () => {
+    const reservoir = new Reservoir({ seed: 1, capacity: 400 })
+    send(reservoir, 10_000, { caller: 1, keys: [1] })
+    send(reservoir, 5000, { caller: 2, keys: [2], value: 1, now: 0.5 * hour })
+    expect(honestOf(reservoir)).to.be.at.least(0.5)
+    send(reservoir, 985_000, { caller: 2, keys: [2], value: 1, now: 2 * hour })
+    expect(honestOf(reservoir)).to.be.below(0.05)
+  })
+
+  it('samples as without sources where none has more than its share', () => {
+    const [told, untold] = [new Reservoir({ seed: 1, capacity: 100 }), new Reservoir({ seed: 1, capacity: 100 })]
+    const matrix = counting(0, 5000)
+    told.add(matrix, 5000, 1, { caller: 0, keys: Uint32Array.from(matrix, (i) => 1 + (i % 50)), now: 0 })
+    untold.add(matrix, 5000, 1)
+    expect(told.rows()).to.deep.equal(untold.rows())
+  })
+})
+
 describe('Reservoir.merge()', () => {
   it('weighs the two by the rows that they saw', () => {
     const one = new Reservoir({ seed: 1, capacity: 1000 })

@@ -5,6 +5,7 @@ import { anomalyScoreOf } from '../detection/anomaly-score.ts'
 import type { Event } from '../detection/event.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
 import { isHit, type Limit, limitsOf } from '../detection/rules.ts'
+import { sourceIdOf, textHash } from '../detection/text-hash.ts'
 import type { AnomalyRequest, AnomalyResponse } from '../gen/anomaly_detection.ts'
 import type { Replica, ReplicaScores } from './replica.ts'
 import { namedOf } from './scoring-service.ts'
@@ -57,8 +58,11 @@ export class DetectService {
     this.#use([])
   }
 
-  /** @param arrived when the first of the requests came, by the clock */
-  detect(requests: readonly AnomalyRequest[], arrived: number): AnomalyResponse[] {
+  /**
+   * @param arrived when the first of the requests came, by the clock
+   * @param caller who sent them
+   */
+  detect(requests: readonly AnomalyRequest[], arrived: number, caller: string): AnomalyResponse[] {
     const { names } = this.#replica.known
     if (names !== this.#names) this.#use(names)
     const width = this.#columns.length
@@ -72,13 +76,15 @@ export class DetectService {
       }
       return unknown
     })
-    const scored = this.#replica.scoreNow({
+    const batch = {
       columns: this.#columns,
       rows,
       count: requests.length,
+      keyIds: Uint32Array.from(requests, ({ userId }) => sourceIdOf(textHash(userId))),
       explainFrom: oneInTen,
       scoreOnly: !this.#isLearnt,
-    })
+    }
+    const scored = this.#replica.scoreNow(batch, caller)
     const tookMs = this.#clock() - arrived
     return requests.map((request, row) => {
       const numbers = rows.subarray(row * width + 1, (row + 1) * width)

@@ -1,7 +1,7 @@
 import { type handleBidiStreamingCall, status } from '@grpc/grpc-js'
 import type { AnomalyRequest, AnomalyResponse } from '../gen/anomaly_detection.ts'
 import type { DetectService } from './detect-service.ts'
-import type { RowCalls } from './over-rows.ts'
+import { hostOf, type RowCalls } from './over-rows.ts'
 import type { Load } from './row-queue.ts'
 import { rpcErrorOf } from './rpc-error.ts'
 
@@ -41,7 +41,7 @@ export function detectStream(
         const responses = await queue.run(
           load,
           () => !call.cancelled,
-          () => detect.detect(requests, arrived),
+          () => detect.detect(requests, arrived, hostOf(call.getPeer())),
         )
         if (responses === undefined) return
         metrics.scored(requests.length, performance.now() - arrived)

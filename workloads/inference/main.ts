@@ -60,12 +60,13 @@ export async function runInference(options: InferenceOptions): Promise<void> {
   const { pipeline, models, features, log, port, host, probesPort, beneath = [], pollMs } = options
   const { maxRows, maxMessageBytes, maxConnectionAgeMs } = options
   const stop = options.stop ?? new AbortController()
+  const clock = () => performance.now()
   const registry = new Registry()
   const metrics = createInferenceMetrics(registry)
   const detectors = resolveDetectors(pipeline.spec.detection)
   const modelNames = resolveModelNames(pipeline.spec.detection)
   const seed = `${pipeline.metadata.namespace}/${pipeline.metadata.name}`
-  const replica = new Replica({ modelNames, seed: `${seed} ${options.replica}` })
+  const replica = new Replica({ modelNames, seed: `${seed} ${options.replica}`, clock })
   const fitter = createWorkerFitter()
   const life = createModelLife({
     replica,
@@ -87,7 +88,7 @@ export async function runInference(options: InferenceOptions): Promise<void> {
     maxMessageBytes,
     maxConnectionAgeMs,
     scoring: new ScoringService(replica),
-    detect: new DetectService({ pipeline, replica, clock: () => performance.now() }),
+    detect: new DetectService({ pipeline, replica, clock }),
     ready: life.ready,
     stopping: stop.signal,
     metrics,

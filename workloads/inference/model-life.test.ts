@@ -9,7 +9,7 @@ import type { ModelStore } from '../state/state.ts'
 import { createModelLife } from './model-life.ts'
 import { ModelSet } from './model-set.ts'
 import { Replica } from './replica.ts'
-import { decodeReservoir } from './stored-reservoir.ts'
+import { decodeReservoir, encodeReservoir } from './stored-reservoir.ts'
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 const forest = { name: 'forest', type: 'isolationForest', trees: 10, sampleSize: 32, refitEvents: 1000 } as const
@@ -34,7 +34,7 @@ function flaky(store: ModelStore, failing: () => boolean): ModelStore {
 }
 
 function replicaOf(store: ModelStore, name = 'a') {
-  const replica = new Replica({ modelNames: ['forest'], seed: name })
+  const replica = new Replica({ modelNames: ['forest'], seed: name, clock: () => now })
   replica.known.use(names)
   const counts = { fitted: [] as string[], refused: [] as string[] }
   const life = createModelLife({
@@ -271,7 +271,7 @@ describe('Model life', () => {
 
   it('keeps its model when a fit fails, and does not try again before more rows have come', async () => {
     let fits = 0
-    const replica = new Replica({ modelNames: ['forest'], seed: 1 })
+    const replica = new Replica({ modelNames: ['forest'], seed: 1, clock: () => now })
     const life = createModelLife({
       replica,
       name: 'a',
@@ -296,6 +296,28 @@ describe('Model life', () => {
 })
 
 describe('Replica', () => {
+  it('keeps what others taught it, whatever one caller sends, and after a restart', async () => {
+    const { replica } = replicaOf(memoryModels())
+    const send = (to: Replica, caller: string, value: number, calls: number) => {
+      const keyIds = Uint32Array.from({ length: 1000 }, (_, i) => 1 + i)
+      const batch = { columns: ['value'], rows: new Float64Array(1000).fill(value), count: 1000, explainFrom: 9 }
+      for (let call = 0; call < calls; call++) to.scoreNow({ ...batch, keyIds }, caller)
+    }
+    const shareOf = (of: Replica, value: number) => {
+      const rows = of.reservoir.rows()
+      return rows.filter((x) => x === value).length / rows.length
+    }
+    send(replica, '10.0.0.1', 1, 10)
+    send(replica, '10.0.0.9', 2, 690)
+    expect(shareOf(replica, 1)).to.be.at.least(0.5)
+    const { reservoir } = decodeReservoir(
+      encodeReservoir({ columns: ['value'], savedAt: 0, reservoir: replica.reservoir }),
+    )
+    replica.resume(reservoir, ['value'])
+    send(replica, '10.0.0.9', 2, 690)
+    expect(shareOf(replica, 1)).to.be.at.least(0.5)
+  })
+
   it('gives the same scores to rows whose columns come in another order', () => {
     const { replica, learn } = replicaOf(memoryModels())
     learn(200)

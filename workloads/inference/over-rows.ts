@@ -17,7 +17,7 @@ export function overRows<Request, Response>(
   { queue, metrics, requireReady }: RowCalls,
   method: string,
   loadOf: (request: Request) => Load,
-  work: (request: Request, arrived: number) => Response,
+  work: (request: Request, arrived: number, caller: string) => Response,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const arrived = performance.now()
@@ -26,7 +26,7 @@ export function overRows<Request, Response>(
     const answered = traced(method, { kind: 'server', parent: traceOf(call) }, async () => {
       requireReady()
       const load = loadOf(call.request)
-      const response = await queue.run(load, isWanted, () => work(call.request, arrived))
+      const response = await queue.run(load, isWanted, () => work(call.request, arrived, hostOf(call.getPeer())))
       if (response === undefined) throw new RpcError(status.CANCELLED, 'nobody waits for the answer any more')
       metrics.scored(load.rows, performance.now() - arrived)
       return response
@@ -43,6 +43,11 @@ export function overRows<Request, Response>(
       },
     )
   }
+}
+
+/** The address without the port, which is another with every connection. */
+export function hostOf(peer: string): string {
+  return peer.replace(/:\d+$/, '')
 }
 
 function traceOf(call: ServerUnaryCall<unknown, unknown>): TraceHeaders | undefined {

@@ -1,6 +1,7 @@
 import { maxFeatures } from '../detection/feature-schema.ts'
 import { Reservoir } from '../detection/reservoir.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
+import { sourceIdOf, textHash } from '../detection/text-hash.ts'
 import { ColumnLayout, isPrefix } from '../scoring/column-layout.ts'
 import type { RowBatch, Scorer } from '../scoring/scorer.ts'
 import { KnownColumns, ownColumns } from './known-columns.ts'
@@ -17,6 +18,8 @@ export interface ReplicaOptions {
   /** Detectors that need a model. */
   readonly modelNames: readonly string[]
   readonly seed: number | string
+  /** Monotonic, in ms. */
+  readonly clock: () => number
 }
 
 /** What one inference process holds: the models that score rows, and a reservoir of the rows that it saw. */
@@ -27,9 +30,11 @@ export class Replica implements Scorer {
   #models: ModelSet | undefined
   #reservoir: Reservoir
   #layout = new ColumnLayout([])
+  readonly #clock: () => number
 
-  constructor({ modelNames, seed }: ReplicaOptions) {
+  constructor({ modelNames, seed, clock }: ReplicaOptions) {
     this.modelNames = modelNames
+    this.#clock = clock
     this.#reservoir = new Reservoir({ seed })
   }
 
@@ -65,7 +70,8 @@ export class Replica implements Scorer {
     return new Promise((resolve) => resolve(this.scoreNow(batch)))
   }
 
-  scoreNow(given: RowBatch): ReplicaScores {
+  /** @param caller who sent the rows, as far as is known: bounds its part in what is learnt */
+  scoreNow(given: RowBatch, caller = ''): ReplicaScores {
     const { batch, leftOut } = this.known.select(given)
     const modelVersion = this.modelVersion
     const models = this.#models
@@ -73,14 +79,17 @@ export class Replica implements Scorer {
       surprisals: this.modelNames.map(() => new Float64Array(batch.count).fill(Number.NaN)),
       explanations: new Map(),
     }
-    if (batch.scoreOnly !== true) this.#learn(batch)
+    if (batch.scoreOnly !== true) this.#learn(batch, caller)
     return { modelVersionOf: () => modelVersion, leftOut, ...scores }
   }
 
-  #learn(batch: RowBatch): void {
+  #learn(batch: RowBatch, from: string): void {
     this.#extend(batch.columns)
     const { rows, width } = this.#layout.lay(batch)
-    this.#reservoir.add(rows, batch.count, width)
+    const caller = sourceIdOf(textHash(from))
+    // Rows that do not say whose they are count as one key's.
+    const keys = batch.keyIds ?? new Uint32Array(batch.count).fill(caller)
+    this.#reservoir.add(rows, batch.count, width, { caller, keys, now: this.#clock() })
   }
 
   /** Columns of the reservoir stay where they are. Where names have come and gone, there may be no place for another. */

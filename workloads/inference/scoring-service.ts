@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js'
 import type { ScoreRowsRequest, ScoreRowsResponse } from '../gen/anomaly/v1/scoring.ts'
-import { packNumbers, schemaIdOf, unpackNumbers } from '../scoring/packed-rows.ts'
+import { packNumbers, schemaIdOf, unpackIds, unpackNumbers } from '../scoring/packed-rows.ts'
 import type { RowBatch } from '../scoring/scorer.ts'
 import type { Replica } from './replica.ts'
 import { RpcError } from './rpc-error.ts'
@@ -40,11 +40,12 @@ export class ScoringService {
         status.INVALID_ARGUMENT,
         `rows: ${rows.length} numbers make no rows of ${columns.length} columns`,
       )
-    return { columns, rows, count: rows.length / columns.length, explainFrom, scoreOnly }
+    const count = rows.length / columns.length
+    return { columns, rows, count, keyIds: unpackIds(request.keyIds, count), explainFrom, scoreOnly }
   }
 
-  scoreRows(batch: RowBatch): ScoreRowsResponse {
-    const { surprisals, explanations, modelVersionOf, leftOut } = this.#replica.scoreNow(batch)
+  scoreRows(batch: RowBatch, caller: string): ScoreRowsResponse {
+    const { surprisals, explanations, modelVersionOf, leftOut } = this.#replica.scoreNow(batch, caller)
     const packed = new Float64Array(surprisals.length * batch.count)
     for (const [detector, ofDetector] of surprisals.entries()) packed.set(ofDetector, detector * batch.count)
     const response: ScoreRowsResponse = {

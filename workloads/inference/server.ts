@@ -93,13 +93,13 @@ export function createInferenceServer(options: InferenceServerOptions): Inferenc
       batches.set(request, batch)
       return { rows: batch.count, bytes: batch.rows.byteLength }
     },
-    (request) => scoring.scoreRows(batches.get(request)!),
+    (request, _, caller) => scoring.scoreRows(batches.get(request)!, caller),
   )
   const detectAnomaly = overRows<AnomalyRequest, AnomalyResponse>(
     calls,
     'DetectAnomaly',
     loadOf,
-    (request, arrived) => detect.detect([request], arrived)[0]!,
+    (request, arrived, caller) => detect.detect([request], arrived, caller)[0]!,
   )
   const detectAnomalyBatch = detectStream(calls, detect)
 

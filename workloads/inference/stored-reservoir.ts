@@ -14,7 +14,7 @@ export interface StoredReservoir {
 
 /** Length of the header, header (JSON), reservoir. */
 export function encodeReservoir({ columns, savedAt, reservoir }: StoredReservoir): Uint8Array {
-  const header = new TextEncoder().encode(JSON.stringify({ columns, savedAt }))
+  const header = new TextEncoder().encode(JSON.stringify({ columns, savedAt, sources: textOf(reservoir.sources()) }))
   const from = 4 + Math.ceil(header.length / 4) * 4
   const bytes = reservoir.save()
   const payload = new Uint8Array(from + bytes.length)
@@ -28,6 +28,19 @@ export function encodeReservoir({ columns, savedAt, reservoir }: StoredReservoir
 export function decodeReservoir(bytes: Uint8Array): StoredReservoir {
   const payload = unseal(kind, format, bytes)
   const length = new DataView(payload.buffer, payload.byteOffset, payload.byteLength).getUint32(0, true)
-  const { columns, savedAt } = JSON.parse(new TextDecoder().decode(payload.subarray(4, 4 + length)))
-  return { columns, savedAt, reservoir: Reservoir.load(payload.subarray(4 + Math.ceil(length / 4) * 4)) }
+  const { columns, savedAt, sources } = JSON.parse(new TextDecoder().decode(payload.subarray(4, 4 + length)))
+  return {
+    columns,
+    savedAt,
+    reservoir: Reservoir.load(payload.subarray(4 + Math.ceil(length / 4) * 4), numbersOf(sources)),
+  }
+}
+
+/** In the header, where an earlier release that does not know of them reads over them. */
+function textOf(sources: Uint32Array): string {
+  return Buffer.from(sources.buffer, sources.byteOffset, sources.byteLength).toString('base64')
+}
+
+function numbersOf(text: string | undefined): Uint32Array | undefined {
+  return text === undefined ? undefined : new Uint32Array(new Uint8Array(Buffer.from(text, 'base64')).buffer)
 }

@@ -1,3 +1,5 @@
+import { textHash } from '../detection/text-hash.ts'
+
 const none = -1
 /** Slots that are made at once in the beginning. */
 const least = 1024
@@ -30,7 +32,7 @@ export class KeyTable {
 
   /** The key's slot, now the most recently used; -1 for an unknown key. */
   find(key: string): number {
-    const slot = this.#lookup(key, hashOf(key))
+    const slot = this.#lookup(key, textHash(key))
     if (slot !== none && slot !== this.#newest) {
       this.#unlink(slot)
       this.#linkNewest(slot)
@@ -40,7 +42,7 @@ export class KeyTable {
 
   /** The key's slot, its place in the order of use left as it is; -1 for an unknown key. */
   peek(key: string): number {
-    return this.#lookup(key, hashOf(key))
+    return this.#lookup(key, textHash(key))
   }
 
   /** The key whose slot `insert` would take next; undefined while there is room. */
@@ -53,7 +55,7 @@ export class KeyTable {
     if (this.#size >= this.capacity) this.delete(this.#keys[this.#oldest]!)
     const slot = this.#free.pop() ?? this.#keys.length
     if (slot === this.#hash.length) this.#resize(2 * slot)
-    const hash = hashOf(key)
+    const hash = textHash(key)
     this.#keys[slot] = key
     this.#hash[slot] = hash
     if ((this.#size + 1) * 2 > this.#table.length) this.#rehash(this.#table.length * 2)
@@ -64,13 +66,17 @@ export class KeyTable {
   }
 
   delete(key: string): void {
-    const slot = this.#lookup(key, hashOf(key))
+    const slot = this.#lookup(key, textHash(key))
     if (slot === none) return
     this.#unplace(slot)
     this.#unlink(slot)
     this.#keys[slot] = ''
     this.#free.push(slot)
     this.#size--
+  }
+
+  hashAt(slot: number): number {
+    return this.#hash[slot]!
   }
 
   keyAt(slot: number): string {
@@ -181,13 +187,4 @@ function resized(old: Int32Array<ArrayBuffer>, length: number): Int32Array<Array
   const next = new Int32Array(length)
   next.set(length < old.length ? old.subarray(0, length) : old)
   return next
-}
-
-/** FNV-1a over UTF-16 units with murmur3's finish, so that the low bits are usable. */
-function hashOf(key: string): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
-  hash ^= hash >>> 16
-  hash = Math.imul(hash, 0x85ebca6b)
-  return hash ^ (hash >>> 13)
 }

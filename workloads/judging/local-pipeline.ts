@@ -45,7 +45,13 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
   const { pipeline, seed, fitting, label, clocks, observer } = options
   const schema = new FeatureSchema()
   const detectors = resolveDetectors(pipeline.spec.detection)
-  const scorer = new InProcessScorer({ detectors, seed, fitting, onFitError: options.onFitError })
+  const scorer = new InProcessScorer({
+    detectors,
+    seed,
+    fitting,
+    clock: clocks?.wall,
+    onFitError: options.onFitError,
+  })
   const stream = new MemoryStream<InputRecord>({
     topic: pipeline.spec.source.topic,
     batchSize: options.batchSize ?? 500,

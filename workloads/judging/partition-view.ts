@@ -64,7 +64,8 @@ export class PartitionView {
       const degraded = states === undefined ? 'StateUnavailable' : undefined
       return await memory.preview(
         events,
-        ({ rows, columns }) => score({ rows, columns, count: events.length, explainFrom: memory.explainFrom }),
+        ({ rows, columns, keyIds }) =>
+          score({ rows, columns, keyIds, count: events.length, explainFrom: memory.explainFrom }),
         degraded,
       )
     } finally {

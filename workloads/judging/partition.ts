@@ -5,6 +5,7 @@ import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
 import { OpenEpisodes } from '../detection/open-episodes.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
+import { sourceIdOf } from '../detection/text-hash.ts'
 import type { Degradation, Verdict } from '../detection/verdict.ts'
 import { KeyTable } from './key-table.ts'
 import { StateBytes } from './state-bytes.ts'
@@ -73,17 +74,19 @@ export class Partition {
   /** Scores events against their keys' histories, learns them, and lays out their rows for the model. */
   observe(events: readonly Event[]): ObservedBatch {
     if (this.#slots.length < events.length) this.#slots = new Int32Array(events.length)
+    const keyIds = new Uint32Array(events.length)
     this.#undo?.begin()
     for (let i = 0; i < events.length; i++) {
       const { key } = events[i]!
       const slot = this.#keys.find(key)
       this.#undo?.stage(key, slot)
       this.#slots[i] = slot < 0 ? this.#insert(key) : slot
+      keyIds[i] = sourceIdOf(this.#keys.hashAt(this.#slots[i]!))
     }
     const observed = this.#detection.observe(events, this.#slots)
     if (this.#detection.bytesPerKey > this.#bytesPerKey) this.#limitKeys()
     this.#isObserved = true
-    return observed
+    return { ...observed, keyIds }
   }
 
   /** The verdicts of the batch last observed, in order; without `scored` where the model did not answer. */

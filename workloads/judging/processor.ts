@@ -270,14 +270,17 @@ export class Processor implements StreamHandler {
 
   async #score(
     memory: Partition,
-    { rows, columns, events }: ObservedBatch,
+    { rows, columns, keyIds, events }: ObservedBatch,
     signal: AbortSignal | undefined,
   ): Promise<ScoredRows | undefined> {
     if (memory.modelNames.length === 0) return undefined
     const { pipeline, scorer, pause } = this.#options
     for (let attempt = 0; ; attempt++) {
       try {
-        return await scorer.score({ rows, columns, count: events.length, explainFrom: memory.explainFrom }, { signal })
+        return await scorer.score(
+          { rows, columns, keyIds, count: events.length, explainFrom: memory.explainFrom },
+          { signal },
+        )
       } catch (error) {
         if (signal?.aborted === true || !(error instanceof AppError && error.retriable)) throw error
         if (pipeline.spec.detection.onModelUnavailable === 'Degrade' || pause === undefined) return undefined

@@ -41,11 +41,12 @@ describe('coalescingScorer()', () => {
   it('makes one call of what comes in one turn, and gives each caller its own rows', async () => {
     const { scorer, calls, gates } = summingScorer()
     const coalescing = coalescingScorer(scorer)
-    const one = coalescing.score(rowsOf('a', [1], [2]))
-    const two = coalescing.score(rowsOf('ab', [3, 30]))
+    const one = coalescing.score({ ...rowsOf('a', [1], [2]), keyIds: Uint32Array.of(7, 8) })
+    const two = coalescing.score({ ...rowsOf('ab', [3, 30]), keyIds: Uint32Array.of(9) })
     await turn()
+    const keyIds = Uint32Array.of(7, 8, 9)
     expect(calls).to.deep.equal([
-      { columns: ['a', 'b'], rows: Float64Array.of(1, NaN, 2, NaN, 3, 30), count: 3, explainFrom: 1 },
+      { columns: ['a', 'b'], rows: Float64Array.of(1, NaN, 2, NaN, 3, 30), count: 3, keyIds, explainFrom: 1 },
     ])
     gates[0]!.resolve()
     expect((await one).surprisals).to.deep.equal([Float64Array.of(1, 2)])

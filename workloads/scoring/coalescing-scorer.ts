@@ -84,13 +84,18 @@ function joined(batches: readonly RowBatch[]): RowBatch {
   const width = columns.length
   const count = batches.reduce((sum, batch) => sum + batch.count, 0)
   const rows = new Float64Array(count * width).fill(Number.NaN)
+  const keyIds = batches.every((batch) => batch.keyIds !== undefined) ? new Uint32Array(count) : undefined
   let to = 0
+  let from = 0
   for (const batch of batches) {
+    keyIds?.set(batch.keyIds!.subarray(0, batch.count), from)
+    from += batch.count
     const own = batch.columns.length
     for (let row = 0; row < batch.count; row++, to += width)
       rows.set(batch.rows.subarray(row * own, (row + 1) * own), to)
   }
-  return { columns, rows, count, explainFrom: Math.min(...batches.map((batch) => batch.explainFrom)) }
+  const explainFrom = Math.min(...batches.map((batch) => batch.explainFrom))
+  return { columns, rows, count, explainFrom, ...(keyIds !== undefined && { keyIds }) }
 }
 
 function partOf(scored: ScoredRows, from: number, to: number): ScoredRows {

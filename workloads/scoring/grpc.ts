@@ -13,7 +13,7 @@ import { inject, traced } from '../../lib/telemetry.ts'
 import { backoff, sleep } from '../../lib/time.ts'
 import type { RowExplanation, ScoredRows } from '../detection/scored-rows.ts'
 import { type ScoreRowsRequest, type ScoreRowsResponse, ScoringServiceClient } from '../gen/anomaly/v1/scoring.ts'
-import { packNumbers, schemaIdOf, unpackNumbers } from './packed-rows.ts'
+import { packIds, packNumbers, schemaIdOf, unpackNumbers } from './packed-rows.ts'
 import type { RowBatch, Scorer } from './scorer.ts'
 
 export interface GrpcScorerOptions {
@@ -99,13 +99,20 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): Promise<ScoreRowsResponse> {
-    const { columns, rows, count, explainFrom } = batch
+    const { columns, rows, count, keyIds, explainFrom } = batch
     const schemaId = schemaIdOf(columns)
     const packed = packNumbers(rows.subarray(0, count * columns.length))
     const ends = performance.now() + timeoutMs
     const left = announcements.get(schemaId) ?? callsWithColumns
     if (left > 0) announcements.set(schemaId, left - 1)
-    const request = { schemaId, rows: packed, explainFrom, scoreOnly, columns: left > 0 ? [...columns] : [] }
+    const request = {
+      schemaId,
+      rows: packed,
+      keyIds: keyIds === undefined ? Buffer.alloc(0) : packIds(keyIds.subarray(0, count)),
+      explainFrom,
+      scoreOnly,
+      columns: left > 0 ? [...columns] : [],
+    }
     return call(request, timeoutMs, signal).catch((error: ServiceError) => {
       if (error.code !== status.FAILED_PRECONDITION || request.columns.length > 0) throw error
       announcements.set(schemaId, callsWithColumns)

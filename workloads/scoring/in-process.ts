@@ -4,6 +4,7 @@ import { fitModel, type Model, type ModelFit } from '../detection/model.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
 import { Reservoir } from '../detection/reservoir.ts'
 import type { RowExplanation, ScoredRows } from '../detection/scored-rows.ts'
+import type { RowSources } from '../detection/source-shares.ts'
 import { ColumnLayout } from './column-layout.ts'
 import type { RowBatch, Scorer } from './scorer.ts'
 import { createWorkerFitter } from './worker-fitter.ts'
@@ -17,6 +18,8 @@ export interface InProcessScorerOptions {
   readonly detectors: readonly ResolvedDetector[]
   readonly seed: number
   readonly fitting: Fitting
+  /** In ms, while serving: then no key takes the place of others in what is learnt beyond its share. */
+  readonly clock?: (() => number) | undefined
   /** Told of a fit in a worker that failed; the former model goes on, and the next fit that is due is tried. */
   readonly onFitError?: ((error: unknown) => void) | undefined
 }
@@ -89,12 +92,18 @@ export class InProcessScorer implements Scorer {
               out[row]!,
             )
       }
-      this.#reservoir.add(rows, to - from, width)
+      this.#reservoir.add(rows, to - from, width, this.#sourcesOf(batch, from, to))
       if (this.#reservoir.rowsSeen >= due) this.#refit(columns)
       from = to
     }
     const modelVersionOf = (row: number) => versions.findLast(({ from }) => from <= row)?.version ?? this.#version
     return { modelVersionOf, surprisals, explanations }
+  }
+
+  #sourcesOf({ keyIds }: RowBatch, from: number, to: number): RowSources | undefined {
+    const { clock } = this.#options
+    if (clock === undefined || keyIds === undefined) return undefined
+    return { caller: 0, keys: keyIds.subarray(from, to), now: clock() }
   }
 
   /** Settles when no fit is under way. */

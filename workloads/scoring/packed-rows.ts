@@ -18,6 +18,20 @@ export function packNumbers(numbers: Float64Array): Buffer {
   return Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength)
 }
 
+/** Ids of keys as little-endian bytes, likewise. */
+export function packIds(ids: Uint32Array): Buffer {
+  return Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
+}
+
+/** What `packIds` packed, copied; undefined where it is not an id for each of so many rows. No id is 0. */
+export function unpackIds(bytes: Uint8Array, count: number): Uint32Array | undefined {
+  if (bytes.length !== count * Uint32Array.BYTES_PER_ELEMENT) return undefined
+  const ids = new Uint32Array(count)
+  new Uint8Array(ids.buffer).set(bytes)
+  for (let i = 0; i < count; i++) ids[i] ||= 1
+  return ids
+}
+
 /**
  * What `packNumbers` packed, copied: bytes of a message lie anywhere, numbers only at multiples of eight.
  * @throws RangeError where the bytes are no whole numbers

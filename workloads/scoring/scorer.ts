@@ -9,6 +9,8 @@ export interface RowBatch {
   readonly count: number
   /** Rows with this surprisal or more are explained. */
   readonly explainFrom: number
+  /** A number a row that tells keys apart; absent: all rows are one key's. */
+  readonly keyIds?: Uint32Array | undefined
   /** The models do not learn these rows: they come again, or are nobody's events. */
   readonly scoreOnly?: boolean | undefined
 }

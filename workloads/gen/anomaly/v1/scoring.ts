@@ -34,6 +34,8 @@ export interface ScoreRowsRequest {
   columns: string[];
   /** The rows are not learnt. */
   scoreOnly: boolean;
+  /** Tells rows of different keys apart: a uint32 a row, little-endian. Without it all rows count as one key's. */
+  keyIds: Buffer;
 }
 
 export interface ScoreRowsResponse {
@@ -65,7 +67,14 @@ export interface Explanation {
 }
 
 function createBaseScoreRowsRequest(): ScoreRowsRequest {
-  return { schemaId: "", rows: Buffer.alloc(0), explainFrom: 0, columns: [], scoreOnly: false };
+  return {
+    schemaId: "",
+    rows: Buffer.alloc(0),
+    explainFrom: 0,
+    columns: [],
+    scoreOnly: false,
+    keyIds: Buffer.alloc(0),
+  };
 }
 
 export const ScoreRowsRequest: MessageFns<ScoreRowsRequest> = {
@@ -84,6 +93,9 @@ export const ScoreRowsRequest: MessageFns<ScoreRowsRequest> = {
     }
     if (message.scoreOnly !== false) {
       writer.uint32(40).bool(message.scoreOnly);
+    }
+    if (message.keyIds.length !== 0) {
+      writer.uint32(50).bytes(message.keyIds);
     }
     return writer;
   },
@@ -139,6 +151,14 @@ export const ScoreRowsRequest: MessageFns<ScoreRowsRequest> = {
             }
 
             message.scoreOnly = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.keyIds = Buffer.from(reader.bytes());
             continue;
           }
         }
