@@ -146,17 +146,6 @@ describe('kafka-encoder', () => {
     })
   }
 
-  it('groups by partition in the order of the records', () => {
-    const group = require('kafkajs/src/producer/groupMessagesPerPartition')
-    const messages = [1, 0, 1, 1, 0].map((partition, i) => ({ value: String(i), partition }))
-    const partitioner = ({ message }: { message: { partition: number } }) => message.partition
-    expect(group({ topic: 't', partitionMetadata: [{}, {}], messages, partitioner })).to.deep.equal({
-      0: [messages[1], messages[4]],
-      1: [messages[0], messages[2], messages[3]],
-    })
-    expect(group({ topic: 't', partitionMetadata: [], messages, partitioner })).to.deep.equal({})
-  })
-
   it('computes the CRC-32C of RFC 3720, B.4', () => {
     const of = (bytes: Buffer): number => crc32c(bytes, 0, bytes.length)
     expect(of(Buffer.alloc(32))).to.equal(0x8a9136aa)

@@ -1,11 +1,12 @@
 import { type PoolBuilder, withAddresses } from './addresses.ts'
 import { checkLengths, type ReplyDecoder } from './checked-decoder.ts'
 import { type ConsumerGroup, hookConsumerGroup } from './consumer-group-hooks.ts'
-import { type EncoderClass, type Message, type ProduceProtocol, withOneBuffer } from './encoder.ts'
+import { type EncoderClass, type ProduceProtocol, withOneBuffer } from './encoder.ts'
 import { type FetchingBroker, readingRecords, withRawRecords } from './fetch.ts'
 import { FetchedBatch } from './fetched-batch.ts'
 import type { ReplyReaderClass, RequestEncoderClass } from './flexible-request.ts'
 import { type Connection, checkFrames } from './frames.ts'
+import { type ProducerParts, sendMessages } from './send-messages.ts'
 import { withTopicIds } from './topic-ids.ts'
 import { withMembership } from './txn-offset-commit.ts'
 
@@ -35,6 +36,7 @@ interface Cluster {
 }
 
 interface KafkajsErrors {
+  readonly KafkaJSMetadataNotLoaded: Parameters<typeof sendMessages>[1]
   readonly KafkaJSError: Parameters<typeof checkFrames>[2]
   readonly KafkaJSConnectionClosedError: Parameters<typeof checkFrames>[1]
 }
@@ -43,10 +45,10 @@ const coordinatorTtlMs = 1000
 const requestTimeoutCheckMs = 1000
 
 /**
- * Makes kafkajs cheap and exact from outside: groups records in O(n), writes a produce request into one buffer, checks
- * replies before it reads them, reads fetched records as Kafka's own consumer does, keeps no timer while nothing waits,
- * remembers a coordinator for a second and asks before each join. To be called before kafkajs is loaded for the first time. False, and nothing changed, if kafkajs is of
- * another version or loaded already.
+ * Makes kafkajs cheap and exact from outside: sends each partition until it is acknowledged, writes a produce request into
+ * one buffer, checks replies before it reads them, reads fetched records as Kafka's own consumer does, keeps no timer while
+ * nothing waits, remembers a coordinator for a second and asks before each join. To be called before kafkajs is loaded for
+ * the first time. False, and nothing changed, if kafkajs is of another version or loaded already.
  */
 export function patchKafkajs(require: NodeJS.Require): boolean {
   const { version } = require('kafkajs/package.json') as { version: string }
@@ -59,7 +61,6 @@ export function patchKafkajs(require: NodeJS.Require): boolean {
   }
   const Encoder = require(inside('protocol/encoder')) as EncoderClass & RequestEncoderClass
   const produce = 'protocol/requests/produce/v3/request'
-  replace('producer/groupMessagesPerPartition', groupMessagesPerPartition)
   replace(produce, withOneBuffer(require(inside(produce)) as ProduceProtocol, Encoder))
   const Decoder = require(inside('protocol/decoder')) as ReplyReaderClass & { prototype: ReplyDecoder }
   const [commit, metadata] = ['protocol/requests/txnOffsetCommit', 'protocol/requests/metadata']
@@ -72,6 +73,7 @@ export function patchKafkajs(require: NodeJS.Require): boolean {
   replace(pools, withAddresses(require(inside(pools)) as PoolBuilder))
   checkLengths(Decoder.prototype)
   const errors = require(inside('errors')) as KafkajsErrors
+  replace('producer/sendMessages', (parts: ProducerParts) => sendMessages(parts, errors.KafkaJSMetadataNotLoaded))
   const connection = (require(inside('network/connection')) as { prototype: Connection }).prototype
   checkFrames(connection, errors.KafkaJSConnectionClosedError, errors.KafkaJSError)
   const broker = (require(inside('broker')) as { prototype: FetchingBroker }).prototype
@@ -83,28 +85,6 @@ export function patchKafkajs(require: NodeJS.Require): boolean {
   cluster.findGroupCoordinator = rememberingCoordinators(cluster.findGroupCoordinator)
   hookConsumerGroup((require(inside('consumer/consumerGroup')) as { prototype: ConsumerGroup }).prototype)
   return true
-}
-
-function groupMessagesPerPartition({
-  topic,
-  partitionMetadata,
-  messages,
-  partitioner,
-}: {
-  topic: string
-  partitionMetadata: readonly unknown[]
-  messages: readonly Message[]
-  partitioner: (of: { topic: string; partitionMetadata: readonly unknown[]; message: Message }) => number
-}): Record<number, Message[]> {
-  const groups: Record<number, Message[]> = {}
-  if (partitionMetadata.length === 0) return groups
-  for (const message of messages) {
-    const partition = partitioner({ topic, partitionMetadata, message })
-    const group = groups[partition]
-    if (group === undefined) groups[partition] = [message]
-    else group.push(message)
-  }
-  return groups
 }
 
 /** The stock timer re-arms itself with a negative delay for as long as the connection lives. */

@@ -40,8 +40,7 @@ const resending = { ...connecting, retries: 30 }
 
 /**
  * An idempotent producer, acknowledged by all replicas. What arrives while a request is under way goes together with the
- * next one. After a failure the next send starts with a new producer: kafkajs reuses the sequence numbers of a failed
- * send, and the broker would take other records under the same numbers for a repetition.
+ * next one. After a failure the next send starts with a new producer: nobody knows which number the broker expects next.
  */
 export async function connectProducer(settings: KafkaSettings): Promise<KafkaProducer> {
   const kafka = clientOf(settings, connecting)
