@@ -1,3 +1,4 @@
+import { Validator } from '@seriousme/openapi-schema-validator'
 import { expect } from 'chai'
 import { Registry } from 'prom-client'
 import * as z from 'zod'
@@ -59,6 +60,11 @@ describe('openapi', () => {
     const text = await response.text()
     return { status: response.status, type: answerType!, body: answerType!.endsWith('json') ? JSON.parse(text) : text }
   }
+
+  it('is valid by the schema of its version of OpenAPI', async () => {
+    const { valid, errors } = await new Validator().validate(structuredClone(document))
+    expect(valid, JSON.stringify(errors, null, 2)).to.equal(true)
+  })
 
   it('describes every verdict, with all of its members and with none that may be left out', async () => {
     const [anomaly, ordinary] = [
