@@ -309,10 +309,11 @@ describe('anomaly', () => {
       ])
       expect([code, stdout]).to.deep.equal([0, ''])
       const measured =
-        /^ROC AUC ([\d.]+), average precision ([\d.]+), precision ([\d.]+|undefined) and recall [\d.]+ at the budget$/m.exec(
+        /^ROC AUC ([\d.]+), average precision ([\d.]+), event by event precision ([\d.]+|undefined) and recall [\d.]+ at the budget$/m.exec(
           stderr,
         )
       expect(Number(measured?.[1])).to.be.within(0.9, 1)
+      expect(stderr).to.match(/^\d+ of \d+ episodes found, \d+ missed; \d+ false; half of those found at once$/m)
       const verdicts = verdictsOf(readFileSync(output, 'utf8'))
       expect(verdicts.map(({ eventId }) => eventId)).to.deep.equal(rows.map((_, i) => `row-${i + 1}`))
       for (const { reasons } of verdicts) for (const { feature } of reasons) expect(feature).to.not.equal('xLabel')
@@ -577,7 +578,7 @@ describe('anomaly', () => {
       const { code, stdout, stderr } = await anomaly(args)
       expect(code).to.equal(0)
       const summary =
-        /^([\d,]+) events in \d+\.\d s .*, (\d+) alerts?, 0 rejected\n\nINJECTED +EPISODES +FOUND +ALERTS\n/m.exec(
+        /^([\d,]+) events in \d+\.\d s .*, (\d+) alerts?, 0 rejected\n\nINJECTED +EPISODES +FOUND +MISSED +ALERTS\n/m.exec(
           stderr,
         )
       expect(Number(summary?.[1]?.replace(',', ''))).to.be.within(2700, 3300)

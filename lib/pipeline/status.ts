@@ -90,6 +90,8 @@ export const pipelineStatus = z.object({
       perMillion: integer(0, 1_000_000)
         .optional()
         .describe('Events per million of the last hour that were called anomalies; absent where they were too few.'),
+      openEpisodes: count('Episodes of alerts that are open.'),
+      episodesLastHour: count('Episodes that were opened in the last hour.'),
       budgetPerMillion: integer(0, 1_000_000).optional().describe('The alert budget; absent with a fixed threshold.'),
       summary: words(32, 'Alerts per million got/budget, as printed by kubectl.'),
     })

@@ -41,7 +41,7 @@ describe('statusScreen', () => {
           redis: { desired: 1, ready: 1, updated: 1, summary: '1/1' },
         },
         source: { partitions: 12, lag: 60_000 },
-        alerts: { perMillion: 940, budgetPerMillion: 1000 },
+        alerts: { perMillion: 940, budgetPerMillion: 1000, openEpisodes: 3, episodesLastHour: 1200 },
         model: { version: 'v3', fitTime: '2025-05-29T12:00:00Z', rows: 9000 },
       }),
       now,
@@ -54,9 +54,10 @@ COMPONENT   READY   UPDATED   WAITS FOR
 redis       1/1     1
 api         1/2     2         ImagePullBackOff: no such image
 
-Lag      60,000 events in 12 partitions of payments
-Alerts   940 per million in the last hour, with a budget of 1,000
-Model    v3, fitted 3d ago, stands for 9,000 rows
+Lag        60,000 events in 12 partitions of payments
+Episodes   3 open, 1,200 in the last hour
+Alerts     940 per million in the last hour, with a budget of 1,000
+Model      v3, fitted 3d ago, stands for 9,000 rows
 
 Degraded: True StateUnavailable, for 3h20m
   consumer: redis is unreachable

@@ -56,6 +56,12 @@ function figures({ source, alerts, model }: PipelineStatus, topic = 'the topic',
       source?.lag === undefined ? none : `${count(source.lag)} events in ${source.partitions} partitions of ${topic}`,
     ],
     [
+      'Episodes',
+      alerts?.openEpisodes === undefined
+        ? none
+        : `${count(alerts.openEpisodes)} open, ${count(alerts.episodesLastHour ?? 0)} in the last hour`,
+    ],
+    [
       'Alerts',
       alerts?.perMillion === undefined
         ? none

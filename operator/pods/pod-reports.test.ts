@@ -1,10 +1,23 @@
 import { expect } from 'chai'
 import type { Role } from '../../lib/pipeline/spec.ts'
 import { unreadyCause } from './pod-answer.ts'
-import { alertRateOf, mergeAnswers } from './pod-reports.ts'
+import { alertRateOf, episodesOf, mergeAnswers } from './pod-reports.ts'
 
 const answers = (role: Role, ...statuses: readonly unknown[]) =>
   statuses.map((status, index) => ({ role, pod: `${role}-${index}`, status }))
+
+describe('episodesOf', () => {
+  it('adds up what consumers tell, and nothing of anybody else', () => {
+    const told = [
+      ...answers('consumer', { episodes: 2, openEpisodes: 1 }, { episodes: 3, openEpisodes: 0 }, { episodes: 'x' }),
+      ...answers('inference', { episodes: 9, openEpisodes: 9 }),
+    ]
+    expect(episodesOf(told)).to.deep.equal({ open: 1, lastHour: 5 })
+    expect(episodesOf(answers('consumer', {}, null))).to.equal(undefined)
+    const far = answers('consumer', { episodes: 1e300, openEpisodes: -1.5 })
+    expect(episodesOf(far)).to.deep.equal({ open: 0, lastHour: 2 ** 31 - 1 })
+  })
+})
 
 describe('mergeAnswers', () => {
   it('takes the model of most rows', () => {

@@ -7,6 +7,8 @@ export interface PodReports {
   readonly model?: { readonly version: string; readonly rows?: number; readonly fitTime?: string } | null
   /** Of the events of the last hour; null where they were too few to say. */
   readonly alertsPerMillion?: number | null
+  /** Of all consumers that answered: open now, and opened in the last hour. */
+  readonly episodes?: { readonly open: number; readonly lastHour: number }
   /** Whether the store answers, as the pods see it; absent where none of those that answer says so. */
   readonly state?: { readonly problem?: string }
   /** What a pipeline works with all the same, but not as it should; the gravest first. */
@@ -40,6 +42,21 @@ export function mergeAnswers(
     ...(features === undefined ? {} : { features }),
   }
 }
+
+/** Episodes of all consumers; absent where none of them tells. */
+export function episodesOf(answers: readonly PodAnswer[]): PodReports['episodes'] {
+  let told: { open: number; lastHour: number } | undefined
+  for (const { role, status } of answers) {
+    const { episodes, openEpisodes } = fieldsOf(status)
+    if (role !== 'consumer' || typeof episodes !== 'number' || typeof openEpisodes !== 'number') continue
+    told ??= { open: 0, lastHour: 0 }
+    told.open += openEpisodes
+    told.lastHour += episodes
+  }
+  return told && { open: countOf(told.open), lastHour: countOf(told.lastHour) }
+}
+
+const countOf = (sum: number): number => Math.min(2 ** 31 - 1, Math.max(0, Math.round(sum)))
 
 /** Of fewer events the share that alerted is chance. */
 const leastEvents = 1000

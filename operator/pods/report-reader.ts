@@ -5,7 +5,7 @@ import { ports } from '../desired/child.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { fieldsOf, type PodAnswer, unreadyCause } from './pod-answer.ts'
 import { type AskPod, createPodClient } from './pod-client.ts'
-import { alertRateOf, mergeAnswers, type PodReports } from './pod-reports.ts'
+import { alertRateOf, episodesOf, mergeAnswers, type PodReports } from './pod-reports.ts'
 
 export interface ReportReaderOptions {
   readonly log: Logger
@@ -80,6 +80,7 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
     ])
     const answers = statuses.flat()
     const rate = alertRateOf(answers)
+    const episodes = episodesOf(answers)
     entry.fewSince = rate === undefined ? (entry.fewSince ?? at) : undefined
     // Right after a start they are few: then what was told stands. After an hour it is the present.
     const isSilent = entry.fewSince !== undefined && at - entry.fewSince >= hourMs
@@ -93,6 +94,7 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
       ...(model === undefined ? (entry.told?.model === undefined ? {} : { model: entry.told.model }) : { model }),
       ...present,
       ...(alertsPerMillion === undefined ? {} : { alertsPerMillion }),
+      ...(episodes === undefined ? {} : { episodes }),
       ...(Object.keys(unready).length === 0 ? {} : { unready }),
     }
   }

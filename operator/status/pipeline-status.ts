@@ -3,6 +3,7 @@ import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { conditionTypes, PipelineStatus } from '../../lib/pipeline/status.ts'
 import type { Bounds } from '../desired/replicas.ts'
 import type { SourceSample } from '../lag/lag-sampler.ts'
+import type { PodReports } from '../pods/pod-reports.ts'
 import type { Problem } from '../problem.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { type ComponentsInput, componentStates, shownComponent } from './component-state.ts'
@@ -77,6 +78,7 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
   const alerts = alertsOf(
     reports.alertsPerMillion === undefined ? previous.alerts?.perMillion : (reports.alertsPerMillion ?? undefined),
     budget?.type === 'alertBudget' ? budget.perMillion : undefined,
+    reports.episodes ?? knownEpisodes(previous),
   )
   const modelShown = reports.model === undefined ? previous.model : (reports.model ?? undefined)
   const kept = pipeline === undefined ? previous : {}
@@ -104,9 +106,20 @@ function knownSource({ conditions, source }: PipelineStatus): SourceSample | und
   return { partitions: source.partitions, lag: source.lag }
 }
 
-function alertsOf(perMillion: number | undefined, budgetPerMillion: number | undefined): PipelineStatus['alerts'] {
-  if (perMillion === undefined && budgetPerMillion === undefined) return undefined
+/** Those that the former status tells of. */
+function knownEpisodes({ alerts }: PipelineStatus): PodReports['episodes'] {
+  if (alerts?.openEpisodes === undefined || alerts.episodesLastHour === undefined) return undefined
+  return { open: alerts.openEpisodes, lastHour: alerts.episodesLastHour }
+}
+
+function alertsOf(
+  perMillion: number | undefined,
+  budgetPerMillion: number | undefined,
+  episodes: PodReports['episodes'],
+): PipelineStatus['alerts'] {
+  if (perMillion === undefined && budgetPerMillion === undefined && episodes === undefined) return undefined
   return {
+    ...(episodes === undefined ? {} : { openEpisodes: episodes.open, episodesLastHour: episodes.lastHour }),
     ...(perMillion === undefined ? {} : { perMillion }),
     ...(budgetPerMillion === undefined ? {} : { budgetPerMillion }),
     ...(perMillion === undefined ? {} : { summary: `${perMillion}/${budgetPerMillion ?? '-'}` }),

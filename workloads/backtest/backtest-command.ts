@@ -44,13 +44,13 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
   const truth = label === undefined ? undefined : new LabelledScores()
   const run = await runBacktest({ pipeline, files, label, delimiter, seed, output, rejects, collector, truth })
 
-  const { summary, stopped, check, began } = run
+  const { summary, episodes, stopped, check, began } = run
   const unlabelled = truth !== undefined && truth.count === 0 && summary.events > 0
   if (unlabelled && !stopped) throw noLabels(label!, files)
   const evaluation = unlabelled ? undefined : truth?.evaluate()
   const decision = resolveDecision(pipeline.spec.detection)
   const lines = summaryLines(
-    { ...summary, seconds: (performance.now() - began) / 1000, rejectedBy: check.rejectedBy },
+    { ...summary, seconds: (performance.now() - began) / 1000, rejectedBy: check.rejectedBy, episodes },
     lookOf(process.stderr),
   )
   if (stopped) lines.push('stopped before the end of the input; what is written is whole')
@@ -68,6 +68,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
     rejected: summary.rejected,
     budgetPerMillion: decision.type === 'alertBudget' ? decision.perMillion : undefined,
     evaluation,
+    episodes,
     version,
     pipelineHash: hashOf(pipeline),
     seed,
@@ -100,7 +101,7 @@ function rateLine({ events, alerts }: BacktestSummary, decision: Decision): stri
 
 function qualityLine({ rocAuc, averagePrecision, decided }: Evaluation, decision: Decision): string {
   const at = decision.type === 'alertBudget' ? 'budget' : 'threshold'
-  return `ROC AUC ${figure(rocAuc)}, average precision ${figure(averagePrecision)}, precision ${figure(decided.precision)} and recall ${figure(decided.recall)} at the ${at}`
+  return `ROC AUC ${figure(rocAuc)}, average precision ${figure(averagePrecision)}, event by event precision ${figure(decided.precision)} and recall ${figure(decided.recall)} at the ${at}`
 }
 
 function figure(x: number): string {

@@ -1,3 +1,4 @@
+import { type EpisodeFigures, EpisodeQuality, LabelledEpisodes } from '../detection/episode-quality.ts'
 import { delimiterArgument } from '../files/csv-header.ts'
 import { InputCheck } from '../files/input-check.ts'
 import { type InputFile, sizeOfAll } from '../files/input-files.ts'
@@ -22,6 +23,7 @@ export interface RunBacktestOptions
 export interface BacktestRun {
   readonly summary: BacktestSummary
   readonly check: InputCheck
+  readonly episodes: EpisodeFigures
   /** A signal ended it before the end of the input. */
   readonly stopped: boolean
   /** By `performance.now()`. */
@@ -36,6 +38,8 @@ export async function runBacktest(options: RunBacktestOptions): Promise<Backtest
   const stop = new AbortController()
   const onSignal = () => stop.abort()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal)
+  const quality = new EpisodeQuality(pipeline.spec.detection)
+  const labelled = new LabelledEpisodes(pipeline.spec.detection)
   const live = createLiveLine()
   const progress = createProgress(files, live)
   const { counts, began } = progress
@@ -56,6 +60,7 @@ export async function runBacktest(options: RunBacktestOptions): Promise<Backtest
     counts.events++
     if (verdict.isAnomaly) counts.alerts++
     if (label !== undefined) truth?.add(verdict.anomalyScore, verdict.isAnomaly, label)
+    quality.add(verdict, label === undefined ? undefined : labelled.next(verdict, label))
   }
 
   try {
@@ -74,7 +79,7 @@ export async function runBacktest(options: RunBacktestOptions): Promise<Backtest
         if (rejects !== undefined) writeRejection(rejects, record, rejection)
       },
     })
-    return { summary, check, stopped: stop.signal.aborted, began }
+    return { summary, check, episodes: quality.figures, stopped: stop.signal.aborted, began }
   } finally {
     live.clear()
     output?.close()

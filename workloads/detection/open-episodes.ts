@@ -1,3 +1,4 @@
+import type { DetectionSpec } from '../../lib/pipeline/spec.ts'
 import type { SharedMemory } from './detector.ts'
 import { type Episode, type EpisodeChange, leadingFeature } from './episode.ts'
 import type { Verdict } from './verdict.ts'
@@ -82,8 +83,8 @@ export class OpenEpisodes implements SharedMemory {
   /** What `save` answers until the next event. */
   #saved: Uint8Array | undefined
 
-  constructor({ refractorySeconds }: { readonly refractorySeconds: number }) {
-    this.#quietMs = Math.max(shortestQuietMs, 2000 * refractorySeconds)
+  constructor(spec: Pick<DetectionSpec, 'refractorySeconds'>) {
+    this.#quietMs = quietMsOf(spec)
   }
 
   /** Episodes that are open now. */
@@ -288,6 +289,11 @@ export class OpenEpisodes implements SharedMemory {
       this.#ofKeys.set(open.key, { ...open, ordinary: saved.ordinary[i] ?? 0, saved: undefined })
     for (const open of saved.streams) this.#ofStream.set(open.feature, { ...open, names: new Set(open.names) })
   }
+}
+
+/** How long nothing unusual must come before an episode ends. */
+export function quietMsOf({ refractorySeconds }: Pick<DetectionSpec, 'refractorySeconds'>): number {
+  return Math.max(shortestQuietMs, 2000 * refractorySeconds)
 }
 
 const encoder = new TextEncoder()

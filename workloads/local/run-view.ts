@@ -1,4 +1,5 @@
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { EpisodeQuality } from '../detection/episode-quality.ts'
 import type { Event } from '../detection/event.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import { InputCheck } from '../files/input-check.ts'
@@ -50,7 +51,10 @@ export function createRunView(options: RunViewOptions): RunView {
   const { simulated, history, inputOf, stateOf } = options
   const look = lookOf(process.stdout)
   const line = createLiveLine()
-  const truth = simulated ? createInjectedTruth() : undefined
+  const { detection } = options.pipeline.spec
+  const truth = simulated ? createInjectedTruth(detection) : undefined
+  /** Of a run without a truth. */
+  const quality = new EpisodeQuality(detection)
   const expected = new Map<string, SimulatedPayment>()
   const counts = { events: 0, alerts: 0, rejected: 0 }
   const check = new InputCheck(options.pipeline, (warning) => {
@@ -101,8 +105,9 @@ export function createRunView(options: RunViewOptions): RunView {
       const payment = record.source === 'api' ? undefined : expected.get(verdict.eventId)
       if (payment !== undefined) {
         expected.delete(verdict.eventId)
-        truth?.judge(payment, verdict.isAnomaly)
+        truth?.judge(payment, verdict)
       }
+      if (truth === undefined) quality.add(verdict, undefined)
       counts.events++
       if (!verdict.isAnomaly) return
       counts.alerts++
@@ -123,7 +128,9 @@ export function createRunView(options: RunViewOptions): RunView {
     summary() {
       const seconds = secondsSince(began)
       const { rejectedBy } = check
-      const lines = summaryLines({ ...counts, seconds, rejectedBy, truth: truth?.summary() }, lookOf(process.stderr))
+      const found = truth?.summary()
+      const episodes = found?.episodes ?? quality.figures
+      const lines = summaryLines({ ...counts, seconds, rejectedBy, episodes, truth: found }, lookOf(process.stderr))
       process.stderr.write(`${lines.join('\n')}\n`)
       if (!simulated) check.finish()
     },

@@ -1,9 +1,12 @@
+import type { DetectionSpec } from '../../lib/pipeline/spec.ts'
+import { type EpisodeFigures, EpisodeQuality } from '../detection/episode-quality.ts'
+import type { Verdict } from '../detection/verdict.ts'
 import { anomalyKinds, type SimulatedPayment } from './simulate-payments.ts'
 
 export interface KindSummary {
   readonly kind: string
   readonly episodes: number
-  /** Episodes with an alert. */
+  /** Episodes with an alert, or within the refractory period of one. */
   readonly found: number
   readonly alerts: number
 }
@@ -11,6 +14,7 @@ export interface KindSummary {
 export interface TruthSummary {
   readonly precision: number
   readonly recall: number
+  readonly episodes: EpisodeFigures
   readonly kinds: readonly KindSummary[]
   /** Alerts on ordinary payments. */
   readonly falseAlerts: number
@@ -18,7 +22,7 @@ export interface TruthSummary {
 
 export interface InjectedTruth {
   /** Call for every payment with what was decided on it. */
-  judge(payment: SimulatedPayment, isAnomaly: boolean): void
+  judge(payment: SimulatedPayment, verdict: Verdict): void
   summary(): TruthSummary
 }
 
@@ -27,15 +31,18 @@ const mostEpisodes = 10_000
 
 /**
  * Holds decisions against the injected truth. Precision counts alerts: the share of them on injected payments. Recall
- * counts episodes: the share of them with an alert, since the refractory period keeps an episode to few alerts on purpose.
+ * counts episodes, since the refractory period keeps an episode to few alerts on purpose.
  */
-export function createInjectedTruth(): InjectedTruth {
+export function createInjectedTruth(spec: Pick<DetectionSpec, 'refractorySeconds'>): InjectedTruth {
   const kinds = new Map(anomalyKinds.map((kind) => [kind, { kind, episodes: 0, found: 0, alerts: 0 }]))
   /** The latest episodes, and whether they were found. */
   const latest = new Map<number, boolean>()
+  const quality = new EpisodeQuality(spec)
   let falseAlerts = 0
   return {
-    judge({ injected, episode }, isAnomaly) {
+    judge({ injected, episode }, verdict) {
+      quality.add(verdict, episode)
+      const { isAnomaly } = verdict
       if (injected === '') {
         if (isAnomaly) falseAlerts++
         return
@@ -47,19 +54,19 @@ export function createInjectedTruth(): InjectedTruth {
         kind.episodes++
         if (latest.size === mostEpisodes) latest.delete(latest.keys().next().value!)
       }
-      if (isAnomaly && !found) kind.found++
-      latest.set(episode, found === true || isAnomaly)
+      const isFound = isAnomaly || verdict.suppressedBy === 'Refractory'
+      if (isFound && !found) kind.found++
+      latest.set(episode, found === true || isFound)
     },
     summary() {
-      let [episodes, found, hits] = [0, 0, 0]
-      for (const kind of kinds.values()) {
-        episodes += kind.episodes
-        found += kind.found
-        hits += kind.alerts
-      }
+      let hits = 0
+      for (const kind of kinds.values()) hits += kind.alerts
+      const episodes = quality.figures
+      const { found, missed } = episodes.truth ?? { found: 0, missed: 0 }
       return {
         precision: hits / (hits + falseAlerts),
-        recall: found / episodes,
+        recall: found / (found + missed),
+        episodes,
         kinds: Array.from(kinds.values(), (kind) => ({ ...kind })),
         falseAlerts,
       }

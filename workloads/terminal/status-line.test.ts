@@ -141,6 +141,8 @@ describe('progressLine()', () => {
   })
 })
 
+const nothingMissed = { found: 18, missed: 0, falseEpisodes: 3, medianDelayMs: 240_000 }
+
 describe('summaryLines()', () => {
   it('ends with events, alerts, rejected and events/s', () => {
     expect(summaryLines({ events: 40_000, alerts: 1, rejected: 3, seconds: 20 }, plain)).to.deep.equal([
@@ -161,7 +163,15 @@ describe('summaryLines()', () => {
     expect(summaryLines({ ...counts, rejected: 0, rejectedBy: new Map() }, plain)).to.have.length(1)
   })
 
+  it('says how many episodes there were where nobody knows the truth', () => {
+    const first = (days: number, open: number) =>
+      summaryLines({ events: 1, alerts: 1, rejected: 0, seconds: 1, episodes: { episodes: 41, open, days } }, plain)[0]
+    expect(first(2, 3)).to.equal('41 episodes, 20.5 a day, 3 open')
+    expect(first(Number.NaN, 0)).to.equal('41 episodes')
+  })
+
   it('tells what was found of each kind', () => {
+    const episodes = { episodes: 21, open: 0, days: 2, truth: { ...nothingMissed, missed: 3 } }
     const kinds = [
       { kind: 'amount-spike', episodes: 20, found: 18, alerts: 19 },
       { kind: 'slow-drift', episodes: 1, found: 0, alerts: 0 },
@@ -172,19 +182,20 @@ describe('summaryLines()', () => {
         alerts: 22,
         rejected: 0,
         seconds: 0,
-        truth: { precision: 19 / 22, recall: 18 / 21, kinds, falseAlerts: 3 },
+        episodes,
+        truth: { precision: 19 / 22, recall: 18 / 21, kinds, falseAlerts: 3, episodes },
       },
       plain,
     )
     expect(lines).to.deep.equal([
+      '18 of 21 episodes found, 3 missed; 3 false, 1.5 a day; half of those found within 4 minutes',
       '10 events in 0.0 s (0/s), 22 alerts, 0 rejected',
       '',
-      'INJECTED      EPISODES  FOUND  ALERTS',
-      'amount-spike        20     18      19',
-      'slow-drift           1      0       0',
-      'nothing                             3',
+      'INJECTED      EPISODES  FOUND  MISSED  ALERTS',
+      'amount-spike        20     18       2      19',
+      'slow-drift           1      0       1       0',
+      'nothing                                     3',
       '',
-      'recall 86 %: so many of the episodes were found',
       'precision 86 %: so many of the alerts point at one',
     ])
   })
@@ -195,7 +206,8 @@ describe('Lines for a terminal', () => {
   const kinds = [{ kind: 'compromised-terminal', episodes: 12, found: 3, alerts: 5 }]
   const lines = (columns: number, colour: boolean) => {
     const look = { columns, colour }
-    const truth = { precision: 0.5, recall: 0.5, kinds, falseAlerts: 5 }
+    const episodes = { episodes: 41, open: 3, days: 2, truth: nothingMissed }
+    const truth = { precision: 0.5, recall: 0.5, kinds, falseAlerts: 5, episodes }
     const counts = { events: 1_234_567, alerts: 153, rejected: 12, seconds: 20 }
     return [
       statusLine({ eventsPerSecond: 1e6, alerts: 10, keys: 1, modelVersion: '3-1a2b', truth }, look),
@@ -203,7 +215,7 @@ describe('Lines for a terminal', () => {
       alertLine({ verdict: wideKey, injected: '' }, look),
       progressLine(counts, look),
       progressLine({ ...counts, input: { over: 1, total: 2 } }, look),
-      ...summaryLines({ ...counts, truth }, look),
+      ...summaryLines({ ...counts, episodes, truth }, look),
     ]
   }
 

@@ -42,12 +42,16 @@ function reportOf(run: Run = {}, change: Partial<ReportData> = {}): string {
     rejected: 2,
     budgetPerMillion: 1000,
     evaluation: labels ? { rocAuc: 0.9876, averagePrecision: 0.5, curve } : undefined,
+    episodes: labels ? { ...episodes, truth } : episodes,
     version: '0.1.0',
     pipelineHash: 'sha256:4f1c',
     seed: 7,
     ...change,
   })
 }
+
+const episodes = { episodes: 7, open: 2, days: 2 }
+const truth = { found: 3, missed: 1, falseEpisodes: 4, medianDelayMs: 90_000 }
 
 const curve = [
   { recall: 0.25, precision: 1 },
@@ -80,8 +84,12 @@ describe('renderReport()', () => {
     const valueAfter = (name: string) => text.slice(text.indexOf(name) + 1).filter((line) => line.trim() !== '')[0]
     expect(valueAfter('ROC AUC')).to.equal('0.988')
     expect(valueAfter('Average precision')).to.equal('0.500')
-    expect(valueAfter('Precision at the budget')).to.equal('50 %')
-    expect(valueAfter('Recall at the budget')).to.equal('80 %')
+    expect(valueAfter('Episodes found')).to.equal('3 of 4')
+    expect(valueAfter('False episodes')).to.equal('4')
+    expect(valueAfter('Time to first alert')).to.equal('90 seconds')
+    expect(text).to.include('1 missed').and.to.include('2 a day')
+    expect(valueAfter('Precision of alerts at the budget')).to.equal('50 %')
+    expect(valueAfter('Recall of events at the budget')).to.equal('80 %')
     expect(valueAfter('Alerts per million')).to.equal('20,000')
     expect(text).to.include('1,000 requested').and.to.include('4 of 8 alerts').and.to.include('4 of 5 anomalies')
   })
@@ -116,13 +124,14 @@ describe('renderReport()', () => {
   it('leaves quality out without labels, and says so', () => {
     const text = textOf(reportOf({ labels: false }))
     expect(text).to.contain('The input has no labels').and.to.contain('--label')
-    for (const part of ['ROC AUC', 'Average precision', 'Recall', 'Truth', 'false alert', 'Missed'])
+    expect(text).to.contain('Episodes').and.to.contain('3.5 a day, 2 open at the end')
+    for (const part of ['Episodes found', 'ROC AUC', 'Average precision', 'Recall', 'Truth', 'false alert', 'Missed'])
       expect(text).to.not.contain(part)
   })
 
   it('calls a fixed threshold one', () => {
     const text = textOf(reportOf({}, { budgetPerMillion: undefined }))
-    expect(text).to.contain('Precision at the threshold').and.to.contain('by a fixed threshold')
+    expect(text).to.contain('Precision of alerts at the threshold').and.to.contain('by a fixed threshold')
   })
 
   it('shows every alert as a mark in the chart, right and false ones apart', () => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { EpisodeFigures } from '../../detection/episode-quality.ts'
 import { counted, formatDuration, formatNumber, formatScore, formatShare, formatTime } from '../../terminal/wording.ts'
 import { barList } from './bar-list.ts'
 import { eventTable, truth, whyNoAlert } from './event-table.ts'
@@ -28,6 +29,7 @@ export interface ReportData {
   readonly budgetPerMillion?: number | undefined
   /** Absent where the input has no labels. */
   readonly evaluation?: ReportEvaluation | undefined
+  readonly episodes: EpisodeFigures
   readonly version: string
   readonly pipelineHash: string
   readonly seed: number
@@ -97,7 +99,7 @@ interface KeyFigure {
   readonly aside: string | undefined
 }
 
-function keyFigures({ run, evaluation, budgetPerMillion }: ReportData): KeyFigure[] {
+function keyFigures({ run, evaluation, budgetPerMillion, episodes }: ReportData): KeyFigure[] {
   const perMillion = run.events > 0 ? (run.alerts / run.events) * 1e6 : Number.NaN
   const rate: KeyFigure = {
     name: 'Alerts per million',
@@ -112,6 +114,7 @@ function keyFigures({ run, evaluation, budgetPerMillion }: ReportData): KeyFigur
   if (!evaluation) {
     const strongest = run.topAlerts[0]?.verdict
     return [
+      ...episodeFigures(episodes),
       alerts,
       rate,
       { name: 'Strongest alert', value: formatScore(strongest?.anomalyScore ?? Number.NaN), aside: strongest?.userId },
@@ -120,6 +123,7 @@ function keyFigures({ run, evaluation, budgetPerMillion }: ReportData): KeyFigur
   const judged = run.hits + run.falseAlerts
   const where = budgetPerMillion === undefined ? 'at the threshold' : 'at the budget'
   return [
+    ...episodeFigures(episodes),
     { name: 'ROC AUC', value: quality(evaluation.rocAuc), aside: '0.5 is chance' },
     {
       name: 'Average precision',
@@ -127,16 +131,49 @@ function keyFigures({ run, evaluation, budgetPerMillion }: ReportData): KeyFigur
       aside: `${quality(run.anomalies / run.events)} is chance`,
     },
     {
-      name: `Precision ${where}`,
+      name: `Precision of alerts ${where}`,
       value: formatShare(run.hits / judged),
       aside: `${formatNumber(run.hits)} of ${counted(judged, 'alert')}`,
     },
     {
-      name: `Recall ${where}`,
+      name: `Recall of events ${where}`,
       value: formatShare(run.hits / run.anomalies),
       aside: `${formatNumber(run.hits)} of ${counted(run.anomalies, 'anomaly', 'anomalies')}`,
     },
     rate,
+  ]
+}
+
+/** What people count, before what is counted event by event. */
+function episodeFigures({ episodes, open, days, truth }: EpisodeFigures): KeyFigure[] {
+  const aDay = (count: number) => (days > 0 ? `${formatNumber(count / days)} a day` : undefined)
+  if (truth === undefined) {
+    const rate = [aDay(episodes), open > 0 ? `${formatNumber(open)} open at the end` : undefined]
+    return [
+      {
+        name: 'Episodes',
+        value: formatNumber(episodes),
+        aside: rate.filter((part) => part !== undefined).join(', ') || undefined,
+      },
+    ]
+  }
+  const { found, missed, falseEpisodes, medianDelayMs } = truth
+  return [
+    {
+      name: 'Episodes found',
+      value: `${formatNumber(found)} of ${formatNumber(found + missed)}`,
+      aside: missed === 0 ? 'none missed' : `${formatNumber(missed)} missed`,
+    },
+    { name: 'False episodes', value: formatNumber(falseEpisodes), aside: aDay(falseEpisodes) },
+    ...(Number.isNaN(medianDelayMs)
+      ? []
+      : [
+          {
+            name: 'Time to first alert',
+            value: medianDelayMs === 0 ? 'at once' : formatDuration(medianDelayMs / 1000),
+            aside: 'half of those found took no longer',
+          },
+        ]),
   ]
 }
 
