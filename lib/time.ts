@@ -70,3 +70,11 @@ export function backoff(failures: number, { baseMs, maxMs, random = Math.random 
   const full = Math.min(maxMs, baseMs * 2 ** Math.min(failures - 1, 30))
   return full * (1 - random() / 2)
 }
+
+const unitMs: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000 }
+
+/** Milliseconds of a duration such as 7d, 12h or 30m; undefined for what is none. */
+export function durationMs(text: string): number | undefined {
+  const match = /^(\d+)([dhm])$/.exec(text)
+  return match === null ? undefined : Number(match[1]) * unitMs[match[2]!]!
+}

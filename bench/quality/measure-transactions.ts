@@ -13,8 +13,23 @@ const dayMs = 86_400_000
 /** Days at the start on which customers' habits are learnt and nothing is measured. */
 const learningDays = 45
 
-/** Card transactions: one run over all days, measured from the 46th on, without any knowledge of frauds. */
-export async function measureTransactions(folder: string, pipeline: Pipeline): Promise<Measurement> {
+/** When a fraud becomes known. */
+const feedbackDelayMs = 7 * dayMs
+
+/** Without any knowledge of frauds, and where each is confirmed a week later. */
+export async function* measureTransactions(folder: string, pipeline: Pipeline): AsyncGenerator<Measurement> {
+  yield await measure(folder, pipeline)
+  const { event, detection } = pipeline.spec
+  const spec = {
+    ...pipeline.spec,
+    event: { ...event, secondaryKeys: ['terminal_id'] },
+    detection: { ...detection, feedback: {} },
+  }
+  yield await measure(folder, { ...pipeline, spec }, feedbackDelayMs)
+}
+
+/** Card transactions: one run over all days, measured from the 46th on. */
+async function measure(folder: string, pipeline: Pipeline, delayMs?: number): Promise<Measurement> {
   const paths = globSync(join(folder, '*.csv.gz')).sort()
   if (paths.length !== 1)
     throw new AppError('NotFound', `${folder}: one *.csv.gz is expected, there are ${paths.length}`)
@@ -29,6 +44,7 @@ export async function measureTransactions(folder: string, pipeline: Pipeline): P
     pipeline,
     files: inputFiles(paths),
     label: 'fraud',
+    feedbackDelayMs: delayMs,
     onEvent({ event, verdict, label }) {
       if (label === undefined)
         throw new AppError('InvalidArgument', `${paths[0]}: transaction ${event.id} has no label`)
@@ -49,10 +65,17 @@ export async function measureTransactions(folder: string, pipeline: Pipeline): P
 
   const columns = { day: Int32Array.from(day), card: Int32Array.from(card), fraud: Uint8Array.from(fraud) }
   const own = ranksOf({ ...columns, score: Float64Array.from(scores) })
+  const days = `days ${day[0]}-${day.at(-1)}, ${day.length} transactions`
+  if (delayMs !== undefined)
+    return {
+      collection: 'transactions with feedback',
+      scope: `${days}, each fraud confirmed 7 days later`,
+      figures: own,
+    }
   const base = ranksOf({ ...columns, score: Float64Array.from(baseline) })
   return {
     collection: 'transactions',
-    scope: `days ${day[0]}-${day.at(-1)}, ${day.length} transactions, without feedback`,
+    scope: `${days}, without feedback`,
     figures: own.map((figure, at) => ({ ...figure, baseline: base[at]!.pipeline })),
   }
 }

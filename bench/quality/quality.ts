@@ -37,7 +37,7 @@ const collections: Readonly<Record<string, (source: Source) => AsyncGenerator<Me
       yield await measureKpi(join(data, 'kpi'), await pipeline('timeseries'), perMillion)
   },
   async *transactions({ data }) {
-    yield await measureTransactions(join(data, 'transactions'), await pipeline('transactions'))
+    yield* measureTransactions(join(data, 'transactions'), await pipeline('transactions'))
   },
   async *tabular({ data, python }) {
     yield* measureTabular(join(data, 'tabular'), await pipeline('tabular'), { python })

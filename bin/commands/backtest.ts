@@ -14,6 +14,10 @@ export const backtest = defineCommand({
           'backtest -f PIPELINE --input FILE [flags]',
           ['One verdict a line', '$0 backtest -f payments.yaml --input events.jsonl --output verdicts.jsonl'],
           ['Each file a series', "$0 backtest -f timeseries.yaml --input 'metrics/*.csv' --report report.html"],
+          [
+            'The same where each label is known a week later',
+            '$0 backtest -f payments.yaml --input events.csv --label fraud --feedback-delay 7d',
+          ],
           ['Measure against labels', '$0 backtest -f tabular.yaml --input http.csv.gz --label label'],
         ),
       )
@@ -27,6 +31,12 @@ export const backtest = defineCommand({
           type: 'string',
           requiresArg: true,
           describe: 'Field with the truth, 0 or 1, dotted where nested; never a feature',
+        },
+        'feedback-delay': {
+          type: 'string',
+          requiresArg: true,
+          describe:
+            'Give the labels back as feedback so long after their events, such as 7d, 12h or 30m: anomalies as confirmed, alerts that were none as false alarms. With --label, for a pipeline with detection.feedback',
         },
         report: { type: 'string', requiresArg: true, describe: 'HTML file for the report' },
         rejects,

@@ -190,6 +190,17 @@ const eventSpec = constrain(
       .describe(
         'Fields of text, such as country or merchant. A value that is rare for the key and for the stream counts as an anomaly. A change begins what was learnt anew.',
       ),
+    secondaryKeys: list(
+      pattern(new RegExp(`^${path}$`), 256, 'the name of a field, dotted where nested').describe(
+        'Name of a field, dotted where nested.',
+      ),
+      1,
+      4,
+    )
+      .optional()
+      .describe(
+        'Fields of other parties to an event, such as a terminal or a merchant, whose risk feedback raises: with detection.feedback. Only in one process (run, backtest): on Kafka their events lie in many partitions.',
+      ),
   }),
   notBoth('features', 'featureFields'),
 )
@@ -290,6 +301,11 @@ const detectionSpec = constrain(
     detectors: listMap(detectorSpec.describe('An algorithm and its options; exactly one of them.'), 'name', 1, 8)
       .optional()
       .describe('The algorithms that score events. A profile and an isolationForest if absent.'),
+    feedback: object({})
+      .optional()
+      .describe(
+        'Present, if only as {}: what people say of verdicts is learnt. A false alarm widens what is normal for its key; a confirmed anomaly raises the risk of its key and secondary keys.',
+      ),
   }),
   notBoth('alertBudgetPerMillion', 'threshold'),
   notBoth('alertBudget', 'threshold'),
@@ -694,6 +710,11 @@ export const pipelineSpec = constrain(
       .default('Running')
       .describe('Paused: no workload runs, and everything learnt and every offset is kept.'),
   }),
+  {
+    message: 'event.secondaryKeys needs detection.feedback: nothing else reads it',
+    cel: '!has(self.event.secondaryKeys) || has(self.detection.feedback)',
+    holds: ({ event, detection }) => event.secondaryKeys === undefined || detection.feedback !== undefined,
+  },
   {
     message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
     cel: 'self.source.topic != self.results.topic && self.source.topic != self.results.deadLetterTopic && self.results.topic != self.results.deadLetterTopic',

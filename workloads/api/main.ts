@@ -7,7 +7,7 @@ import { readPartition } from '../../lib/kafka/read-partition.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
-import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
@@ -155,7 +155,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
 
 /** @throws AppError */
 export async function apiCommand(args: ApiArguments): Promise<void> {
-  const pipeline = await loadPipeline(args.file)
+  const pipeline = await loadKafkaPipeline(args.file)
   const log = await createLogger({ level: args.logLevel })
   const kafka = kafkaSettingsOf(pipeline, args, log)
   const state = createRedisState({ ...redisSettingsOf(pipeline, args), log })

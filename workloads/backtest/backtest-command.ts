@@ -5,6 +5,7 @@ import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { type Decision, resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { workloadPart } from '../../lib/pipeline/workload-part.ts'
+import { durationMs } from '../../lib/time.ts'
 import { version } from '../../lib/version.ts'
 import { checkOutputs } from '../files/check-outputs.ts'
 import { checkFieldPath } from '../files/field-path.ts'
@@ -26,6 +27,7 @@ export interface BacktestArguments {
   readonly delimiter?: string | undefined
   readonly output?: string | undefined
   readonly label?: string | undefined
+  readonly feedbackDelay?: string | undefined
   readonly report?: string | undefined
   readonly rejects?: string | undefined
   readonly seed: number
@@ -36,13 +38,15 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
   const pipeline = await loadPipeline(args.file)
   const { label, report, output, rejects, delimiter, seed } = args
   if (label !== undefined) checkLabel(label, pipeline)
+  const feedbackDelayMs = args.feedbackDelay === undefined ? undefined : delayOf(args.feedbackDelay, label, pipeline)
   const files = inputFiles(args.input, args.format)
   checkOutputs({ output, rejects, report }, files)
   // Better refused now than after an hour.
   if (report !== undefined) checkWritable(report)
   const collector = report === undefined ? undefined : createReportCollector()
   const truth = label === undefined ? undefined : new LabelledScores()
-  const run = await runBacktest({ pipeline, files, label, delimiter, seed, output, rejects, collector, truth })
+  const inputs = { pipeline, files, label, feedbackDelayMs, delimiter, seed }
+  const run = await runBacktest({ ...inputs, output, rejects, collector, truth })
 
   const { summary, episodes, stopped, check, began } = run
   const unlabelled = truth !== undefined && truth.count === 0 && summary.events > 0
@@ -74,6 +78,17 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
     seed,
   })
   writeWhole(report, page)
+}
+
+/** @throws AppError where nothing would come of feedback */
+function delayOf(text: string, label: string | undefined, { spec: { detection, event } }: Pipeline): number {
+  const fail = (why: string): never => {
+    throw new AppError('InvalidArgument', `--feedback-delay ${text}: ${why}`)
+  }
+  if (label === undefined) fail('goes with --label')
+  if (detection.feedback === undefined) fail('the pipeline learns from none; add spec.detection.feedback: {}')
+  if (event.time === '') fail('the events of the pipeline have no time')
+  return durationMs(text) ?? fail('must be a duration such as 7d, 12h or 30m')
 }
 
 /** What detection reads must not be the truth itself. */

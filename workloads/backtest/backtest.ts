@@ -9,6 +9,7 @@ import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
 import { type FieldReader, fieldReader, namedFields } from '../wire/event-fields.ts'
 import { parseBody } from '../wire/json-body.ts'
 import type { Rejection } from '../wire/rejection.ts'
+import { DelayedLabels } from './delayed-labels.ts'
 
 export interface BacktestEvent {
   readonly record: InputRecord
@@ -25,6 +26,8 @@ export interface BacktestOptions {
   readonly files: readonly InputFile[]
   /** Path of a field with a 0/1 label; never a feature. */
   readonly label?: string | undefined
+  /** The labels come back as feedback so much later in the time of the events, in ms; not at all if absent. */
+  readonly feedbackDelayMs?: number | undefined
   /** Of CSV; by default found by the header. */
   readonly delimiter?: string | undefined
   readonly seed?: number
@@ -84,6 +87,13 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
     fitting: 'Inline',
     severalFiles: files.length > 1,
     label,
+    feedback:
+      options.feedbackDelayMs === undefined
+        ? undefined
+        : new DelayedLabels({
+            delayMs: options.feedbackDelayMs,
+            labelOf: (record) => labelOf(record as InputRecord, readLabel),
+          }),
     observer,
   })
   const named = namedFields(pipeline.spec.event)

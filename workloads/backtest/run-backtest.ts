@@ -12,6 +12,7 @@ import type { ReportCollector } from './report/report-collector.ts'
 
 export interface RunBacktestOptions
   extends Required<Pick<BacktestOptions, 'pipeline' | 'files' | 'label' | 'delimiter' | 'seed'>> {
+  readonly feedbackDelayMs: number | undefined
   /** File for the verdicts. */
   readonly output: string | undefined
   /** File for the events that cannot be read. */
@@ -32,7 +33,7 @@ export interface BacktestRun {
 
 /** A backtest that writes what it finds to files as it goes, shows how far it has come, and ends early at a signal. */
 export async function runBacktest(options: RunBacktestOptions): Promise<BacktestRun> {
-  const { pipeline, files, label, seed, collector, truth } = options
+  const { pipeline, files, label, feedbackDelayMs, seed, collector, truth } = options
   const output = options.output === undefined ? undefined : new LineWriter(options.output)
   const rejects = options.rejects === undefined ? undefined : new LineWriter(options.rejects)
   const stop = new AbortController()
@@ -68,6 +69,7 @@ export async function runBacktest(options: RunBacktestOptions): Promise<Backtest
       pipeline,
       files,
       label,
+      feedbackDelayMs,
       delimiter: delimiterArgument(options.delimiter),
       seed,
       signal: stop.signal,

@@ -3,7 +3,7 @@ import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics, type Metrics } from '../../lib/metrics.ts'
-import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveGroup, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
@@ -206,7 +206,7 @@ export function stateBytesOf(mebibytes: number | undefined, limit: number): numb
 
 /** @throws AppError */
 export async function consumerCommand(args: ConsumerArguments): Promise<void> {
-  const pipeline = await loadPipeline(args.file)
+  const pipeline = await loadKafkaPipeline(args.file)
   const log = await createLogger({ level: args.logLevel })
   const kafka = kafkaSettingsOf(pipeline, args, log)
   const registry = new Registry()

@@ -168,7 +168,7 @@ function keep(page: Float32Array, at: number, hash: number): void {
 }
 
 /** FNV-1a with MurmurHash3's finaliser, in the 24 bits that a 32-bit float holds. */
-function hashOf(text: string): number {
+export function hashOf(text: string): number {
   let h = 0x811c9dc5
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)

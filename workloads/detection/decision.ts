@@ -85,11 +85,15 @@ export class Decision implements SharedMemory {
     this.#budget?.spendAtLeast(alerts)
   }
 
-  /** Decides on the next event, of the key in `slot`, and learns from it. @param mean of the detectors' surprisals */
-  decide(slot: number, time: number, mean: Surprisal): void {
+  /**
+   * Decides on the next event, of the key in `slot`, and learns from it.
+   * @param mean of the detectors' surprisals
+   * @param risk what the event is more surprising by because of confirmed anomalies of its keys
+   */
+  decide(slot: number, time: number, mean: Surprisal, risk: Surprisal): void {
     const lastAlerts = this.#lastAlerts
     const means = this.#means !== undefined && this.#means.total >= leastCounted ? this.#means : undefined
-    const surprisal = means?.surprisal(mean) ?? mean
+    const surprisal = (means?.surprisal(mean) ?? mean) + risk
     const threshold = this.#budget?.threshold(lastAlerts.events(slot)) ?? this.#fixedThreshold
     const isLearning = this.#events < learningEvents
     let wish = false

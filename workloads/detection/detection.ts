@@ -2,19 +2,21 @@ import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Spent } from './alert-budget.ts'
 import { anomalyScoreOf, surprisalOf } from './anomaly-score.ts'
-import { Categories } from './categories.ts'
+import { Categories, hashOf } from './categories.ts'
 import { Decision, learningEvents } from './decision.ts'
 import type { KeyedDetector, SharedMemory, SlotMemory, Surprisal } from './detector.ts'
 import { Discord } from './discord.ts'
 import type { Event } from './event.ts'
-import { Evidence } from './evidence.ts'
+import { Evidence, firstFeature, intervalField, missingField, valueField } from './evidence.ts'
 import type { FeatureSchema } from './feature-schema.ts'
+import type { Feedback } from './feedback.ts'
+import { FeedbackMemory } from './feedback-memory.ts'
 import { LastAlerts } from './last-alerts.ts'
 import { Profile } from './profile.ts'
 import { Reasons } from './reasons.ts'
 import { RowLayout } from './row-layout.ts'
 import { type Limit, limitsOf } from './rules.ts'
-import type { ScoredRows } from './scored-rows.ts'
+import type { RowExplanation, ScoredRows } from './scored-rows.ts'
 import type { Degradation, Verdict } from './verdict.ts'
 
 /** Events of a key after which its history counts half in the confidence: a mean of ten is uncertain by a third of a spread. */
@@ -56,16 +58,23 @@ export class Detection {
   readonly #reasons: Reasons
   readonly #layout: RowLayout | undefined
   readonly #profile: Profile | undefined
+  readonly #feedback: FeedbackMemory | undefined
+  readonly #schema: FeatureSchema
   readonly #numbersExpected: number
   #slots = new Int32Array(0)
   #surprisals: Float64Array[] = []
   #evidence: Evidence[][] = []
+  /** Of each event, what the risk of its keys adds, and why; empty where the pipeline asks for no feedback. */
+  #risks = new Float64Array(0)
+  #riskShares = new Float64Array(0)
+  #riskEvidence: Evidence[] = []
   /** Of each event, the features that it lacks and its key usually carries. */
   #missing = new Uint16Array(0)
   #rows = new Float64Array(0)
 
   constructor(pipeline: Pipeline, schema: FeatureSchema) {
     const { event, detection } = pipeline.spec
+    this.#schema = schema
     const keyed: KeyedDetector[] = []
     const modelNames: string[] = []
     for (const detector of resolveDetectors(detection)) {
@@ -88,16 +97,26 @@ export class Detection {
       isCalibrated: !keyed.some((detector) => detector instanceof Discord),
       hasProfiles: profile !== undefined,
     })
-    this.memories = [this.#lastAlerts, ...keyed]
+    const { categories = [], secondaryKeys = [] } = event
+    if (detection.feedback !== undefined) {
+      this.#feedback = new FeedbackMemory({ categories, secondaryKeys, fieldOf: (feature) => fieldOf(feature, schema) })
+      if (profile !== undefined) profile.guard = this.#feedback
+    }
+    this.memories = [this.#lastAlerts, ...keyed, ...(this.#feedback === undefined ? [] : [this.#feedback])]
     this.shared = [this.#decision, ...keyed.map(({ shared }) => shared ?? nothing)]
     this.explainFrom = Math.max(1, Math.min(4, 0.8 * this.#decision.theta))
-    this.#reasons = new Reasons(schema, event.categories ?? [])
+    this.#reasons = new Reasons(schema, [...categories, ...secondaryKeys, event.key])
     this.#profile = profile
     this.#numbersExpected = event.value === '' ? 0 : 1
     if (modelNames.length > 0)
       this.#layout = new RowLayout({ schema, hasValue: event.value !== '', hasKey: event.key !== '', profile })
     this.#surprisals = keyed.map(() => new Float64Array(0))
     this.#evidence = keyed.map(() => [])
+  }
+
+  /** Learns what was said of an event of the key in `slot`. */
+  learn(slot: number, feedback: Feedback): void {
+    this.#feedback?.learn(slot, feedback)
   }
 
   /** The decision's budget. */
@@ -130,6 +149,11 @@ export class Detection {
         evidence.clear()
         this.#surprisals[d]![i] = this.#keyed[d]!.observe(slot, event, evidence)
       }
+      if (this.#feedback !== undefined) {
+        const evidence = this.#riskEvidence[i]!
+        evidence.clear()
+        this.#risks[i] = this.#feedback.observe(slot, event, evidence)
+      }
       this.#missing[i] = this.#profile?.missing ?? 0
       this.#layout?.write(event, this.#rows, i * width, width)
     }
@@ -151,15 +175,18 @@ export class Detection {
     const scores: Record<string, number> = {}
     let sum = 0
     let answering = this.#keyed.length
+    const isSpokenOf = this.#feedback?.knows(slot) === true
     for (let d = 0; d < this.#keyed.length; d++) {
+      if (isSpokenOf) this.#surprisals[d]![i]! *= 1 - this.#accepted(slot, event, this.#evidence[d]![i]!)
       const surprisal = this.#surprisals[d]![i]!
       sum += surprisal
       scores[this.#keyed[d]!.name] = anomalyScoreOf(surprisal)
     }
     const models = scored?.surprisals ?? []
     for (let m = 0; m < models.length; m++) {
-      const surprisal = models[m]![i]!
+      let surprisal = models[m]![i]!
       if (Number.isNaN(surprisal)) continue
+      if (isSpokenOf) surprisal *= 1 - this.#acceptedOfModel(slot, event, m, scored!.explanations.get(i))
       answering++
       sum += surprisal
       scores[this.modelNames[m]!] = anomalyScoreOf(surprisal)
@@ -170,10 +197,14 @@ export class Detection {
         ? this.#decision.events / (this.#decision.events + learningEvents)
         : support / (support + halfSupport)
     const decision = this.#decision
+    const risk = this.#feedback === undefined ? 0 : this.#risks[i]!
     // The mean of the members: the maximum follows the worst of them.
-    decision.decide(slot, event.time, answering === 0 ? 0 : sum / answering)
+    decision.decide(slot, event.time, answering === 0 ? 0 : sum / answering, risk)
 
     const isHit = this.#reasons.begin(this.#limits, event)
+    const riskSum = risk * Math.max(1, answering)
+    sum += riskSum
+    if (risk > 0) this.#riskShares[i] = riskSum / sum
     this.#explain(i, sum, scored, decision.surprisal >= suspicious || decision.isAlert)
     const isWithoutModel = answering < this.#keyed.length + this.modelNames.length
     const verdict: { -readonly [Field in keyof Verdict]: Verdict[Field] } = {
@@ -194,6 +225,34 @@ export class Detection {
     return verdict
   }
 
+  /** Of what made the event surprising, the share that was called normal for its key. */
+  #accepted(slot: number, { categories = [] }: Event, { count, field, observed, contribution }: Evidence): number {
+    let all = 0
+    let accepted = 0
+    for (let e = 0; e < count; e++) {
+      all += contribution[e]!
+      const x = field[e]! < 0 ? hashOf(categories[-1 - field[e]!]!) : observed[e]!
+      if (this.#feedback!.accepts(slot, field[e]!, x)) accepted += contribution[e]!
+    }
+    return all > 0 ? accepted / all : 0
+  }
+
+  /** The same of what a model explained. */
+  #acceptedOfModel(slot: number, event: Event, m: number, explanations: readonly RowExplanation[] = []): number {
+    let all = 0
+    let accepted = 0
+    for (const { model, column, contribution } of explanations) {
+      if (model !== m) continue
+      all += contribution
+      const feature = column === 'value.deviation' ? 'value' : column
+      const field = fieldOf(feature, this.#schema)
+      if (field === undefined) continue
+      const x = field === valueField ? event.value : (event.features[field - firstFeature] ?? Number.NaN)
+      if (this.#feedback!.accepts(slot, field, x)) accepted += contribution
+    }
+    return all > 0 ? accepted / all : 0
+  }
+
   /** Of the numbers that an event of its key should have, how many it has: 0 to 1. */
   #shareCarried({ value, features }: Event, missing: number): number {
     let present = Number.isNaN(value) ? 0 : this.#numbersExpected
@@ -209,6 +268,8 @@ export class Detection {
     reasons.keep(isSuspicious ? reasonsOfSuspicious : 1)
     for (let d = 0; d < this.#keyed.length; d++)
       reasons.addEvidence(this.#keyed[d]!.name, this.#evidence[d]![i]!, this.#surprisals[d]![i]! / sum)
+    if (this.#feedback !== undefined && this.#risks[i]! > 0)
+      reasons.addEvidence('feedback', this.#riskEvidence[i]!, this.#riskShares[i]!)
     const explanations = scored?.explanations.get(i)
     if (explanations === undefined) return
     for (const explanation of explanations) {
@@ -222,9 +283,23 @@ export class Detection {
     if (this.#slots.length >= n) return
     this.#slots = new Int32Array(n)
     this.#missing = new Uint16Array(n)
+    if (this.#feedback !== undefined) {
+      this.#risks = new Float64Array(n)
+      this.#riskShares = new Float64Array(n)
+      this.#riskEvidence = Array.from({ length: n }, () => new Evidence())
+    }
     this.#surprisals = this.#keyed.map(() => new Float64Array(n))
     this.#evidence = this.#keyed.map(() => Array.from({ length: n }, () => new Evidence()))
   }
+}
+
+/** The field of the number that a reason names. */
+function fieldOf(feature: string, schema: FeatureSchema): number | undefined {
+  if (feature === 'value') return valueField
+  if (feature === 'interval') return intervalField
+  if (feature === 'missing features') return missingField
+  const index = schema.indexOf(feature)
+  return index === undefined ? undefined : firstFeature + index
 }
 
 const nothing: SharedMemory = { save: () => new Uint8Array(0), load: () => {} }

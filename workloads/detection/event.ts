@@ -10,6 +10,8 @@ export interface Event {
   readonly features: readonly number[]
   /** The text of each of the pipeline's categories, in its order; '' where the event has none. Absent where the pipeline names none. */
   readonly categories?: readonly string[]
+  /** The text of each of the pipeline's secondary keys, likewise. */
+  readonly secondaryKeys?: readonly string[]
   /** It brought features that the pipeline does not know and has no room for. */
   readonly isCut?: true
 }

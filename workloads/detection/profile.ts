@@ -97,6 +97,9 @@ export class Profile implements KeyedDetector {
   missing = 0
   /** Events whose time was not later than their key's latest. */
   notLater = 0
+  /** Numbers of a key that must not become normal. */
+  guard: { bars(slot: number, field: number, x: number): boolean } | undefined
+  #slot = 0
   /** Of the event being observed: the largest surprisal of a field, their sum and number; whether a field began
    *  anew, or goes on beyond its edge. */
   #most = 0
@@ -126,6 +129,7 @@ export class Profile implements KeyedDetector {
     const fields = firstFeature + features.length
     if (widthFor(fields) > this.#pages.width) this.#pages = this.#pages.widened(widthFor(fields + (fields >> 3)))
     while (this.#fields.length < fields) this.#fields.push(new ProfileField())
+    this.#slot = slot
     const page = this.#pages.page(slot)
     const at = this.#pages.offset(slot)
     const missing = this.#countMissing(page, at, features)
@@ -193,8 +197,10 @@ export class Profile implements KeyedDetector {
     }
     if (f === valueField) this.valueDeviation = deviation
     else if (f === intervalField) this.intervalDeviation = deviation
+    const isBarred = this.guard?.bars(this.#slot, f, f === intervalField ? Math.expm1(x) : x) === true
     if (overKeys.weight >= leastHistory) {
-      const surprisal = this.#score(page, at, f, field, isNew, run, deviation, units)
+      // What must not become normal is not counted either, like what goes on for long.
+      const surprisal = this.#score(page, at, f, field, isNew, isBarred ? mostRun : run, deviation, units)
       if (surprisal > 0) {
         const expected = field.expectedNumber(mean)
         if (f === intervalField) evidence.offer(f, Math.expm1(x), Math.expm1(expected), surprisal)
@@ -209,6 +215,7 @@ export class Profile implements KeyedDetector {
       page[at + atExcessWeight] = page[at + atExcessWeight]! * excessDecay + 1
     }
 
+    if (isBarred) return
     if (!field.settle(x)) return
     units = field.ofNumber(x)
     if (isNew) {

@@ -16,17 +16,18 @@ const fieldOfView: ReadonlyMap<string, string> = new Map([
  */
 export class Reasons {
   readonly #schema: FeatureSchema
-  readonly #categoryNames: readonly string[]
-  #categories: readonly string[] = []
+  /** Of fields of text: categories, secondary keys, then the key. */
+  readonly #textNames: readonly string[]
+  #event: Event | undefined
   #list: Reason[] = []
   #value = Number.NaN
   /** How many of the list are limits. */
   #limits = 0
   #most = 0
 
-  constructor(schema: FeatureSchema, categories: readonly string[]) {
+  constructor(schema: FeatureSchema, textNames: readonly string[]) {
     this.#schema = schema
-    this.#categoryNames = categories
+    this.#textNames = textNames
   }
 
   /** The reasons since `begin`. */
@@ -38,7 +39,7 @@ export class Reasons {
   begin(limits: readonly Limit[], event: Event): boolean {
     this.#list = []
     this.#value = event.value
-    this.#categories = event.categories ?? []
+    this.#event = event
     for (const limit of limits) {
       const observed = limit.read(event)
       if (!isHit(limit, observed)) continue
@@ -75,7 +76,7 @@ export class Reasons {
       this.#place({
         detector,
         feature: this.#nameOf(field),
-        ...(field < 0 ? { category: this.#categories[-1 - field]! } : undefined),
+        ...(field < 0 ? { category: this.#textOf(-1 - field) } : undefined),
         observed: numberOrNull(evidence.observed[e]!),
         expected: numberOrNull(evidence.expected[e]!),
         contribution,
@@ -113,11 +114,17 @@ export class Reasons {
   }
 
   #nameOf(field: number): string {
-    if (field < 0) return this.#categoryNames[-1 - field]!
+    if (field < 0) return this.#textNames[-1 - field]!
     if (field === valueField) return 'value'
     if (field === intervalField) return 'interval'
     if (field === missingField) return 'missing features'
     return this.#schema.names[field - firstFeature]!
+  }
+
+  /** The event's text of the field of that index. */
+  #textOf(index: number): string {
+    const { key, categories = [], secondaryKeys = [] } = this.#event!
+    return categories[index] ?? secondaryKeys[index - categories.length] ?? key
   }
 
   /** Inserts by contribution, after the limits. */

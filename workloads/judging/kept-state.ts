@@ -126,7 +126,7 @@ export class KeptState implements Partitions {
    * A batch begins: nothing is written until it is over, and the states of its keys that memory lacks are read. False:
    * some could not be.
    */
-  async begin(partition: number, events: readonly Event[]): Promise<boolean> {
+  async begin(partition: number, events: readonly Pick<Event, 'key'>[]): Promise<boolean> {
     const kept = this.#partitions.get(partition)!
     const { store, onLookups } = this.#options
     const isFirst = !kept.isHeld

@@ -9,7 +9,7 @@ import { lineOf } from '../streams/problem.ts'
 import { futureTolerance, latestPlausibleTime, type Origin } from '../wire/decode.ts'
 import { type ParsedBody, parseBody } from '../wire/json-body.ts'
 import { MemoryPartitions, type Partitions } from './partitions.ts'
-import { type ProcessedBatch, Processor } from './processor.ts'
+import { type FeedbackSource, type ProcessedBatch, Processor } from './processor.ts'
 
 /** Source of the events that came in by REST. */
 export const apiSource = 'api'
@@ -23,6 +23,8 @@ export interface LocalPipelineOptions {
   readonly severalFiles?: boolean | undefined
   /** Path of the field that holds the label: never a feature. */
   readonly label?: string | undefined
+  /** What is said of past events at their time. */
+  readonly feedback?: FeedbackSource | undefined
   /** Clocks of a process that serves; over past data there are none, and the result is reproducible. */
   readonly clocks?: { readonly wall: () => number; readonly monotonic: () => number } | undefined
   readonly batchSize?: number
@@ -76,6 +78,7 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     originOf: (record) => originOf(record as InputRecord, several, clocks?.wall),
     parse: parseInput,
     rejectionOf: (record) => (record as InputRecord).rejection,
+    feedback: options.feedback,
     decode: label === undefined ? {} : { ignore: [asFeature(label, pipeline.spec.event)] },
     ...(clocks === undefined ? undefined : { clock: clocks.monotonic }),
     ...(observer === undefined ? undefined : { observer: (processed) => () => observer(processed) }),

@@ -3,6 +3,7 @@ import { Detection, type ObservedBatch } from '../detection/detection.ts'
 import type { Surprisal } from '../detection/detector.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
+import type { Feedback } from '../detection/feedback.ts'
 import { OpenEpisodes } from '../detection/open-episodes.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
 import { sourceIdOf } from '../detection/text-hash.ts'
@@ -95,6 +96,15 @@ export class Partition {
     return this.#detection.decide(batch, scored, degraded)
   }
 
+  /** Learns what was said of an event. Like a batch, it takes effect with the next commit. */
+  learn(feedback: Feedback): void {
+    const { key } = feedback
+    const slot = this.#keys.find(key)
+    this.#undo?.begin()
+    this.#undo?.stage(key, slot)
+    this.#detection.learn(slot < 0 ? this.#insert(key) : slot, feedback)
+  }
+
   /**
    * The verdicts of events, as if they were the next, and nothing learnt from them. Only what they spend of the alert
    * budget is remembered, until `loadPartition` tells of another block. For partitions that are staged, between commits.
@@ -118,7 +128,7 @@ export class Partition {
   }
 
   /** Keys of the events whose state is not in memory, each once. The others are not forgotten before they are used. */
-  missingKeys(events: readonly Event[]): readonly string[] {
+  missingKeys(events: readonly Pick<Event, 'key'>[]): readonly string[] {
     const missing = new Set<string>()
     for (const { key } of events) if (this.#keys.find(key) < 0) missing.add(key)
     return [...missing]

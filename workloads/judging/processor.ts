@@ -5,6 +5,7 @@ import type { ObservedBatch } from '../detection/detection.ts'
 import type { Episode } from '../detection/episode.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
+import type { Feedback } from '../detection/feedback.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { Scorer } from '../scoring/scorer.ts'
@@ -44,6 +45,15 @@ export interface ProcessedBatch {
   readonly took: number | undefined
 }
 
+/** What is said of events after they were judged, in the order of the stream. */
+export interface FeedbackSource {
+  /** An event comes. Answers whether something is said before it of events that came earlier. */
+  comes(event: Event, record: StreamRecord): boolean
+  /** What that is, after those were judged. */
+  take(): readonly Feedback[]
+  judged(verdict: Verdict, event: Event): void
+}
+
 export interface ProcessorOptions {
   readonly pipeline: Pipeline
   readonly schema: FeatureSchema
@@ -61,6 +71,8 @@ export interface ProcessorOptions {
   readonly partitions: Partitions
   /** The verdict that an event was given already, as JSON: it is published in place of a second one. */
   readonly givenVerdict?: ((record: StreamRecord, event: Event, batch: RecordBatch) => string | undefined) | undefined
+  /** What is said of past events at their time, where the labels are known. */
+  readonly feedback?: FeedbackSource | undefined
   /** Monotonic time in ms; without it verdicts say nothing of the time that they took. */
   readonly clock?: () => number
   /** Waits before the next attempt where the pipeline is to wait for its model. */
@@ -113,13 +125,17 @@ export class Processor implements StreamHandler {
     const began = clock?.()
     if (this.#options.prepare !== undefined) await this.#options.prepare(batch, signal)
     const { records } = batch
+    const { feedback } = this.#options
     const outcomes: Outcome[] = new Array(records.length)
     const eventOf: (Event | undefined)[] = new Array(records.length)
     let events: Event[] = []
     let places: number[] = []
     const judge = async () => {
       const verdicts = await this.#judge(batch.partition, events, signal)
-      for (const [v, verdict] of verdicts.entries()) outcomes[places[v]!] = verdict
+      for (const [v, verdict] of verdicts.entries()) {
+        outcomes[places[v]!] = verdict
+        feedback?.judged(verdict, events[v]!)
+      }
       events = []
       places = []
     }
@@ -133,6 +149,10 @@ export class Processor implements StreamHandler {
       }
       if (isRejection(decoded)) outcomes[i] = decoded
       else {
+        if (feedback?.comes(decoded, record)) {
+          if (events.length > 0) await judge()
+          for (const one of feedback.take()) await this.#learn(batch.partition, one)
+        }
         eventOf[i] = decoded
         events.push(decoded)
         places.push(i)
@@ -253,6 +273,12 @@ export class Processor implements StreamHandler {
     const decoded = this.#decodeBody(record, origin)
     if (isEvent(decoded) || isRejection(decoded)) return decoded
     throw new AppError('Internal', `${decoded.unknown.join(', ')} should have been left aside`)
+  }
+
+  async #learn(partition: number, feedback: Feedback): Promise<void> {
+    const { partitions } = this.#options
+    await partitions.begin(partition, [feedback])
+    partitions.of(partition)!.learn(feedback)
   }
 
   async #judge(

@@ -1,6 +1,7 @@
 import { AppError } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { durationMs } from '../../lib/time.ts'
 import { checkOutputs } from '../files/check-outputs.ts'
 import { delimiterArgument } from '../files/csv-header.ts'
 import { type Format, inputFiles, sizeOfAll } from '../files/input-files.ts'
@@ -32,7 +33,6 @@ export interface RunArguments {
 }
 
 const simulatedHistory = '28d'
-const unitMs = { d: 86_400_000, h: 3_600_000, m: 60_000 } as const
 
 /** @throws AppError */
 export async function runCommand(args: RunArguments): Promise<void> {
@@ -55,7 +55,7 @@ export async function runCommand(args: RunArguments): Promise<void> {
   let local: LocalPipeline | undefined
   let isLearning = past !== undefined || args.simulate
   const read = { past: 0, input: 0 }
-  const historyMs = args.simulate ? durationOf(args.history?.[0] ?? simulatedHistory) : 0
+  const historyMs = args.simulate ? historyMsOf(args.history?.[0] ?? simulatedHistory) : 0
   const simulation = args.simulate
     ? simulatedFeeds({
         ...args,
@@ -135,13 +135,11 @@ function checkArguments(args: RunArguments): void {
   if (args.simulate && (args.history?.length ?? 0) > 1) fail('--history: give one duration with --simulate')
 }
 
-/** Milliseconds of a duration such as 7d, 12h or 30m. */
-function durationOf(text: string): number {
-  const match = /^(\d+)([dhm])$/.exec(text)
-  if (match === null)
-    throw new AppError(
-      'InvalidArgument',
-      `--history ${text}: with --simulate it must be a duration such as 7d, 12h or 30m`,
-    )
-  return Number(match[1]) * unitMs[match[2] as keyof typeof unitMs]
+function historyMsOf(text: string): number {
+  const ms = durationMs(text)
+  if (ms !== undefined) return ms
+  throw new AppError(
+    'InvalidArgument',
+    `--history ${text}: with --simulate it must be a duration such as 7d, 12h or 30m`,
+  )
 }

@@ -88,7 +88,8 @@ function repeats({ shape, observed, expected }: Reason): boolean {
   return shape !== undefined && formatNumber(observed) === formatNumber(expected)
 }
 
-function seenOf({ feature, category, observed, expected }: Reason): string {
+function seenOf({ detector, feature, category, observed, expected }: Reason): string {
+  if (detector === 'feedback') return `${feature} ${category}, ${formatNumber(observed)} confirmed lately`
   if (category !== undefined)
     return `${feature} ${category}, seen in ${formatNumber(observed)} of ${formatNumber(expected)}`
   const number = formatNumber(observed)

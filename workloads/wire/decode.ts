@@ -60,6 +60,7 @@ export function createDecode(mapping: EventMapping, schema: FeatureSchema, optio
   const readId = identityReader(mapping, mapping.id, 'InvalidId')
   const readKey = identityReader(mapping, mapping.key, 'MissingKey')
   const readCategories = mapping.categories?.map((name) => identityReader(mapping, name, 'InvalidCategory'))
+  const readSecondaryKeys = mapping.secondaryKeys?.map((name) => identityReader(mapping, name, 'InvalidCategory'))
   const readTime = fieldReader(mapping.time)
   const readValue = fieldReader(mapping.value)
   const readFeatures = featuresReader(mapping, schema, options)
@@ -107,15 +108,29 @@ export function createDecode(mapping: EventMapping, schema: FeatureSchema, optio
     const event = Array.isArray(features)
       ? { id, time, key, value, features }
       : { id, time, key, value, features: features.known, isCut: true as const }
-    if (readCategories === undefined) return event
-    const categories: string[] = []
-    for (const readCategory of readCategories) {
-      const category = readCategory(record, json) ?? ''
-      if (typeof category !== 'string') return category
-      categories.push(category)
-    }
-    return { ...event, categories }
+    if (readCategories === undefined && readSecondaryKeys === undefined) return event
+    const categories = readCategories && textsOf(readCategories, record, json)
+    if (categories !== undefined && 'reason' in categories) return categories
+    const secondaryKeys = readSecondaryKeys && textsOf(readSecondaryKeys, record, json)
+    if (secondaryKeys === undefined) return { ...event, categories: categories! }
+    if ('reason' in secondaryKeys) return secondaryKeys
+    return { ...event, ...(categories === undefined ? undefined : { categories }), secondaryKeys }
   }
+}
+
+/** The text of each field, '' where there is none. */
+function textsOf(
+  readers: readonly ReturnType<typeof identityReader>[],
+  record: Fields,
+  json: Json,
+): readonly string[] | Rejection {
+  const texts: string[] = []
+  for (const read of readers) {
+    const text = read(record, json) ?? ''
+    if (typeof text !== 'string') return text
+    texts.push(text)
+  }
+  return texts
 }
 
 type Fields = Record<string, unknown>

@@ -39,7 +39,7 @@ export function namedFields(mapping: EventMapping): readonly string[] {
   const names = [mapping.id, mapping.time, mapping.key, mapping.value]
   if (features.type === 'object') names.push(features.field)
   if (features.type === 'fields') names.push(...features.names.filter((name) => !name.includes('*')))
-  names.push(...(mapping.categories ?? []))
+  names.push(...(mapping.categories ?? []), ...(mapping.secondaryKeys ?? []))
   return names.filter((name) => name !== '' && !name.startsWith('$')).map((name) => name.trim())
 }
 
@@ -89,7 +89,11 @@ export function featureNames(mapping: EventMapping, options: FeatureOptions): (n
   return features.type === 'fields'
     ? featureMatcher(
         features.names,
-        [mapping.id, mapping.time, mapping.key, mapping.value, ...(mapping.categories ?? [])],
+        [
+          ...[mapping.id, mapping.time, mapping.key, mapping.value],
+          ...(mapping.categories ?? []),
+          ...(mapping.secondaryKeys ?? []),
+        ],
         ignored,
       )
     : (name) => !ignored.has(name)

@@ -70,7 +70,9 @@ export class EventTemplate {
     const categories = mapping.categories ?? []
     const names = [mapping.id, mapping.time, mapping.key, mapping.value, this.#bagName ?? '', ...categories]
     this.#isAble =
-      mapping.envelope === undefined && !names.some((name) => name.includes('.') || name in Object.prototype)
+      mapping.envelope === undefined &&
+      mapping.secondaryKeys === undefined &&
+      !names.some((name) => name.includes('.') || name in Object.prototype)
   }
 
   /** The event in `bytes`; undefined where it does not fit the template. */

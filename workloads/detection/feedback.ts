@@ -1,0 +1,18 @@
+import type { Reason } from './verdict.ts'
+
+/** Withdrawn: what was said before is taken back. */
+export const feedbackLabels = ['Confirmed', 'FalseAlarm', 'Withdrawn'] as const
+export type FeedbackLabel = (typeof feedbackLabels)[number]
+
+/** What somebody said of an event, beside what its verdict said. */
+export interface Feedback {
+  readonly eventId: string
+  readonly key: string
+  /** The event's own, in the order of the pipeline's. */
+  readonly secondaryKeys?: readonly string[] | undefined
+  readonly label: FeedbackLabel
+  /** When it was said, in ms since 1970 by the clock of the events; NaN where they have no time. */
+  readonly time: number
+  readonly anomalyScore: number
+  readonly reasons: readonly Reason[]
+}
