@@ -11,7 +11,8 @@ import { quantile } from './spread.ts'
 /**
  * The pipeline under a steady load, `--minutes 10`, `--rate 2000`: memory of each role, the median of the second fifth
  * of the time against that of the last, and whether they are within 5 %. The first fifth is warm-up. What grows is told
- * apart: JavaScript's heap, buffers that belong to it, and the rest, which is the allocator's, code and threads.
+ * apart: JavaScript's heap, buffers that belong to it, and the rest, which is the allocator's, code and threads. Every
+ * five minutes a line says what the median of them was.
  */
 
 const { values } = parseArgs({
@@ -54,23 +55,37 @@ async function sample(): Promise<void> {
   while (!over.signal.aborted) {
     await delay(everySeconds * 1000, undefined, { signal: over.signal }).catch(() => {})
     for (const role of roles) samples[role].push(await sampleOf(role))
+    if (performance.now() - began < lines * linesEveryMs) continue
+    console.error(`${5 * lines} min: ${latest()}`)
+    lines++
+    told = samples.inference.length
   }
 }
+/** Of the samples since the last line. */
+function latest(): string {
+  const of = (role: (typeof roles)[number]) => `${role} ${JSON.stringify(rounded(samples[role].slice(told)))}`
+  return roles.map(of).join(', ')
+}
+const began = performance.now()
+const linesEveryMs = 300_000
+let lines = 1
+/** Samples that the lines so far were about. */
+let told = 0
 const sampling = sample()
 const events = await sendSteadily(producer, 'events', { rate, seconds })
 over.abort()
 await sampling
 
-const memoryOf = (of: readonly Sample[]) => {
+function medianOf(of: readonly Sample[], kind: keyof Sample): number {
+  const values = of.map((one) => one[kind])
+  return quantile(values, 0.5)
+}
+function rounded(of: readonly Sample[]): Partial<Sample> {
+  return Object.fromEntries(kinds.map((kind) => [kind, Math.round(medianOf(of, kind))]))
+}
+function memoryOf(of: readonly Sample[]) {
   const fifth = (number: number) => of.slice((number * of.length) / 5, ((number + 1) * of.length) / 5)
-  const median = (samples: readonly Sample[], kind: keyof Sample) =>
-    quantile(
-      samples.map((one) => one[kind]),
-      0.5,
-    )
-  const [early, late] = [median(fifth(1), 'rss'), median(fifth(4), 'rss')]
-  const rounded = (samples: readonly Sample[]) =>
-    Object.fromEntries(kinds.map((kind) => [kind, Math.round(median(samples, kind))]))
+  const [early, late] = [medianOf(fifth(1), 'rss'), medianOf(fifth(4), 'rss')]
   return {
     mebibytes: {
       early: rounded(fifth(1)),
