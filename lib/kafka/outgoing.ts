@@ -1,13 +1,17 @@
 import type * as Kafkajs from 'kafkajs'
+import { KafkaError } from './errors.ts'
 import { partitionOf } from './partitioner.ts'
 import type { OutgoingRecord } from './records.ts'
 
+/** @throws KafkaError Missing: the topic was made anew with fewer partitions. kafkajs would leave the record out, and succeed. */
 export function placing(): Kafkajs.ICustomPartitioner {
   return () =>
-    ({ partitionMetadata, message }) => {
+    ({ topic, partitionMetadata, message }) => {
+      const count = partitionMetadata.length
       // remembered: a repeated send must not place the record anew
-      message.partition ??= message.key == null ? 0 : partitionOf(message.key, partitionMetadata.length, 'Murmur2')
-      return message.partition
+      message.partition ??= message.key == null ? 0 : partitionOf(message.key, count, 'Murmur2')
+      if (message.partition < count) return message.partition
+      throw new KafkaError('Missing', `Cannot send to ${topic}-${message.partition}: the topic has ${count} partitions`)
     }
 }
 

@@ -131,7 +131,7 @@ export async function connectProducer(settings: KafkaSettings): Promise<KafkaPro
     },
     deliver(records, { startMs }) {
       const mine = enqueue(records)
-      const message = `Cannot send to Kafka: nothing was sent in ${startMs} ms`
+      const message = `Cannot send to Kafka: nothing was sent in ${Math.round(startMs)} ms`
       const timer = setTimeout(() => withdraw(mine, new AppError('DeadlineExceeded', message)), startMs)
       return mine.delivery.finally(() => clearTimeout(timer))
     },
