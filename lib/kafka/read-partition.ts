@@ -3,12 +3,18 @@ import { clientOf, connecting, type KafkaSettings } from './client.ts'
 import { kafkaErrorOf } from './errors.ts'
 import type { RecordSet } from './record-set.ts'
 import type { KafkaRecord, TopicPartition } from './records.ts'
+import type { IdentifiedTopic } from './topic-ids.ts'
+
+interface FoundTopic extends IdentifiedTopic {
+  readonly partitionMetadata: readonly { readonly partitionId: number }[]
+}
 
 /** What is used of what kafkajs keeps to itself: its consumers read only as members of a group. */
 interface Cluster {
   connect(): Promise<void>
   disconnect(): Promise<void>
   addTargetTopic(topic: string): Promise<void>
+  metadata(of: { readonly topics: readonly string[] }): Promise<{ readonly topicMetadata: readonly FoundTopic[] }>
   findLeaderForPartitions(topic: string, partitions: readonly number[]): Readonly<Record<string, readonly number[]>>
   findBroker(broker: { readonly nodeId: string }): Promise<Broker>
   fetchTopicsOffset(
@@ -32,14 +38,20 @@ const readUncommitted = 0
 /** Fetches in a row that may bring nothing: one that held no whole batch asks for more next time. */
 const emptyFetches = 20
 
+export interface ReadFrom extends TopicPartition {
+  readonly offset: number
+  /** Of the topic that the offset is of: another one of that name is read from its begin. */
+  readonly topicId?: string | undefined
+}
+
 /**
  * The records of one partition from an offset to where it ends now, in order, whether their transactions are committed
- * or not. It joins no group.
+ * or not; none of a partition that the topic does not have. It joins no group.
  * @throws AppError Unavailable
  */
 export async function readPartition(
   settings: KafkaSettings,
-  { topic, partition, from }: TopicPartition & { readonly from: number },
+  { topic, partition, offset, topicId }: ReadFrom,
   onRecord: (record: KafkaRecord) => void,
 ): Promise<void> {
   const cluster = clusterOf(settings)
@@ -50,9 +62,13 @@ export async function readPartition(
   try {
     await cluster.connect()
     await cluster.addTargetTopic(topic)
+    const { topicMetadata } = await cluster.metadata({ topics: [topic] })
+    const found = topicMetadata.find((one) => one.topic === topic)
+    if (found?.partitionMetadata.every(({ partitionId }) => partitionId !== partition)) return
+    const isOther = topicId !== undefined && found?.topicId !== undefined && found.topicId !== topicId
     const [low, high] = await Promise.all([edge(true), edge(false)])
-    // A topic that was made anew begins anew.
-    let next = from > high ? low : Math.max(low, from)
+    // Before Kafka 3.1 only the end tells of a topic that was made anew.
+    let next = isOther || offset > high ? low : Math.max(low, offset)
     const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))
     const broker = await cluster.findBroker({ nodeId: nodeId! })
     let empty = 0
@@ -73,7 +89,7 @@ export async function readPartition(
         throw new Error(`nothing comes from offset ${next}, and the log ends at ${high}`)
     }
   } catch (error) {
-    throw kafkaErrorOf(error, `read ${topic}-${partition} from ${from}`)
+    throw kafkaErrorOf(error, `read ${topic}-${partition} from ${offset}`)
   } finally {
     await cluster.disconnect().catch(() => {})
   }

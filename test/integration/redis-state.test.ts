@@ -202,13 +202,16 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     it('of a process that is gone go to who asks next with the same body, and with them where the event may be', async () => {
       const store = await open({ keyPrefix: 'p:' })
       const other = await open({ keyPrefix: 'p:' })
-      await store.results.claim([claimed('a'), claimed('b')], 60)
+      const place = { partition: 3, offset: 70, topicId: 'Zl0_-w' }
+      await store.results.claim([{ ...claimed('a'), place }, claimed('b'), claimed('c')], 60)
       expect((await other.results.claim([claimed('a')], 60))[0]!.type).to.equal('Pending')
       for (const name of (await keys('p:claimant:*')).slice()) await raw(`DEL ${name}`)
       const moved = { ...claimed('a'), place: { partition: 1, offset: 999 } }
-      expect(await other.results.claim([moved, { ...claimed('b'), fingerprint: 'another' }], 60)).to.deep.equal([
-        { type: 'Abandoned', place: { partition: 3, offset: 70 } },
+      const asked = [moved, { ...claimed('b'), fingerprint: 'another' }, claimed('c')]
+      expect(await other.results.claim(asked, 60)).to.deep.equal([
+        { type: 'Abandoned', place },
         { type: 'Pending', fingerprint: 'f' },
+        { type: 'Abandoned', place: { partition: 3, offset: 70 } },
       ])
       await store.results.release(['a'])
       expect((await store.results.claim([claimed('a')], 60))[0]!.type).to.equal('Pending')

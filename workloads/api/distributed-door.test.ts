@@ -25,13 +25,15 @@ interface Asked {
   readonly deliver?: (records: readonly OutgoingRecord[]) => Promise<Delivery>
   /** What the topic says of events that may have been sent. */
   readonly found?: Readonly<Record<string, string>>
+  /** What is wrong with Kafka. */
+  readonly problem?: () => string | undefined
 }
 
 const newStore = () =>
   createMemoryState({ profileTtlSeconds: 60, featureTtlSeconds: 60, maxFeatures: 1000, now: Date.now })
 
 /** A door over a store in memory, with a model that always learns and a broker that takes everything. */
-function doorOf({ store = newStore(), spec = {}, deadlineMs = 5000, score, deliver, found = {} }: Asked = {}) {
+function doorOf({ store = newStore(), spec = {}, deadlineMs = 5000, score, deliver, found = {}, problem }: Asked = {}) {
   const pipeline = parsePipeline({
     apiVersion: 'anomaly.com/v1alpha1',
     kind: 'AnomalyPipeline',
@@ -58,8 +60,8 @@ function doorOf({ store = newStore(), spec = {}, deadlineMs = 5000, score, deliv
     scorer,
     topic: {
       partitions: () => 4,
-      endOf: () => 0,
-      problem: () => undefined,
+      endOf: (partition) => ({ partition, offset: 0 }),
+      problem: problem ?? (() => undefined),
       suspect: (reason) => suspicions.push(reason),
     },
     names: {
@@ -239,6 +241,34 @@ describe('The door of many processes', () => {
     const [outcome] = await door.detect([eventOf('a')])
     expect(outcome).to.include({ kind: 'verdict', replayed: false })
     expect(idsSent(sent)).to.deep.equal(['a'])
+  })
+
+  it('says that nothing is stored while Kafka is away only of an id that nobody had before', async () => {
+    const store = newStore()
+    await store.results.claim([claimed(eventOf('sent by another'))], 30)
+    await doorOf({ store }).door.detect([eventOf('answered')])
+    const { door, sent } = doorOf({ store, deadlineMs: 80, problem: () => 'Kafka: not connected yet' })
+    expect(failedOf(await door.detect([eventOf('new')]))).to.include({ code: 'Unavailable', stored: 'Nothing' })
+    expect(failedOf(await door.detect([eventOf('sent by another')]))).to.include({ stored: 'Unknown' })
+    expect(await door.detect([eventOf('answered')])).to.have.nested.property('[0].replayed', true)
+    expect(sent).to.deep.equal([])
+  })
+
+  it('never says that nothing is stored of an id that cannot be looked up', async () => {
+    const away = async (): Promise<never> => {
+      throw new AppError('Unavailable', 'Redis is away')
+    }
+    const inner = newStore()
+    const store = { ...inner, results: { ...inner.results, claim: away } }
+    const error = new AppError('DeadlineExceeded', 'Cannot send to Kafka: no answer')
+    const { door } = doorOf({ store, deliver: async () => ({ outcome: 'NotSent', error }) })
+    expect(failedOf(await door.detect([eventOf('a')]))).to.include({ stored: 'Unknown' })
+    const { door: unnamed } = doorOf({
+      store,
+      spec: { event: { id: '' } },
+      deliver: async () => ({ outcome: 'NotSent', error }),
+    })
+    expect(failedOf(await unnamed.detect([eventOf('a')]))).to.include({ stored: 'Nothing' })
   })
 
   it('keeps the id of an event whose sending takes longer than its caller waits, and answers the next with what came of it', async () => {

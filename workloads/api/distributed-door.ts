@@ -21,12 +21,12 @@ import { isServersFault } from '../streams/problem.ts'
 import { isRejection } from '../wire/decode.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
-import { createEventClaims } from './event-claims.ts'
+import { createEventClaims, setFirst } from './event-claims.ts'
 import { createEventJudge } from './event-judge.ts'
 import type { EventPublisher } from './event-publisher.ts'
 import { createEventReader } from './event-reader.ts'
 import type { FeatureNames } from './feature-names.ts'
-import { type Job, type JudgedJob, newJob } from './job.ts'
+import { type Job, type JudgedJob, newJob, unsent } from './job.ts'
 import type { SentVerdicts } from './sent-verdicts.ts'
 import type { SourceTopic } from './source-topic.ts'
 import { together } from './together.ts'
@@ -132,9 +132,9 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
 
   function placeOf(key: string): EventPlace {
     const partitions = topic.partitions()
-    if (partitions === undefined) throw new DetectError('Nothing', topic.problem() ?? 'Kafka: not connected yet')
-    const partition = partitionOf(key, partitions, source.partitioner)
-    return { partition, offset: topic.endOf(partition) }
+    // Before the topic is known, nothing is sent.
+    if (partitions === undefined) return { partition: 0, offset: 0 }
+    return topic.endOf(partitionOf(key, partitions, source.partitioner))
   }
 
   function inTime(job: Job, late: Promise<void>): Promise<DetectOutcome> {
@@ -189,6 +189,11 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
 
   /** The jobs' verdicts, but for jobs that are answered already, put back, or failed. */
   async function judgeTogether(jobs: readonly Job[]): Promise<readonly JudgedJob[]> {
+    const missing = problem()
+    if (missing !== undefined) {
+      giveUp([...(await claimFor(jobs))], new AppError('Unavailable', missing))
+      return []
+    }
     const byPartition = Map.groupBy(jobs, ({ place }) => place.partition)
     const keysOf = new Map(
       Array.from(byPartition, ([partition, ofPartition]) => [
@@ -196,25 +201,11 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
         new Set(ofPartition.map(({ event }) => event.key)),
       ]),
     )
-    const [claimed, completed, judgeEvents] = await Promise.all([
-      claims.claim(jobs),
+    const [mine, completed, judgeEvents] = await Promise.all([
+      claimFor(jobs),
       reader.complete(jobs.map(({ event }) => event)),
       judge.reading(keysOf),
     ])
-    for (const job of claimed.pending) {
-      job.stored = 'Unknown'
-      if (clock() - job.began < deadlineMs) setTimeout(submit, pendingMs, job)
-      else
-        job.settle({
-          kind: 'failed',
-          error: new DetectError('Unknown', 'another process has the event; send it again'),
-        })
-    }
-    const mine = new Set(claimed.mine)
-    if (claimed.abandoned.size > 0) {
-      if (publishing === undefined) for (const job of claimed.abandoned.keys()) mine.add(job)
-      else void findOut(claimed.abandoned).then((missing) => missing.forEach(submit))
-    }
     const eventOf = new Map(jobs.map((job, i) => [job, completed[i]!]))
     async function judgeOwn(partition: number, own: readonly Job[]): Promise<readonly JudgedJob[]> {
       const verdicts = await judgeEvents(
@@ -228,7 +219,6 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     const trying = Array.from(byPartition, async ([partition, ofPartition]) => {
       const own = ofPartition.filter((job) => mine.has(job))
       if (own.length === 0) return
-      for (const job of own) job.stored = 'Nothing'
       try {
         judged.push(...(await judgeOwn(partition, own)))
       } catch (error) {
@@ -249,6 +239,30 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
       }
     }
     return judged
+  }
+
+  /** Those of the jobs that are to be judged here. */
+  async function claimFor(jobs: readonly Job[]): Promise<ReadonlySet<Job>> {
+    const claimed = await claims.claim(jobs)
+    for (const job of claimed.pending) {
+      if (clock() - job.began < deadlineMs) setTimeout(submit, pendingMs, job)
+      else
+        job.settle({
+          kind: 'failed',
+          error: new DetectError('Unknown', 'another process has the event; send it again'),
+        })
+    }
+    const mine = new Set(claimed.mine)
+    if (claimed.abandoned.size === 0) return mine
+    if (publishing === undefined) for (const job of claimed.abandoned.keys()) mine.add(job)
+    else
+      void findOut(claimed.abandoned).then((missing) => {
+        for (const job of missing) {
+          setFirst(job)
+          submit(job)
+        }
+      })
+    return mine
   }
 
   function concluded(job: Job, verdict: Verdict): JudgedJob {
@@ -292,16 +306,17 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
       else judged.push({ job, isAnomaly: (JSON.parse(json) as Verdict).isAnomaly, json })
     }
     if (judged.length > 0) await answer(judged)
-    for (const job of missing) job.stored = 'Nothing'
+    for (const job of missing) job.stored = unsent(job)
     return missing
   }
 
   /** Nothing of these events is kept, so that they can be sent again. */
   function giveUp(jobs: readonly Job[], error: unknown): void {
     claims.release(jobs)
-    const isPassing = error instanceof AppError && error.retriable
+    // A topic that was made anew is looked up, and has partitions again.
+    const isPassing = error instanceof AppError && (error.retriable || failureOf(error) === 'Missing')
     for (const job of jobs) {
-      const failure = isPassing ? new DetectError('Nothing', error.message, { cause: error }) : error
+      const failure = isPassing ? new DetectError(unsent(job), error.message, { cause: error }) : error
       job.settle({ kind: 'failed', error: failure })
     }
   }
@@ -311,11 +326,9 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
   }
 
   async function detectAll(bodies: readonly EventBody[], trace: TraceHeaders | undefined): Promise<DetectOutcome[]> {
-    const missing = problem()
-    if (missing !== undefined) throw new DetectError('Nothing', missing)
     const underway = Math.max(counts.asked, counts.underway)
     if (underway + bodies.length > maxUnderway)
-      throw new DetectError('Nothing', `${underway} events are under way already; try again later`)
+      throw new DetectError('Unknown', `${underway} events are under way already; try again later`)
     counts.asked += bodies.length
     const { promise: late, resolve: expire } = Promise.withResolvers<void>()
     const timer = setTimeout(expire, deadlineMs)

@@ -38,6 +38,12 @@ const resultSeconds = 3600
 /** Verdicts and releases that wait for a store that is away. */
 const maxUntold = 20_000
 
+/** Nothing of the job's event is in the topic. */
+export function setFirst(job: Job): void {
+  job.isFirst = true
+  job.stored = 'Nothing'
+}
+
 /** The first request with an event's id claims it; those that come later get its verdict. */
 export function createEventClaims({ results, reused, everyMs = 5000 }: EventClaimsOptions): EventClaims {
   const held = new Map<string, Job>()
@@ -74,7 +80,9 @@ export function createEventClaims({ results, reused, everyMs = 5000 }: EventClai
       // Without the store an event is claimed in this process only.
       const claims = await results.claim(asked, resultSeconds).catch(degradeWithoutStore)
       for (const [i, job] of named.entries()) {
-        const claim = claims?.[i] ?? { type: 'Claimed' }
+        const known = claims?.[i]
+        if (known?.type === 'Claimed') setFirst(job)
+        const claim = known ?? { type: 'Claimed' }
         if ('fingerprint' in claim && (claim.fingerprint ?? job.fingerprint) !== job.fingerprint) {
           reused(job)
         } else if (claim.type === 'Verdict') {

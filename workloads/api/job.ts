@@ -16,6 +16,8 @@ export interface Job {
   /** Monotonic time in ms. */
   readonly began: number
   readonly trace: TraceHeaders | undefined
+  /** It is known that nobody had the id before: of an event that came to nothing, nothing is stored then. */
+  isFirst: boolean
   /** What is known of it in the topic. */
   stored: Stored
   /** Its caller was told that nothing is stored: nothing will be. */
@@ -37,5 +39,11 @@ type Given = 'event' | 'isIdAssigned' | 'value' | 'place' | 'began' | 'trace'
 export function newJob(given: Pick<Job, Given>): Job {
   const { promise: outcome, resolve: settle } = Promise.withResolvers<DetectOutcome>()
   const fingerprint = given.isIdAssigned ? '' : fingerprintOf(given.value)
-  return { ...given, fingerprint, stored: 'Nothing', isWithdrawn: false, outcome, settle }
+  const stored = unsent({ isFirst: given.isIdAssigned })
+  return { ...given, fingerprint, isFirst: given.isIdAssigned, stored, isWithdrawn: false, outcome, settle }
+}
+
+/** What is known of an event that this process has not sent. */
+export function unsent({ isFirst }: Pick<Job, 'isFirst'>): Stored {
+  return isFirst ? 'Nothing' : 'Unknown'
 }

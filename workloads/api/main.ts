@@ -88,7 +88,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     createSentVerdicts({
       topic: source.topic,
       signingKey,
-      read: (partition, from, onRecord) => readPartition(kafka, { topic: source.topic, partition, from }, onRecord),
+      read: (from, onRecord) => readPartition(kafka, { topic: source.topic, ...from }, onRecord),
       onError: (error) => topic.suspect(messageOf(error)),
     })
   const door = createDistributedDoor({

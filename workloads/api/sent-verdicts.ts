@@ -8,8 +8,8 @@ import { verdictOf, verifyVerdict } from '../wire/signed-verdict.ts'
 export interface SentVerdictsOptions {
   readonly topic: string
   readonly signingKey: KeyObject
-  /** Tells of the records of a partition from an offset to where it ends now. */
-  readonly read: (partition: number, from: number, onRecord: (record: KafkaRecord) => void) => Promise<void>
+  /** Tells of the records of a partition from a place to where it ends now. */
+  readonly read: (from: EventPlace, onRecord: (record: KafkaRecord) => void) => Promise<void>
   /** Told of a topic that cannot be read now: it is tried again. */
   readonly onError: (error: unknown) => void
 }
@@ -39,10 +39,11 @@ export function createSentVerdicts(options: SentVerdictsOptions): SentVerdicts &
 
   async function search(places: ReadonlyMap<string, EventPlace>): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>()
-    const byPartition = Map.groupBy(places.values(), ({ partition }) => partition)
-    for (const [partition, ofPartition] of byPartition) {
-      const from = Math.min(...ofPartition.map(({ offset }) => offset))
-      await read(partition, from, ({ key, value, headers }) => {
+    const byPartition = Map.groupBy(places.values(), ({ partition, topicId }) => `${partition} ${topicId}`)
+    for (const [first, ...others] of byPartition.values()) {
+      const { partition } = first!
+      const offset = others.reduce((least, place) => Math.min(least, place.offset), first!.offset)
+      await read({ ...first!, offset }, ({ key, value, headers }) => {
         const eventId = verdictOf(headers)?.eventId
         if (eventId === undefined || places.get(eventId)?.partition !== partition || found.has(eventId)) return
         const json = verifyVerdict(signingKey, { topic, key, eventId, value }, headers)

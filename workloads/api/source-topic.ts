@@ -2,10 +2,11 @@ import { messageOf } from '../../lib/errors.ts'
 import type { KafkaAdmin, Offsets } from '../../lib/kafka/admin.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
+import type { EventPlace } from '../state/state.ts'
 
 export interface SourceTopicOptions {
   readonly topic: string
-  readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'close'>
+  readonly admin: Pick<KafkaAdmin, 'topicId' | 'topicOffsets' | 'close'>
   readonly log: Logger
   /** How often the topic is looked up, in ms; while it cannot be, at `failingEveryMs`. */
   readonly everyMs?: number | undefined
@@ -16,7 +17,7 @@ export interface SourceTopic extends Part {
   /** undefined until it was looked up once. */
   partitions(): number | undefined
   /** Where the partition ended when it was looked up: what is sent from now on is there or behind it. */
-  endOf(partition: number): number
+  endOf(partition: number): EventPlace
   /** Why Kafka cannot be reached, in words. */
   problem(): string | undefined
   /** Something failed that needs Kafka: there is a problem until the topic has been looked up again. */
@@ -27,6 +28,7 @@ export interface SourceTopic extends Part {
 export function createSourceTopic(options: SourceTopicOptions): SourceTopic {
   const { topic, admin, log, everyMs = 30_000, failingEveryMs = 1000 } = options
   let offsets: ReadonlyMap<number, Offsets> | undefined
+  let topicId: string | undefined
   let problem: string | undefined = 'Kafka: not connected yet'
   let isReported = false
   let isOver = false
@@ -38,6 +40,8 @@ export function createSourceTopic(options: SourceTopicOptions): SourceTopic {
     isLooking = true
     clearTimeout(timer)
     try {
+      // Where the topic is made anew between the two, the offsets are those of another id and count for nothing.
+      topicId = await admin.topicId(topic)
       offsets = await admin.topicOffsets(topic)
       problem = undefined
       if (isReported) log.info({ topic }, 'Kafka is reachable again')
@@ -60,7 +64,7 @@ export function createSourceTopic(options: SourceTopicOptions): SourceTopic {
   return {
     name: 'source topic',
     partitions: () => offsets?.size,
-    endOf: (partition) => offsets?.get(partition)?.high ?? 0,
+    endOf: (partition) => ({ partition, offset: offsets?.get(partition)?.high ?? 0, topicId }),
     problem: () => problem,
     suspect(reason) {
       fail(reason)

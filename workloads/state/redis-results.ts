@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { batches } from './batches.ts'
 import type { RedisConnection } from './redis-connection.ts'
-import { type Claim, type ClaimedEvent, claimantSeconds, type ResultStore } from './state.ts'
+import { type Claim, type ClaimedEvent, claimantSeconds, type EventPlace, type ResultStore } from './state.ts'
 
 /**
  * What a stored result begins with. Claim: its claimant, fingerprint and place follow, a line each. TakenOver: only in
@@ -25,7 +25,7 @@ export function createRedisResults(
       for (const step of batches(events, sizeOfClaim)) {
         const names = [claimantName, ...step.map(({ eventId }) => resultName(eventId))]
         const args = [marks.Claim, claimant, String(ttlSeconds), String(claimantSeconds), claimants]
-        const each = step.flatMap(({ fingerprint, place }) => [fingerprint, `${place.partition}:${place.offset}`])
+        const each = step.flatMap(({ fingerprint, place }) => [fingerprint, placeText(place)])
         const before = await connection.write((client) => client.claimResults(names.length, names, args, each))
         for (const stored of before as (string | null)[]) claims.push(claimOf(stored))
       }
@@ -68,8 +68,7 @@ function claimOf(stored: string | null): Claim {
     case marks.Claim:
       return { type: 'Pending', fingerprint: second === '' ? undefined : second }
     case marks.TakenOver: {
-      const [partition, offset] = first.split(':')
-      return { type: 'Abandoned', place: { partition: Number(partition), offset: Number(offset) } }
+      return { type: 'Abandoned', place: placeIn(first) }
     }
     case marks.Verdict:
       return { type: 'Verdict', json: stored.slice(first.length + 2), fingerprint: first }
@@ -80,4 +79,13 @@ function claimOf(stored: string | null): Claim {
 
 function sizeOfClaim({ eventId, fingerprint }: ClaimedEvent): number {
   return Buffer.byteLength(eventId) + fingerprint.length
+}
+
+function placeText({ partition, offset, topicId }: EventPlace): string {
+  return `${partition}:${offset}${topicId === undefined ? '' : `:${topicId}`}`
+}
+
+function placeIn(text: string): EventPlace {
+  const [partition, offset, topicId] = text.split(':')
+  return { partition: Number(partition), offset: Number(offset), ...(topicId === undefined ? {} : { topicId }) }
 }

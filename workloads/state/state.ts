@@ -84,6 +84,8 @@ export interface FeatureStore {
 export interface EventPlace {
   readonly partition: number
   readonly offset: number
+  /** Of another topic of that name the offset says nothing; undefined where the broker knows no ids. */
+  readonly topicId?: string | undefined
 }
 
 /** What is said of an event with its claim. */
