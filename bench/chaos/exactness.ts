@@ -4,6 +4,9 @@ export interface Exactness {
   readonly events: number
   readonly verdicts: number
   readonly deadLetters: number
+  /** Topics of events that were deleted, and how many of their events had no verdict yet when they were. */
+  readonly formerTopics: number
+  readonly unjudged: number
   /** Events without a verdict and without a dead letter. */
   readonly missing: number
   /** Verdicts and dead letters beyond the first of an event. */
@@ -17,74 +20,91 @@ export interface Exactness {
 export const isExact = ({ missing, doubled, invented, disordered }: Exactness): boolean =>
   missing + doubled + invented + disordered === 0
 
-interface Named {
-  readonly eventId?: unknown
-  readonly userId?: unknown
+/** Where an event stands: in which of the topics, one after the other, and where in it. */
+interface Place {
+  readonly topic: number
+  readonly partition: number
+  readonly offset: number
 }
 
-/** Each event must have one verdict or one dead letter, and the verdicts of a key the order of its events. */
+/**
+ * Each event must have one verdict or one dead letter, and the verdicts of a key the order of its events.
+ *
+ * @param topics what the topic of events had, each time before it was deleted and made anew, and at last. The last ones
+ * of each partition may be without a verdict where the topic is gone, those before them may not.
+ */
 export function exactnessOf(
-  events: readonly ReadRecord[],
+  topics: readonly (readonly ReadRecord[])[],
   verdicts: readonly ReadRecord[],
   deadLetters: readonly ReadRecord[],
 ): Exactness {
-  const places = new Map(events.map(({ partition, offset, value }) => [`${partition}-${offset}`, idIn(value)]))
   const outcomes = new Map<string, number>()
-  const count = (id: string): void => void outcomes.set(id, (outcomes.get(id) ?? 0) + 1)
-  const idOfPlace = (partition: string, offset: string): string =>
-    places.get(`${partition}-${offset}`) ?? `${partition}-${offset}`
-  for (const { value } of verdicts) count(idIn(value) ?? value)
-  for (const { headers } of deadLetters)
-    count(idOfPlace(headers.get('anomaly-partition') ?? '', headers.get('anomaly-offset') ?? ''))
+  for (const records of [verdicts, deadLetters])
+    for (const { id } of records) outcomes.set(id, (outcomes.get(id) ?? 0) + 1)
   // A producer that did not hear that it was heard may have sent an event twice: then it is two events.
-  const wanted = new Map<string, number>()
-  for (const { partition, offset, value } of events) {
-    const id = idIn(value) ?? `${partition}-${offset}`
-    wanted.set(id, (wanted.get(id) ?? 0) + 1)
-  }
-  let [doubled, invented, missing] = [0, 0, 0]
+  const sent = new Map<string, number>()
+  for (const events of topics) for (const { id } of events) sent.set(id, (sent.get(id) ?? 0) + 1)
+  let [doubled, invented, missing, unjudged] = [0, 0, 0, 0]
   for (const [id, times] of outcomes) {
-    const most = wanted.get(id)
+    const most = sent.get(id)
     if (most === undefined) invented += times
     else doubled += Math.max(0, times - most)
   }
-  for (const [id, times] of wanted) missing += Math.max(0, times - (outcomes.get(id) ?? 0))
+  const left = new Map(outcomes)
+  /** Takes an outcome of the event; answers whether there was one. */
+  const take = (id: string): boolean => {
+    const times = left.get(id) ?? 0
+    if (times > 0) left.set(id, times - 1)
+    return times > 0
+  }
+  for (const [number, events] of topics.entries()) {
+    for (const ofPartition of Map.groupBy(events, ({ partition }) => partition).values()) {
+      let waiting = 0
+      for (const { id } of ofPartition) {
+        if (!take(id)) waiting++
+        else {
+          missing += waiting
+          waiting = 0
+        }
+      }
+      if (number === topics.length - 1) missing += waiting
+      else unjudged += waiting
+    }
+  }
   return {
-    events: events.length,
+    events: topics.reduce((sum, { length }) => sum + length, 0),
     verdicts: verdicts.length,
     deadLetters: deadLetters.length,
+    formerTopics: topics.length - 1,
+    unjudged,
     missing,
     doubled,
     invented,
-    disordered: disorderOf(events, verdicts),
+    disordered: disorderOf(topics, verdicts),
   }
 }
 
-function disorderOf(events: readonly ReadRecord[], verdicts: readonly ReadRecord[]): number {
-  /** Where each event stands: its partition, and its offset. */
-  const placeOf = new Map<string | undefined, { readonly partition: number; readonly offset: number } | undefined>()
-  for (const { partition, offset, value } of events) {
-    const id = idIn(value)
-    // of an event that was sent twice nobody knows which verdict is which
-    placeOf.set(id, placeOf.has(id) ? undefined : { partition, offset })
+function disorderOf(topics: readonly (readonly ReadRecord[])[], verdicts: readonly ReadRecord[]): number {
+  const placeOf = new Map<string, Place | undefined>()
+  for (const [topic, events] of topics.entries()) {
+    for (const { id, partition, offset } of events) {
+      // of an event that was sent twice nobody knows which verdict is which
+      placeOf.set(id, placeOf.has(id) ? undefined : { topic, partition, offset })
+    }
   }
-  const last = new Map<string, number>()
+  const last = new Map<string, Place>()
   let disordered = 0
-  for (const { key, value } of verdicts) {
-    const place = placeOf.get(idIn(value))
+  for (const { id, key } of verdicts) {
+    const place = placeOf.get(id)
     if (place === undefined) continue
     const stream = `${place.partition} ${key}`
-    if (place.offset < (last.get(stream) ?? -1)) disordered++
-    last.set(stream, place.offset)
+    const former = last.get(stream)
+    if (former !== undefined && isBefore(place, former)) disordered++
+    last.set(stream, place)
   }
   return disordered
 }
 
-function idIn(json: string): string | undefined {
-  try {
-    const { eventId } = JSON.parse(json) as Named
-    return typeof eventId === 'string' ? eventId : undefined
-  } catch {
-    return undefined
-  }
+function isBefore(one: Place, other: Place): boolean {
+  return one.topic === other.topic ? one.offset < other.offset : one.topic < other.topic
 }

@@ -1,44 +1,98 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Cluster, Role, Scene } from '../../test/integration/consumer/cluster.ts'
 import { kafkaApi } from '../../tools/servers/proxy.ts'
+import type { Gate } from './gate.ts'
+import { type ReadRecord, readWithJava } from './java-reader.ts'
 import type { Random } from './random.ts'
+import { isOfRest } from './rest-callers.ts'
 
 /** What runs, and is replaced where a fault ended it. */
 export interface World {
   readonly cluster: Cluster
   readonly scene: Scene
   readonly inferenceAddress: { readonly host: string; readonly port: number }
+  readonly apiPort: number
+  readonly random: Random
+  /** Of all who send events that must be judged. */
+  readonly gate: Gate
   consumers: Role[]
   inference: Role
+  api: Role
   partitions: number
-  readonly random: Random
+  /** What the topics of events had that were deleted. */
+  readonly formerTopics: ReadRecord[][]
 }
 
 type Fault = (world: World) => Promise<void>
 
-/** Takes one consumer away, and puts another one in its place. */
-async function replaceConsumer(world: World, end: (role: Role) => Promise<unknown>): Promise<void> {
-  const { consumers, inferenceAddress, random, scene } = world
-  const role = random.oneOf(consumers)
-  await end(role)
-  const { host, port } = inferenceAddress
-  const next = await scene.consumer({ inference: `${host}:${port}`, isAlone: false })
-  world.consumers = [...world.consumers.filter((one) => one !== role), next]
+/** Takes a consumer that no other fault has; there may be none. */
+function takeConsumer(world: World): Role | undefined {
+  if (world.consumers.length === 0) return undefined
+  const role = world.random.oneOf(world.consumers)
+  world.consumers = world.consumers.filter((one) => one !== role)
+  return role
 }
 
+async function startConsumer({ scene, inferenceAddress }: World): Promise<Role> {
+  const { host, port } = inferenceAddress
+  return scene.consumer({ inference: `${host}:${port}`, isAlone: false })
+}
+
+/** Takes one consumer away, and puts another one in its place. */
+async function replaceConsumer(world: World, end: (role: Role) => Promise<unknown>): Promise<void> {
+  const role = takeConsumer(world)
+  if (role === undefined) return
+  await end(role)
+  const next = await startConsumer(world)
+  world.consumers = [...world.consumers, next]
+}
+
+/** More events than the former topic had, up to so many: offsets of the former are in the new one, too. */
+const mostFed = 40_000
+
+/** While consumers run, stand still, or are killed. */
+async function remakeTopic(world: World): Promise<void> {
+  const { cluster, scene, gate, random } = world
+  const how = random.oneOf(['run', 'stand still', 'are killed'] as const)
+  const away: Role[] = []
+  while (how !== 'run' && world.consumers.length > 0) away.push(takeConsumer(world)!)
+  for (const role of away) {
+    if (how === 'stand still') role.pause()
+    else await role.kill()
+  }
+  await gate.hold(async () => {
+    const former = await readWithJava(cluster.kafka, scene.topics.source, isOfRest)
+    world.formerTopics.push(former)
+    world.partitions = 2 + random.below(5)
+    await scene.remakeTopic(world.partitions)
+  })
+  const [former] = world.formerTopics.slice(-1)
+  if (how !== 'run') await scene.feed(Math.min(mostFed, Math.round(1.3 * former!.length)))
+  for (const role of away) {
+    if (how === 'stand still') role.resume()
+    world.consumers = [...world.consumers, how === 'stand still' ? role : await startConsumer(world)]
+  }
+}
+
+/** What a fault that touches the topic of events must be alone for. */
+const topic = 'topic'
+export const topicRemade = 'topic made anew'
 const steps = Object.values(kafkaApi)
 
-/** Every fault with how often it comes, in relation to the others. */
-export const faults: Readonly<Record<string, { readonly weight: number; readonly run: Fault }>> = {
+/** Every fault with how often it comes, in relation to the others. Two that touch the same do not come at once. */
+export const faults: Readonly<
+  Record<string, { readonly weight: number; readonly touches?: string; readonly run: Fault }>
+> = {
   'consumer killed': { weight: 3, run: (world) => replaceConsumer(world, (role) => role.kill()) },
   'consumer ended by SIGTERM': { weight: 2, run: (world) => replaceConsumer(world, (role) => role.stop(30_000)) },
   'consumer stands still': {
     weight: 3,
-    run: async ({ consumers, random }) => {
-      const role = random.oneOf(consumers)
-      role.pause()
-      await delay(500 + random.below(15_000))
-      role.resume()
+    run: async (world) => {
+      const role = takeConsumer(world)
+      role?.pause()
+      await delay(500 + world.random.below(15_000))
+      role?.resume()
+      if (role !== undefined) world.consumers = [...world.consumers, role]
     },
   },
   'reply lost': {
@@ -66,6 +120,7 @@ export const faults: Readonly<Record<string, { readonly weight: number; readonly
   },
   'broker stands still': {
     weight: 1,
+    touches: topic,
     run: async ({ cluster, random }) => {
       cluster.kafka.pause()
       await delay(random.below(5000))
@@ -88,8 +143,19 @@ export const faults: Readonly<Record<string, { readonly weight: number; readonly
       world.inference = await world.scene.inference(world.inferenceAddress)
     },
   },
+  'API killed': {
+    weight: 2,
+    run: async (world) => {
+      const { scene, inferenceAddress, apiPort } = world
+      await world.api.kill()
+      const { host, port } = inferenceAddress
+      world.api = await scene.api({ inference: `${host}:${port}`, port: apiPort })
+    },
+  },
+  [topicRemade]: { weight: 1, touches: topic, run: remakeTopic },
   'partition added': {
     weight: 1,
+    touches: topic,
     run: async (world) => {
       if (world.partitions < 8) await world.scene.addPartitions(++world.partitions)
     },

@@ -3,13 +3,12 @@ import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { transactionalProducers } from '../../lib/kafka/transactional-producer.ts'
 import { eventOf, recordOf, type Scene } from '../../test/integration/consumer/cluster.ts'
 import type { Kafka } from '../../tools/servers/kafka/kafka.ts'
-
-const silent = (): void => {}
-const log = { debug: silent, info: silent, warn: silent, error: silent }
+import type { Gate } from './gate.ts'
+import { noLog } from './no-log.ts'
 
 /** Two producers whose transactions overlap, never commit, and are aborted by their successors. Gives how many records. */
 export async function sendAborted(kafka: Kafka, topic: string, signal: AbortSignal): Promise<number> {
-  const settings: KafkaSettings = { brokers: kafka.brokers, clientId: 'chaos', log }
+  const settings: KafkaSettings = { brokers: kafka.brokers, clientId: 'chaos', log: noLog }
   const open = transactionalProducers(settings, { timeoutMs: 10_000 })
   let sent = 0
   const abortEach = async (id: string, waitMs: number): Promise<void> => {
@@ -40,51 +39,18 @@ export async function sendAborted(kafka: Kafka, topic: string, signal: AbortSign
   return sent
 }
 
-/** One unreadable record a second. */
-export async function sendUnreadable(scene: Scene, signal: AbortSignal): Promise<void> {
-  for (let i = 0; !signal.aborted; i++) {
-    await scene.send([{ key: `user-${i % 60}`, value: `{"eventId": unreadable ${i}` }])
-    await delay(1000, undefined, { signal }).catch(() => {})
-  }
-}
-
-export interface RestAnswers {
-  /** Ids that were answered with 200. */
-  readonly accepted: readonly string[]
-  /** Requests that were answered with anything else, or not at all. */
-  readonly refused: number
-}
-
-/** About twenty events a second, each sent again under its id until it is answered with 200. */
-export async function sendOverRest(url: string, signal: AbortSignal): Promise<RestAnswers> {
-  const accepted: string[] = []
-  let refused = 0
-  for (let i = 0; !signal.aborted; i++) {
-    const event = { ...eventOf(i), eventId: `rest-${i}` }
-    for (let attempt = 0; attempt < 30; attempt++) {
-      if (await isAccepted(url, event)) {
-        accepted.push(event.eventId)
-        break
-      }
-      refused++
-      await delay(300)
-    }
+/** About a thousand events a second. */
+export async function sendEvents(scene: Scene, gate: Gate, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await gate.pass(() => scene.feed(50))
     await delay(50)
   }
-  return { accepted, refused }
 }
 
-async function isAccepted(url: string, event: object): Promise<boolean> {
-  try {
-    const response = await fetch(`${url}/api/v1/detect`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(event),
-      signal: AbortSignal.timeout(10_000),
-    })
-    await response.arrayBuffer()
-    return response.status === 200
-  } catch {
-    return false
+/** One unreadable record a second. */
+export async function sendUnreadable(scene: Scene, gate: Gate, signal: AbortSignal): Promise<void> {
+  for (let i = 0; !signal.aborted; i++) {
+    await gate.pass(() => scene.send([{ key: `user-${i % 60}`, value: `{"eventId": unreadable ${i}` }]))
+    await delay(1000, undefined, { signal }).catch(() => {})
   }
 }

@@ -102,13 +102,15 @@ export interface Scene {
     readonly stateMebibytes?: number
   }): Promise<Role>
   /** An API, with its address. */
-  api(options: { readonly inference: string }): Promise<Role & { readonly url: string }>
+  api(options: { readonly inference: string; readonly port?: number }): Promise<Role & { readonly url: string }>
   /** Sends events that count on from the last ones, in order; `users` keys. */
   feed(count: number): Promise<void>
   send(records: readonly Omit<OutgoingRecord, 'topic'>[]): Promise<void>
   /** Feeds about a thousand events a second. */
   load(): Load
   addPartitions(total: number): Promise<void>
+  /** Deletes the topic of events and makes it anew. Nobody may send meanwhile. */
+  remakeTopic(partitions: number): Promise<void>
   /** Until the group has read all that is in the topic. */
   caughtUp(timeoutMs?: number): Promise<void>
   read(topic: string): Promise<Read[]>
@@ -264,6 +266,17 @@ async function openScene(
     }
   }
 
+  async function alterTopic(...change: readonly string[]): Promise<void> {
+    const topic = ['--bootstrap-server', kafka.brokers[0]!, '--topic', topics.source]
+    await kafka.tool('org.apache.kafka.tools.TopicCommand', [...topic, ...change])
+  }
+
+  /** What is sent next is sent by one who knows the topic as it is now. */
+  async function forgetTopic(): Promise<void> {
+    await producer?.close()
+    producer = undefined
+  }
+
   async function feed(count: number): Promise<void> {
     const first = fed
     fed += count
@@ -326,8 +339,8 @@ async function openScene(
       if (isAlone) await eventually(async () => expect(await owned(role)).to.equal(partitions), patience)
       return role
     },
-    api: async ({ inference }) => {
-      const [port] = (await freePorts(1)) as [number]
+    api: async ({ inference, port = 0 }) => {
+      if (port === 0) port = (await freePorts(1))[0]!
       const args = ['--inference', inference, '--port', String(port), '--drain-seconds', '0', ...kafkaFlags]
       return { ...(await start('api', args)), url: `http://127.0.0.1:${port}` }
     },
@@ -350,12 +363,18 @@ async function openScene(
       return load
     },
     async addPartitions(total) {
-      await kafka.tool('org.apache.kafka.tools.TopicCommand', [
-        ...['--bootstrap-server', kafka.brokers[0]!, '--alter', '--topic', topics.source, '--partitions', `${total}`],
-      ])
-      // The next one knows of them at once.
-      await producer?.close()
-      producer = undefined
+      await alterTopic('--alter', '--partitions', `${total}`)
+      await forgetTopic()
+    },
+    async remakeTopic(partitions) {
+      const former = await admin.topicId(topics.source)
+      await alterTopic('--delete')
+      // A creation whose answer was lost has made it all the same.
+      await eventually(async () => {
+        await admin.createMissingTopics([{ topic: topics.source, partitions }]).catch(() => {})
+        expect(await admin.topicId(topics.source)).not.to.be.oneOf([former, undefined])
+      }, patience)
+      await forgetTopic()
     },
     caughtUp: (timeoutMs = patience) =>
       eventually(async () => {

@@ -1,8 +1,9 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { type ClientTls, makeCertificates } from '../certificates.ts'
 import { type KafkaProxy, startProxy } from '../proxy.ts'
@@ -46,6 +47,8 @@ export interface Kafka {
   resume(): void
   /** Runs one of Kafka's own tools, e.g. `org.apache.kafka.tools.TopicCommand`, and gives its output. */
   tool(className: string, args: readonly string[], options?: { readonly input?: string }): Promise<string>
+  /** The output of a tool as it comes; who has enough of it ends the tool. */
+  toolLines(className: string, args: readonly string[]): AsyncIterable<string>
 }
 
 export interface KafkaOptions {
@@ -232,6 +235,16 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
       })
       if (input !== undefined) call.child.stdin!.end(input)
       return (await call).stdout
+    },
+    async *toolLines(className, args) {
+      const child = spawn('java', ['-Xmx256m', '-cp', classPath, className, ...args], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      try {
+        yield* createInterface({ input: child.stdout })
+      } finally {
+        child.kill('SIGKILL')
+      }
     },
   }
 }
