@@ -5,6 +5,8 @@ export interface Fuzz {
   readonly name: string
   /** Makes an input of the random numbers, tries it, and throws where the property does not hold. */
   readonly tryOne: (chance: Chance) => void | Promise<void>
+  /** Ends what the inputs were tried on. */
+  readonly close?: () => Promise<void>
 }
 
 /** Random numbers and choices. */
@@ -53,19 +55,19 @@ export interface FuzzOptions {
 }
 
 /** Tries inputs until the time is over; says how many. Throws with the seed and the number of one that failed. */
-export async function runFuzz({ name, tryOne }: Fuzz, options: FuzzOptions): Promise<number> {
+export async function runFuzz({ name, tryOne, close }: Fuzz, options: FuzzOptions): Promise<number> {
   const { seconds, seed, from = 0, signal } = options
   const end = performance.now() + seconds * 1000
   let at = from
-  for (; performance.now() < end && signal?.aborted !== true; at++) {
-    try {
-      await tryOne(chanceOf(`${name} ${seed} ${at}`))
-    } catch (error) {
-      const again = `npm run fuzz -- --only ${name} --seed ${seed} --from ${at}`
-      throw new Error(`input ${at}: ${error instanceof Error ? error.message : error}\n  again with: ${again}`, {
-        cause: error,
-      })
-    }
+  try {
+    for (; performance.now() < end && signal?.aborted !== true; at++) await tryOne(chanceOf(`${name} ${seed} ${at}`))
+    return at - from
+  } catch (error) {
+    const again = `npm run fuzz -- --only ${name} --seed ${seed} --from ${at}`
+    throw new Error(`input ${at}: ${error instanceof Error ? error.message : error}\n  again with: ${again}`, {
+      cause: error,
+    })
+  } finally {
+    await close?.()
   }
-  return at - from
 }

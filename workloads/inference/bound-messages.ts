@@ -46,6 +46,8 @@ function watch(stream: ServerHttp2Stream, path: string, { budget, maxBytesOf, is
       share = budget.open(close)
     } else share.take(chunk.length)
   })
+  // grpc-js ends a stream where a message cannot be read, and may write answers of earlier ones then: nothing would close it.
+  stream.on('error', () => stream.close(constants.NGHTTP2_INTERNAL_ERROR))
   stream.on('close', () => share.free())
 }
 
