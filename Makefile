@@ -21,7 +21,8 @@ e2e: node_modules ## the operator on a real cluster, from nothing to nothing; ro
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning test/e2e/e2e.ts
 
 demo: node_modules ## four simulated weeks of payments learnt, then live ones judged in one process; DEMO_SECONDS=20 ends by itself, DEMO_FLAGS='--port 8081'
-	@bin/anomaly run -f manifests/pipelines/payments.yaml --simulate --history 28d $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(DEMO_FLAGS)
+	@mkdir -p .run && rm -f .run/demo.db*
+	@bin/anomaly run -f manifests/pipelines/payments.yaml --simulate --history 28d --history-db .run/demo.db $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(DEMO_FLAGS)
 
 up: node_modules ## Kafka, Redis and every role as local background processes, and what to try next
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning tools/local/up.ts

@@ -313,7 +313,7 @@ describe('anomaly', () => {
           stderr,
         )
       expect(Number(measured?.[1])).to.be.within(0.9, 1)
-      expect(stderr).to.match(/^\d+ of \d+ episodes found, \d+ missed; \d+ false; half of those found at once$/m)
+      expect(stderr).to.match(/^\d+ of 20 episodes found, \d+ missed; \d+ false$/m)
       const verdicts = verdictsOf(readFileSync(output, 'utf8'))
       expect(verdicts.map(({ eventId }) => eventId)).to.deep.equal(rows.map((_, i) => `row-${i + 1}`))
       for (const { reasons } of verdicts) for (const { feature } of reasons) expect(feature).to.not.equal('xLabel')
@@ -544,7 +544,7 @@ describe('anomaly', () => {
       })
       expect(code).to.equal(0)
       expect(linesOf(stdout)).to.have.length(2)
-      expect(stderr).to.match(/^rejected: 1 MalformedJson\n2 events in .*, 2 alerts, 1 rejected\n$/)
+      expect(stderr).to.match(/^rejected: 1 MalformedJson\n1 episode, 1 open\n2 events in .*, 2 alerts, 1 rejected\n$/)
     })
 
     it('learns the events of a file first, and judges only what comes after', async () => {
@@ -554,7 +554,7 @@ describe('anomaly', () => {
       expect(code).to.equal(0)
       expect(linesOf(stdout)).to.have.length(1)
       expect(stderr).to.match(
-        /^learnt the events of .*past\.jsonl in [\d.]+ s: 2 events; live from here\n1 event in .*, 1 alert, 0 rejected\n$/,
+        /^learnt the events of .*past\.jsonl in [\d.]+ s: 2 events; live from here\n1 episode, 1 open\n1 event in .*, 1 alert, 0 rejected\n$/,
       )
     })
 

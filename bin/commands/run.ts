@@ -32,6 +32,12 @@ export const run = defineCommand({
         delimiter,
         output,
         rejects,
+        'history-db': {
+          type: 'string',
+          requiresArg: true,
+          describe:
+            'Keep verdicts and episodes in this file of SQLite: the API answers about the past from it, and so does the next run',
+        },
         port: {
           type: 'number',
           requiresArg: true,

@@ -7,7 +7,7 @@ const ground = [...lib, 'workloads/gen', 'workloads/detection', 'workloads/wire'
 /** The ports to the world, each with its implementations. */
 const ports = [...ground, 'workloads/streams', 'workloads/state', 'workloads/scoring']
 const judging = [...ports, 'workloads/files', 'workloads/judging']
-const doors = [...judging, 'workloads/settings', 'workloads/rest']
+const doors = [...judging, 'workloads/settings', 'workloads/history', 'workloads/rest']
 /** What a person at a terminal starts. */
 const desk = [...judging, 'workloads/settings', 'workloads/simulation', 'workloads/terminal']
 const operator = ['operator', 'operator/runtime', ...lib]
@@ -31,7 +31,8 @@ export const house: House = {
   'workloads/files': [...ground, 'workloads/streams'],
   'workloads/settings': ports,
   'workloads/judging': judging,
-  'workloads/rest': [...judging, 'workloads/settings'],
+  'workloads/history': [...ground, 'workloads/files'],
+  'workloads/rest': [...judging, 'workloads/settings', 'workloads/history'],
   'workloads/simulation': ground,
   'workloads/terminal': [...ground, 'workloads/simulation'],
 

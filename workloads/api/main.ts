@@ -28,7 +28,7 @@ import type { StateStore } from '../state/state.ts'
 import { createDistributedDoor } from './distributed-door.ts'
 import { createEventPublisher } from './event-publisher.ts'
 import { createFeatureNames } from './feature-names.ts'
-import { publishedVerdicts } from './published-verdicts.ts'
+import { publishedEvents } from './published-events.ts'
 import { createSentVerdicts } from './sent-verdicts.ts'
 import { createSourceTopic } from './source-topic.ts'
 
@@ -104,7 +104,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     deadlineMs,
   })
   const doorPart: Part = { name: 'door', stop: door.close }
-  const live = createLiveEvents(publishedVerdicts(kafka, results.topic))
+  const live = createLiveEvents(publishedEvents(kafka, { verdicts: results.topic, episodes: results.episodesTopic }))
   const app = createApp(door, {
     log,
     registry,

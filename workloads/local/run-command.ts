@@ -6,6 +6,7 @@ import { checkOutputs } from '../files/check-outputs.ts'
 import { delimiterArgument } from '../files/csv-header.ts'
 import { type Format, inputFiles, sizeOfAll } from '../files/input-files.ts'
 import { LineWriter } from '../files/line-writer.ts'
+import { openSqliteHistory } from '../history/sqlite-history.ts'
 import type { LocalPipeline } from '../judging/local-pipeline.ts'
 import { portOf } from '../settings/port-of.ts'
 import { formatDuration } from '../terminal/wording.ts'
@@ -22,6 +23,7 @@ export interface RunArguments {
   readonly delimiter?: string | undefined
   readonly output?: string | undefined
   readonly rejects?: string | undefined
+  readonly historyDb?: string | undefined
   readonly port?: number | undefined
   readonly probesPort?: number | undefined
   readonly exitAtEnd: boolean
@@ -50,6 +52,8 @@ export async function runCommand(args: RunArguments): Promise<void> {
   checkOutputs({ output: args.output, rejects: args.rejects }, [...(past ?? []), ...(files ?? [])])
   const output = args.output === undefined ? undefined : new LineWriter(args.output)
   const rejects = args.rejects === undefined ? undefined : new LineWriter(args.rejects)
+
+  const kept = args.historyDb === undefined ? undefined : openSqliteHistory(args.historyDb)
 
   let view: RunView
   let local: LocalPipeline | undefined
@@ -104,6 +108,7 @@ export async function runCommand(args: RunArguments): Promise<void> {
       severalFiles: (files?.length ?? 0) + (past?.length ?? 0) > 1,
       output,
       rejects,
+      kept,
       port,
       probesPort,
       seed: args.seed,

@@ -10,6 +10,7 @@ import type { Verdict } from '../detection/verdict.ts'
 import type { InputRecord } from '../files/input-record.ts'
 import { LineWriter } from '../files/line-writer.ts'
 import { temporaryFolder } from '../files/temporary-folder.ts'
+import { openSqliteHistory } from '../history/sqlite-history.ts'
 import type { LocalPipeline } from '../judging/local-pipeline.ts'
 import { futureTolerance } from '../wire/decode.ts'
 import type { Rejection } from '../wire/rejection.ts'
@@ -207,6 +208,24 @@ describe('run()', () => {
     })
     const verdict = await response.json()
     expect(linesOf(path).map((line) => JSON.parse(line))).to.deep.equal([verdict])
+  })
+
+  it('keeps what it judged, events that stood out, and episodes, for whoever asks later and for the next run', async () => {
+    const path = join(folder.path, 'history.db')
+    const bodies = rows(600)
+    const { stop, ended } = await serve({ kept: openSqliteHistory(path), feed: feedOf(bodies), exitAtEnd: true })
+    await ended
+    stop.abort()
+    const { api } = await serve({ kept: openSqliteHistory(path) })
+    const json = async (route: string) =>
+      (await (await fetch(`${api}/api/v1/${route}`)).json()) as Record<string, readonly unknown[]>
+    const alerts = bodies.filter(({ value }) => value > 100).length
+    expect((await json('results?limit=1000')).results).to.have.length(600)
+    expect((await json('results?limit=1000&anomalies=true')).results).to.have.length(alerts)
+    expect(await json('results/e7')).to.include({ eventId: 'e7', isAnomaly: false })
+    expect(await json('results/e119/event')).to.deep.equal(bodies[119])
+    expect((await json('episodes')).episodes).to.have.length(1)
+    expect(await json('episodes/e101')).to.include({ alerts, state: 'Open' })
   })
 
   it('serves API and probes, and handles what waits before it ends', async () => {

@@ -9,15 +9,17 @@ import type { Verdict } from '../detection/verdict.ts'
 import type { InputRecord } from '../files/input-record.ts'
 import type { LineWriter } from '../files/line-writer.ts'
 import { writeRejection } from '../files/rejects.ts'
+import type { History as KeptHistory } from '../history/history.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeline.ts'
 import { NewFeatures } from '../judging/new-features.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
 import { createApp } from '../rest/app.ts'
-import { createLiveEvents, liveVerdict } from '../rest/live-events.ts'
+import { createLiveEvents, liveEpisode, liveVerdict } from '../rest/live-events.ts'
 import { createApiServer } from '../rest/server.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { createLocalDoor } from './local-door.ts'
+import { createRecorder } from './recorder.ts'
 
 /** Feeds the stream; returns when there is no more. */
 export type Feed = (local: LocalPipeline, signal: AbortSignal) => Promise<void>
@@ -41,6 +43,8 @@ export interface RunOptions {
   /** Verdicts as JSONL. */
   readonly output?: LineWriter | undefined
   readonly rejects?: LineWriter | undefined
+  /** Where verdicts and episodes are kept. */
+  readonly kept?: KeptHistory | undefined
   /** Port of the API; undefined: none. */
   readonly port: number | undefined
   /** Port of the probes and metrics; undefined: none. */
@@ -79,6 +83,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   let local: LocalPipeline
   const door = createLocalDoor(pipeline, () => local)
   const liveEvents = createLiveEvents()
+  const recorder = options.kept === undefined ? undefined : createRecorder(options.kept, log)
 
   function setAside({ source, row }: InputRecord, { message }: Rejection): void {
     unprocessable++
@@ -121,8 +126,12 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     output?.flush()
     rejects?.flush()
     door.observe(processed)
-    if (liveEvents.listeners > 0)
-      liveEvents.publish(processed.published.flatMap((json) => (json === undefined ? [] : (liveVerdict(json) ?? []))))
+    recorder?.observe(processed)
+    if (liveEvents.listeners > 0) {
+      const verdicts = processed.published.flatMap((json) => (json === undefined ? [] : (liveVerdict(json) ?? [])))
+      const episodes = processed.episodes.flatMap((episode) => liveEpisode(JSON.stringify(episode)) ?? [])
+      liveEvents.publish([...verdicts, ...episodes])
+    }
     count(processed)()
   }
   local = createLocalPipeline({
@@ -154,11 +163,12 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   }
   const writers: Part = {
     name: 'output',
-    stop() {
+    async stop() {
       try {
         output?.close()
       } finally {
         rejects?.close()
+        await options.kept?.close()
       }
     },
   }
@@ -214,9 +224,12 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const api =
     options.port === undefined
       ? undefined
-      : createApiServer(createApp(door, { log, registry, event: pipeline.spec.event, live: liveEvents }), {
-          port: options.port,
-        })
+      : createApiServer(
+          createApp(door, { log, registry, event: pipeline.spec.event, live: liveEvents, history: options.kept }),
+          {
+            port: options.port,
+          },
+        )
   const started: Part = {
     name: 'start',
     start: () => options.onStarted?.({ api: api?.port, probes: probes?.port }, local),

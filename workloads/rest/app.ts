@@ -6,9 +6,11 @@ import { createByteBudget } from '../../lib/byte-budget.ts'
 import type { Logger } from '../../lib/log.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { extract } from '../../lib/telemetry.ts'
+import type { History } from '../history/history.ts'
 import { DetectError, type DetectionDoor } from './door.ts'
 import { batchAnswer, parseBatch } from './event-batch.ts'
 import { createEventStream } from './event-stream.ts'
+import { addHistoryRoutes } from './history-routes.ts'
 import type { LiveEvents } from './live-events.ts'
 import { openapi } from './openapi.ts'
 import { problemOfError } from './problem.ts'
@@ -32,6 +34,8 @@ export interface AppOptions {
   /** The pipeline's fields, for the description of an event. */
   readonly event: EventMapping
   readonly live: LiveEvents
+  /** What was judged before; without it only recent verdicts are known. */
+  readonly history?: History | undefined
   /** Lets a request for or with verdicts through, or answers it. Health, metrics and the description are always open. */
   readonly authenticate?: Guard | undefined
   /** How long the door may take; then 504. */
@@ -44,10 +48,12 @@ const ndjson = 'application/x-ndjson'
 
 /** The REST routes before a door. Each error is a problem+json of RFC 9457. */
 export function createApp(door: DetectionDoor, options: AppOptions): RequestListener {
-  const { log, registry, event, live, authenticate, timeoutMs = 10_000 } = options
+  const { log, registry, event, live, history, authenticate, timeoutMs = 10_000 } = options
   const budget = createByteBudget(apiLimits.bodiesBytes)
   const guards = authenticate === undefined ? [] : [authenticate]
-  const description = JSON.stringify(openapi(event, apiLimits, authenticate !== undefined))
+  const description = JSON.stringify(
+    openapi(event, apiLimits, { bearer: authenticate !== undefined, history: history !== undefined }),
+  )
   const app = express()
   app.disable('x-powered-by')
   app.use(identify)
@@ -91,12 +97,14 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     .route('/api/v1/results/:eventId')
     .get(...guards, async (request, response) => {
       const { eventId } = request.params
-      const verdict = await inTime(timeoutMs, door.result(eventId))
+      const verdict = (await inTime(timeoutMs, door.result(eventId))) ?? (await history?.result(eventId))
       if (verdict !== undefined) return sendJson(response, 200, verdict)
       const message = `There is no verdict of the event ${JSON.stringify(eventId)}, or no longer`
       sendRefusal(request, response, { reason: 'NotFound', message })
     })
     .all(allowOnly('GET', 'HEAD'))
+
+  if (history !== undefined) addHistoryRoutes(app, { history, guards, allowOnly })
 
   const streamEvents = createEventStream(live)
   app

@@ -94,7 +94,9 @@ describe('GET /api/v1/stream', () => {
     response.destroy()
     const refused = await stream('?only=alerts')
     expect(refused.statusCode).to.equal(400)
-    expect(JSON.parse((await refused.toArray()).join('')).detail).to.equal('only: "alerts" is none of verdict, alert')
+    expect(JSON.parse((await refused.toArray()).join('')).detail).to.equal(
+      'only: "alerts" is none of verdict, alert, episode',
+    )
   })
 
   it('opens its source for the first client and closes it after the last', async () => {

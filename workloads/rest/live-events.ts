@@ -1,8 +1,8 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Part } from '../../lib/lifecycle.ts'
 
-/** What can be watched as it happens. An alert is a verdict that alerts. */
-export const liveEventTypes = ['verdict', 'alert'] as const
+/** What can be watched as it happens. An alert is a verdict that alerts; an episode is told of when it changes. */
+export const liveEventTypes = ['verdict', 'alert', 'episode'] as const
 export type LiveEventType = (typeof liveEventTypes)[number]
 
 export interface LiveEvent {
@@ -16,6 +16,11 @@ export function liveVerdict(json: string): LiveEvent | undefined {
   if (!/^\{"eventId":.*\}$/.test(json)) return undefined
   // Within a text of JSON its quotes would be escaped.
   return { type: json.includes('"isAnomaly":true') ? 'alert' : 'verdict', json }
+}
+
+/** A published change of an episode; undefined for anything else. */
+export function liveEpisode(json: string): LiveEvent | undefined {
+  return /^\{"episodeId":.*\}$/.test(json) ? { type: 'episode', json } : undefined
 }
 
 export interface LiveListener {

@@ -6,8 +6,9 @@ import type { HttpPart } from '../../lib/http-part.ts'
 import { createLogger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { apiLimits, createApp } from './app.ts'
+import type { JsonSchema } from './json-schema.ts'
 import { createLiveEvents } from './live-events.ts'
-import { type JsonSchema, openapi } from './openapi.ts'
+import { openapi } from './openapi.ts'
 import { createApiServer } from './server.ts'
 import { createStubDoor, eventBodies } from './stub-door.ts'
 
@@ -161,7 +162,7 @@ describe('openapi', () => {
 
   it("describes events with the pipeline's own fields", () => {
     const nested = mappingOf({ id: 'tx.id', time: '', key: 'tx.card', value: 'amount', featureFields: ['lat', 'x*'] })
-    const { Event } = openapi(nested, apiLimits, false).components.schemas
+    const { Event } = openapi(nested, apiLimits, { bearer: false, history: false }).components.schemas
     expect(Event).to.have.nested.property('properties.tx.properties.card.minLength', 1)
     const validate = schemaOf(Event!)
     const accepted = (body: object) => validate.safeParse(body).success
@@ -169,7 +170,8 @@ describe('openapi', () => {
     expect(accepted({ amount: 3 })).to.equal(false)
     expect(accepted({ tx: { card: 'c' }, x1: 'two' })).to.equal(false)
     expect(accepted({ tx: { card: 'c' }, lat: 'north' })).to.equal(false)
-    const keyless = openapi(mappingOf({ key: '$source' }), apiLimits, false).components.schemas.Event
+    const keyless = openapi(mappingOf({ key: '$source' }), apiLimits, { bearer: false, history: false }).components
+      .schemas.Event
     expect(keyless).not.to.have.any.keys('required', '$source')
   })
 })

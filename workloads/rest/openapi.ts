@@ -3,7 +3,9 @@ import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { shapes } from '../detection/evidence.ts'
 import { maxFeatures } from '../detection/feature-schema.ts'
 import { degradations, suppressions } from '../detection/verdict.ts'
+import type { JsonSchema } from './json-schema.ts'
 import { liveEventTypes } from './live-events.ts'
+import { historyPaths, historySchemas } from './openapi-history.ts'
 
 export interface ApiLimits {
   readonly eventBytes: number
@@ -11,16 +13,15 @@ export interface ApiLimits {
   readonly batchEvents: number
 }
 
-export interface JsonSchema {
-  readonly type?: string | readonly string[]
-  readonly description?: string
-  readonly properties?: Readonly<Record<string, JsonSchema>>
-  readonly required?: readonly string[]
-  readonly [keyword: string]: unknown
+export interface Described {
+  /** Whether the routes want a token. */
+  readonly bearer: boolean
+  /** Whether there is a history. */
+  readonly history: boolean
 }
 
-/** OpenAPI 3.1 of the REST routes, with an event as this pipeline's fields say; `bearer`: whether they want a token. */
-export function openapi(event: EventMapping, limits: ApiLimits, bearer: boolean) {
+/** OpenAPI 3.1 of the REST routes, with an event as this pipeline's fields say. */
+export function openapi(event: EventMapping, limits: ApiLimits, { bearer, history }: Described) {
   return {
     openapi: '3.1.0',
     info: {
@@ -96,7 +97,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, bearer: boolean)
           operationId: 'streamEvents',
           summary: 'What happens from now on, as server-sent events',
           description:
-            'Each has a type (`event`) and a JSON value (`data`): `verdict`, and `alert` for a verdict that alerts, as the pipeline publishes them. The last one of a stream that the server ends is `end`, with `reason` and `message`: TooSlow where a client does not keep up, else the client may come again. What happens between two streams is in neither.',
+            'Each has a type (`event`) and a JSON value (`data`): `verdict`, and `alert` for a verdict that alerts, `episode` for what becomes of one, as the pipeline publishes them. The last one of a stream that the server ends is `end`, with `reason` and `message`: TooSlow where a client does not keep up, else the client may come again. What happens between two streams is in neither.',
           parameters: [
             {
               name: 'only',
@@ -111,6 +112,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, bearer: boolean)
           },
         },
       },
+      ...(history ? historyPaths(problems) : undefined),
       '/api/v1/health': {
         get: {
           operationId: 'getHealth',
@@ -149,6 +151,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, bearer: boolean)
         Event: eventSchema(event),
         Verdict: verdict,
         Reason: reason,
+        ...(history ? historySchemas : undefined),
         BatchItem: { anyOf: [ref('Verdict'), ref('BatchProblem')] },
         Problem: problem,
         BatchProblem: {

@@ -168,6 +168,7 @@ describe('summaryLines()', () => {
       summaryLines({ events: 1, alerts: 1, rejected: 0, seconds: 1, episodes: { episodes: 41, open, days } }, plain)[0]
     expect(first(2, 3)).to.equal('41 episodes, 20.5 a day, 3 open')
     expect(first(Number.NaN, 0)).to.equal('41 episodes')
+    expect(first(0.1, 0)).to.equal('41 episodes')
   })
 
   it('tells what was found of each kind', () => {

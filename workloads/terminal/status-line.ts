@@ -200,9 +200,12 @@ function truthTable({ kinds, falseAlerts, precision }: TruthSummary): string[] {
   ]
 }
 
+/** Of a shorter run, in days, a rate would say little. */
+export const shortestRate = 0.5
+
 /** `22 of 32 episodes found, 10 missed; 5 false, 0.8 a day; half of those found within 4 minutes`, or `41 episodes, 2.3 a day, 3 open`. */
 export function episodesLine({ episodes, open, days, truth }: EpisodeFigures): string {
-  const aDay = (count: number) => (days > 0 ? `, ${formatNumber(count / days)} a day` : '')
+  const aDay = (count: number) => (days >= shortestRate ? `, ${formatNumber(count / days)} a day` : '')
   if (truth === undefined)
     return `${counted(episodes, 'episode')}${aDay(episodes)}${open === 0 ? '' : `, ${formatNumber(open)} open`}`
   const { found, missed, falseEpisodes, medianDelayMs } = truth

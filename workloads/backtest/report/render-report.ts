@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { EpisodeFigures } from '../../detection/episode-quality.ts'
+import { shortestRate } from '../../terminal/status-line.ts'
 import { counted, formatDuration, formatNumber, formatScore, formatShare, formatTime } from '../../terminal/wording.ts'
 import { barList } from './bar-list.ts'
 import { eventTable, truth, whyNoAlert } from './event-table.ts'
@@ -146,7 +147,7 @@ function keyFigures({ run, evaluation, budgetPerMillion, episodes }: ReportData)
 
 /** What people count, before what is counted event by event. */
 function episodeFigures({ episodes, open, days, truth }: EpisodeFigures): KeyFigure[] {
-  const aDay = (count: number) => (days > 0 ? `${formatNumber(count / days)} a day` : undefined)
+  const aDay = (count: number) => (days >= shortestRate ? `${formatNumber(count / days)} a day` : undefined)
   if (truth === undefined) {
     const rate = [aDay(episodes), open > 0 ? `${formatNumber(open)} open at the end` : undefined]
     return [

@@ -1,0 +1,204 @@
+import { expect } from 'chai'
+import type { Episode } from '../detection/episode.ts'
+import { random } from '../detection/random.ts'
+import type { Verdict } from '../detection/verdict.ts'
+import { temporaryFolder } from '../files/temporary-folder.ts'
+import { verdictJson } from '../wire/verdict-bytes.ts'
+import type { History, JudgedEvent, VerdictQuery } from './history.ts'
+import { openSqliteHistory } from './sqlite-history.ts'
+
+const start = Date.UTC(2024, 0, 1)
+
+function judged(
+  i: number,
+  more: Partial<Verdict> & { readonly value?: number; readonly feature?: string } = {},
+): JudgedEvent {
+  const { value = i, feature = 'value', ...rest } = more
+  const verdict: Verdict = {
+    eventId: `e${i}`,
+    userId: `k${i % 3}`,
+    timestamp: start + 1000 * i,
+    isAnomaly: false,
+    anomalyScore: 0.5,
+    threshold: 0.999,
+    confidence: 1,
+    modelVersion: 'NONE',
+    reasons: [{ detector: 'profile', feature, observed: value, expected: 1, contribution: 1 }],
+    scores: {},
+    ...rest,
+  }
+  return { verdict, json: verdictJson(verdict), value, event: verdict.isAnomaly ? `{"id":"e${i}"}` : undefined }
+}
+
+function episode(i: number, more: Partial<Episode> = {}): Episode {
+  return {
+    episodeId: `e${i}`,
+    change: 'Opened',
+    state: 'Open',
+    userId: `k${i % 3}`,
+    firstTimestamp: start + 1000 * i,
+    lastTimestamp: start + 1000 * i,
+    alerts: 1,
+    events: 1,
+    keys: 1,
+    peakScore: 0.9999,
+    peakEventId: `e${i}`,
+    reasons: [],
+    ...more,
+  }
+}
+
+async function all<Item>(
+  page: (cursor: string | undefined) => Promise<{ items: readonly Item[]; next: string | undefined }>,
+): Promise<Item[]> {
+  const items: Item[] = []
+  for (let cursor: string | undefined, isFirst = true; isFirst || cursor !== undefined; isFirst = false) {
+    const found = await page(cursor)
+    items.push(...found.items)
+    cursor = found.next
+  }
+  return items
+}
+
+describe('History in SQLite', () => {
+  const folder = temporaryFolder()
+  after(() => folder.remove())
+  let count = 0
+  const opened: History[] = []
+  const open = (options?: { keep: number }) => {
+    const history = openSqliteHistory(`${folder.path}/${count++}.db`, options)
+    opened.push(history)
+    return history
+  }
+  afterEach(async () => {
+    for (const history of opened.splice(0)) await history.close()
+  })
+
+  it('answers with the verdict of an event, and with the event where it was kept', async () => {
+    const history = open()
+    const alert = judged(1, { isAnomaly: true })
+    await history.record([judged(0), alert, judged(2)], [])
+    expect(await history.result('e1')).to.equal(alert.json)
+    expect(await history.event('e1')).to.equal('{"id":"e1"}')
+    expect([await history.event('e0'), await history.result('e9'), await history.event('e9')]).to.deep.equal([
+      undefined,
+      undefined,
+      undefined,
+    ])
+  })
+
+  it('pages through what matches, the latest first, each once, whatever the question and the page', async () => {
+    const history = open()
+    const chance = random('history')
+    const events = Array.from({ length: 500 }, (_, i) =>
+      judged(i, {
+        // Many share a time, and some have none.
+        timestamp: chance.next() < 0.1 ? null : start + 1000 * chance.int(50),
+        isAnomaly: chance.next() < 0.2,
+        feature: `f${chance.int(3)}`,
+      }),
+    )
+    await history.record(events.slice(0, 300), [])
+    await history.record(events.slice(300), [])
+    const maybe = <T>(value: T): T | undefined => (chance.next() < 0.5 ? value : undefined)
+    for (let round = 0; round < 100; round++) {
+      const query: VerdictQuery = {
+        key: maybe(`k${chance.int(4)}`),
+        from: maybe(start + 1000 * chance.int(50)),
+        to: maybe(start + 1000 * chance.int(60)),
+        anomalies: maybe(true),
+        reason: maybe(`f${chance.int(4)}`),
+      }
+      const matching = events.filter(
+        ({ verdict: { userId, timestamp, isAnomaly, reasons } }) =>
+          (query.key === undefined || query.key === userId) &&
+          (query.from === undefined || (timestamp ?? 0) >= query.from) &&
+          (query.to === undefined || (timestamp ?? 0) < query.to) &&
+          (query.anomalies !== true || isAnomaly) &&
+          (query.reason === undefined || reasons[0]?.feature === query.reason),
+      )
+      const expected = matching
+        .map((event, i) => ({ event, i }))
+        .sort((a, b) => (b.event.verdict.timestamp ?? 0) - (a.event.verdict.timestamp ?? 0) || b.i - a.i)
+        .map(({ event }) => event.json)
+      const limit = 1 + chance.int(200)
+      expect(await all((cursor) => history.results(query, { limit, cursor }))).to.deep.equal(expected)
+    }
+  })
+
+  it('refuses a cursor that is none', async () => {
+    const history = open()
+    for (const cursor of ['', 'x', '1', '1.2.3', "1.2' OR 1"])
+      expect(await history.results({}, { limit: 1, cursor }).catch((error) => error)).to.include({
+        code: 'InvalidArgument',
+      })
+  })
+
+  it('keeps an episode as it is now', async () => {
+    const history = open()
+    await history.record([], [episode(1), episode(2)])
+    const closed = episode(1, { change: 'Closed', state: 'Closed', lastTimestamp: start + 60_000, alerts: 3 })
+    await history.record([], [episode(1, { change: 'Updated', alerts: 2 }), closed])
+    expect(await history.episode('e1')).to.deep.equal(closed)
+    const found = async (query: Parameters<History['episodes']>[0]) =>
+      (await all((cursor) => history.episodes(query, { limit: 1, cursor }))).map(({ episodeId }) => episodeId)
+    expect(await found({})).to.deep.equal(['e1', 'e2'])
+    expect(await found({ state: 'Open' })).to.deep.equal(['e2'])
+    expect(await found({ key: 'k1' })).to.deep.equal(['e1'])
+    expect(await found({ from: start + 30_000 })).to.deep.equal(['e1'])
+    expect(await found({ to: start + 2000 })).to.deep.equal(['e1'])
+  })
+
+  it('draws a key event by event, or in stretches where there are more', async () => {
+    const history = open()
+    const events = Array.from({ length: 100 }, (_, i) =>
+      judged(i, { userId: 'k', isAnomaly: i === 70, anomalyScore: i / 1000, value: i === 5 ? Number.NaN : i }),
+    )
+    await history.record(events, [])
+    const each = await history.series('k', { points: 100 })
+    expect(each).to.have.length(100)
+    expect(each[5]).to.include({ value: null, low: null, events: 1 })
+    expect(each[70]).to.include({ time: start + 70_000, value: 70, alerts: 1, expected: 1 })
+    const stretches = await history.series('k', { from: start + 10_000, points: 9 })
+    expect(stretches.map(({ events }) => events)).to.deep.equal(new Array(9).fill(10))
+    expect(stretches[6]).to.deep.include({ low: 70, high: 79, value: 74.5, score: 0.079, alerts: 1 })
+    expect(await history.series('nobody', { points: 9 })).to.deep.equal([])
+  })
+
+  it('shows which keys alert most, and when', async () => {
+    const history = open()
+    const alert = (i: number, userId: string, anomalyScore = 0.9999) =>
+      judged(i, { userId, isAnomaly: true, anomalyScore })
+    await history.record([alert(0, 'a'), alert(1, 'b', 0.99), alert(9, 'b'), judged(5, { userId: 'c' })], [])
+    const query = { from: start, to: start + 10_000, buckets: 5, limit: 10, offset: 0 }
+    expect(await history.lanes(query)).to.deep.equal([
+      { key: 'b', alerts: 2, scores: [0.99, 0, 0, 0, 0.9999] },
+      { key: 'a', alerts: 1, scores: [0.9999, 0, 0, 0, 0] },
+    ])
+    expect((await history.lanes({ ...query, limit: 1, offset: 1 })).map(({ key }) => key)).to.deep.equal(['a'])
+  })
+
+  it('lets go of ordinary verdicts, the oldest first, where there are too many', async () => {
+    const history = open({ keep: 1000 })
+    for (let from = 0; from < 20_000; from += 1000)
+      await history.record(
+        Array.from({ length: 1000 }, (_, i) => judged(from + i, { isAnomaly: from + i === 7 })),
+        [],
+      )
+    expect(await history.result('e8')).to.equal(undefined)
+    expect(await history.result('e7')).to.be.a('string')
+    expect(await history.result('e19999')).to.be.a('string')
+  })
+
+  it('goes on in the same file, and refuses one that is something else', async () => {
+    const path = `${folder.path}/again.db`
+    const first = openSqliteHistory(path)
+    await first.record([judged(1)], [episode(1)])
+    await first.close()
+    const second = openSqliteHistory(path)
+    expect(await second.result('e1')).to.be.a('string')
+    await second.close()
+    expect(() => openSqliteHistory(folder.write('text.db', 'eventId,value\n'.repeat(500)))).to.throw(/text\.db/)
+    expect(() => openSqliteHistory(`${folder.path}/nowhere/a.db`)).to.throw(/nowhere/)
+  })
+})

@@ -1,0 +1,151 @@
+import { episodeChanges } from '../detection/episode.ts'
+import type { JsonSchema } from './json-schema.ts'
+
+const query = (name: string, schema: JsonSchema, description: string, required = false) => {
+  return { name, in: 'query', required, schema, description }
+}
+const inPath = (name: string) => ({ name, in: 'path', required: true, schema: { type: 'string' } })
+const text = { type: 'string' }
+const time = { type: ['integer', 'string'] }
+const key = query('key', text, 'Of one key.')
+const from = query('from', time, 'Time of the event, in milliseconds since 1970 or as RFC 3339; inclusive.')
+const to = query('to', time, 'The same, exclusive.')
+const page = [
+  query('limit', { type: 'integer', minimum: 0, maximum: 1000, default: 100 }, 'Items of a page.'),
+  query('cursor', text, '`next` of the page before.'),
+]
+const optionalNumber = { type: ['number', 'null'] }
+const integer = { type: 'integer', minimum: 0 }
+const optionalText = { type: ['string', 'null'] }
+
+type Problems = (...statuses: readonly number[]) => Readonly<Record<string, unknown>>
+
+/** What a process describes that keeps a history. */
+export function historyPaths(problems: Problems) {
+  const answer = (description: string, schema: JsonSchema, ...others: readonly string[]) => {
+    const more = others.map((type) => [type, { schema: text }])
+    return { 200: { description, content: { 'application/json': { schema }, ...Object.fromEntries(more) } } }
+  }
+  const get = (operationId: string, summary: string, parameters: readonly unknown[], responses: object) => {
+    return { get: { operationId, summary, parameters, responses } }
+  }
+  const failures = problems(400, 401, 500, 503)
+  const absent = problems(400, 401, 404, 500, 503)
+  return {
+    '/api/v1/results': get(
+      'getResults',
+      'Verdicts of the past, the latest first',
+      [
+        key,
+        from,
+        to,
+        query('anomalies', { enum: ['true', 'false'] }, 'Only those that alerted.'),
+        query('reason', text, 'Feature that the strongest reason names.'),
+        query('format', { enum: ['json', 'ndjson', 'csv'] }, 'ndjson and csv hold all that matches, not a page.'),
+        ...page,
+      ],
+      {
+        ...answer('A page', { $ref: '#/components/schemas/Results' }, 'application/x-ndjson', 'text/csv'),
+        ...failures,
+      },
+    ),
+    '/api/v1/results/{eventId}/event': get('getEvent', 'An event that stood out, as it came', [inPath('eventId')], {
+      ...answer('The event', {}),
+      ...absent,
+    }),
+    '/api/v1/episodes': get(
+      'getEpisodes',
+      'Episodes as they are now, the one with the latest event first',
+      [
+        key,
+        from,
+        to,
+        query('state', { enum: ['Open', 'Closed'] }, 'Only those.'),
+        query('format', { enum: ['json', 'ndjson'] }, 'ndjson holds all that match, not a page.'),
+        ...page,
+      ],
+      { ...answer('A page', { $ref: '#/components/schemas/Episodes' }, 'application/x-ndjson'), ...failures },
+    ),
+    '/api/v1/episodes/{episodeId}': get('getEpisode', 'An episode as it is now', [inPath('episodeId')], {
+      ...answer('The episode', { $ref: '#/components/schemas/Episode' }),
+      ...absent,
+    }),
+    '/api/v1/keys': get(
+      'getKeys',
+      'Keys that alerted, most alerts first',
+      [
+        { ...from, required: true },
+        { ...to, required: true },
+        query('buckets', { ...integer, maximum: 2000, default: 60 }, 'Stretches that the time is cut into.'),
+        query('limit', { ...integer, maximum: 100, default: 10 }, 'Keys.'),
+        query('offset', integer, 'Keys to leave out.'),
+      ],
+      { ...answer('The keys', { $ref: '#/components/schemas/Keys' }), ...failures },
+    ),
+    '/api/v1/keys/{key}/series': get(
+      'getSeries',
+      "A key's events over time",
+      [
+        inPath('key'),
+        from,
+        to,
+        query('points', { ...integer, maximum: 2000, default: 500 }, 'Stretches at most that the time is cut into.'),
+      ],
+      { ...answer('The series', { $ref: '#/components/schemas/Series' }), ...failures },
+    ),
+  } as const
+}
+
+export const historySchemas: Readonly<Record<string, JsonSchema>> = {
+  Episode: object(
+    {
+      episodeId: { ...text, description: 'The event that opened it; `stream:` in front for one of the stream.' },
+      change: { enum: episodeChanges },
+      state: { enum: ['Open', 'Closed'] },
+      userId: { ...optionalText, description: 'The key; null for an episode of the stream.' },
+      firstTimestamp: optionalNumber,
+      lastTimestamp: optionalNumber,
+      alerts: integer,
+      events: integer,
+      keys: integer,
+      peakScore: { type: 'number' },
+      peakEventId: text,
+      reasons: { type: 'array', items: { $ref: '#/components/schemas/Reason' } },
+      partOf: { ...text, description: 'The episode of the stream that took it in.' },
+    },
+    ['partOf'],
+  ),
+  Results: pageOf('results', 'Verdict'),
+  Episodes: pageOf('episodes', 'Episode'),
+  Keys: object({
+    keys: {
+      type: 'array',
+      items: object({ key: text, alerts: integer, scores: { type: 'array', items: { type: 'number' } } }),
+    },
+  }),
+  Series: object({
+    key: text,
+    points: {
+      type: 'array',
+      items: object({
+        time: { type: 'number' },
+        events: integer,
+        value: optionalNumber,
+        low: optionalNumber,
+        high: optionalNumber,
+        score: { type: 'number' },
+        threshold: { type: 'number' },
+        alerts: integer,
+        expected: optionalNumber,
+      }),
+    },
+  }),
+}
+
+function pageOf(name: string, item: string): JsonSchema {
+  return object({ [name]: { type: 'array', items: { $ref: `#/components/schemas/${item}` } }, next: optionalText })
+}
+
+function object(properties: Readonly<Record<string, JsonSchema>>, optional: readonly string[] = []): JsonSchema {
+  return { type: 'object', properties, required: Object.keys(properties).filter((name) => !optional.includes(name)) }
+}
