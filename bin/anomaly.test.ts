@@ -290,7 +290,7 @@ describe('anomaly', () => {
       expect(fromInput!.stdout === first!.stdout, 'standard input').to.equal(true)
       expect(other!.stdout === first!.stdout, 'other seed').to.equal(false)
       expect(first!.stderr).to.match(
-        /^3,000 events in \d+\.\d s \([\d,]+\/s\), \d+ alerts?, 0 rejected\nalerts per million: [\d,]+, 2,000 requested\n$/,
+        /^\d+ episodes, [\d.]+ a day(, \d+ open)?\n3,000 events in \d+\.\d s \([\d,]+\/s\), \d+ alerts?, 0 rejected\nalerts per million: [\d,]+, 2,000 requested\n$/,
       )
     })
 
