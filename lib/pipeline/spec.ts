@@ -518,7 +518,7 @@ const stateSpec = object({
     .describe('How long the last features of a key stand in for features that a request left out.'),
   profileTtlSeconds: integer(60, 315_360_000)
     .default(2_592_000)
-    .describe('How long the profile of a key without events is kept.'),
+    .describe('How long the profile of a key without events is kept, and the name of a feature that no event carries.'),
 })
 
 // --- the three workloads --------------------------------------------------------------------------------------------

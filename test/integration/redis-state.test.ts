@@ -75,6 +75,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       const { epoch } = await store.partitions.take(3)
       await store.partitions.flush(3, epoch, some)
       await store.features.extend(['x'])
+      await store.features.use(['x'], 1000)
       await store.results.claim([claimed('claimed')], 30)
       await store.results.put([{ eventId: 'e', json: '{}', fingerprint: 'f' }], 40)
       for (const version of ['v1', 'v2', 'v3']) await store.models.put(version, bytes(1))
@@ -95,10 +96,10 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         'model:lock': 50,
       }))
         expect(await ttl(name), name).to.be.within(seconds - 1, seconds)
-      for (const name of ['partition:3', 'schema', 'model:current', 'model:v2', 'reservoirs'])
+      for (const name of ['partition:3', 'schema', 'schema:used', 'model:current', 'model:v2', 'reservoirs'])
         expect(await ttl(name), name).to.equal(-1)
       expect(await keys('p:claimant:*')).to.have.length(1)
-      expect(await raw('DBSIZE')).to.equal(':14\r\n')
+      expect(await raw('DBSIZE')).to.equal(':15\r\n')
     })
 
     it('is ignored with a count where another version of the program wrote it, and written over', async () => {

@@ -40,6 +40,7 @@ export function createEventReader({ pipeline, names, features, wall }: EventRead
       const arrival = wall()
       const origin = { id: '', source: source.topic, recordKey: undefined, arrival, latest: arrival + futureTolerance }
       const decoded = decode()(value, origin, text)
+      if (isEvent(decoded)) names.schema.use(decoded.features)
       if (isEvent(decoded) || isRejection(decoded)) return decoded
       return names.extend(decoded.unknown).then(() => {
         const known = decode()(value, { ...origin, knownOnly: true }, text)

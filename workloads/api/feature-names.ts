@@ -1,10 +1,15 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Part } from '../../lib/lifecycle.ts'
+import type { Logger } from '../../lib/log.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
+import { FeatureUse } from '../judging/feature-use.ts'
 import type { FeatureStore } from '../state/state.ts'
 
 export interface FeatureNamesOptions {
-  readonly store: Pick<FeatureStore, 'extend'>
+  readonly store: Pick<FeatureStore, 'extend' | 'use'>
+  /** How long a pipeline knows a feature that no event carries, in ms. */
+  readonly ttlMs: number
+  readonly log: Logger
   /** How often the names are compared with the store's, in ms. */
   readonly everyMs?: number | undefined
 }
@@ -17,10 +22,11 @@ export interface FeatureNames extends Part {
 }
 
 /** The pipeline's feature names, in the order that all processes share. */
-export function createFeatureNames({ store, everyMs = 5000 }: FeatureNamesOptions): FeatureNames {
+export function createFeatureNames({ store, ttlMs, log, everyMs = 5000 }: FeatureNamesOptions): FeatureNames {
   let schema = new FeatureSchema()
   let asking: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
+  const use = new FeatureUse({ store, ttlMs, log, schema: () => schema })
 
   async function ask(names: readonly string[]): Promise<void> {
     try {
@@ -52,7 +58,11 @@ export function createFeatureNames({ store, everyMs = 5000 }: FeatureNamesOption
         asking ??= ask([]).catch(() => {})
       }, everyMs)
       timer.unref()
+      use.start()
     },
-    stop: () => clearInterval(timer),
+    async stop() {
+      clearInterval(timer)
+      await use.stop()
+    },
   }
 }

@@ -80,7 +80,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
   const stop = options.stop ?? new AbortController()
   const registry = new Registry()
-  const names = createFeatureNames({ store: store.features })
+  const names = createFeatureNames({ store: store.features, ttlMs: 1000 * pipeline.spec.state.profileTtlSeconds, log })
   const topic = createSourceTopic({ topic: source.topic, admin: openAdmin(kafka, { timeoutMs: 3000 }), log })
   const publisher = signingKey === undefined ? undefined : createEventPublisher(() => connectProducer(kafka))
   const sent =

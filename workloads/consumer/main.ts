@@ -64,7 +64,7 @@ const featuresEveryMs = 5000
 /** Judges the events of the partitions that the group assigns to this process, until a signal comes. */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const { pipeline, kafka, store, log, stuckMs = 60_000, beneath = [] } = options
-  const { source, results, detection } = pipeline.spec
+  const { source, results, detection, state } = pipeline.spec
   const needsModel = detection.onModelUnavailable === 'Wait'
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
   const stop = options.stop ?? new AbortController()
@@ -74,7 +74,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const incidents = new StreamIncidents(registry)
   const misplaced = new MisplacedKeys(registry, log)
   const newFeatures = new NewFeatures({ registry, log, wall: Date.now })
-  const names = createSharedSchema({ store: store.features, log, newFeatures })
+  const names = createSharedSchema({ store: store.features, ttlMs: 1000 * state.profileTtlSeconds, log, newFeatures })
   const kept = keptStateOf(options, { names, registry, metrics })
   const stream = new KafkaStream(kafka, {
     topic: source.topic,

@@ -15,6 +15,9 @@ export class FeatureSchema {
   readonly #names: string[] = []
   readonly #index = new Map<string, number>()
   #pause = 0
+  /** By place: events carried the feature. */
+  #used = new Uint8Array(0)
+  #forgotten = 0
 
   constructor(names: readonly string[] = []) {
     for (const name of names) this.append(name)
@@ -26,6 +29,11 @@ export class FeatureSchema {
 
   get names(): readonly string[] {
     return this.#names
+  }
+
+  /** How many names were forgotten so far: where it has grown, a place that was known before may be empty. */
+  get forgotten(): number {
+    return this.#forgotten
   }
 
   indexOf(name: string): number | undefined {
@@ -56,6 +64,25 @@ export class FeatureSchema {
     if (wanted.some((name) => !this.#index.has(name))) this.#pause = pauseEvents
   }
 
+  /** An event carries these features. */
+  use(features: ArrayLike<number>): void {
+    if (this.#used.length < features.length) this.#widenUsed()
+    for (let i = 0; i < features.length; i++) if (!Number.isNaN(features[i]!)) this.#used[i] = 1
+  }
+
+  /** The names that events carried since the last call. */
+  takeUsed(): readonly string[] {
+    const used = this.#names.filter((name, i) => name !== '' && this.#used[i] === 1)
+    this.#used.fill(0)
+    return used
+  }
+
+  #widenUsed(): void {
+    const used = new Uint8Array(2 * this.#names.length)
+    used.set(this.#used)
+    this.#used = used
+  }
+
   append(name: string): void {
     if (this.#index.has(name)) return
     if (name !== '' && !this.hasRoomFor(1)) throw new RangeError(`a pipeline has at most ${maxFeatures} features`)
@@ -64,7 +91,9 @@ export class FeatureSchema {
   }
 
   #forget(place: number): void {
+    if (this.#names[place] === '') return
     this.#index.delete(this.#names[place]!)
     this.#names[place] = ''
+    this.#forgotten++
   }
 }

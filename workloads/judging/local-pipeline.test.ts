@@ -7,7 +7,7 @@ import { simulatePayments } from '../simulation/simulate-payments.ts'
 import { futureTolerance } from '../wire/decode.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { createLocalPipeline, type LocalPipelineOptions } from './local-pipeline.ts'
-import { isVerdict, type ProcessedBatch } from './processor.ts'
+import { isVerdict, type Outcome, type ProcessedBatch } from './processor.ts'
 
 function pipelineWith(event: object = {}, detection: object = {}): Pipeline {
   return parsePipeline({
@@ -96,6 +96,44 @@ describe('createLocalPipeline()', () => {
         expect(outcomes[i]).to.deep.equal({ reason: 'Unprocessable', message: 'TypeError: cannot read this' })
     const judged = json.filter((_, i) => rows[i] !== failing)
     expect(judged.join('\n') === without.json.join('\n')).to.equal(true)
+  })
+
+  describe('feature names', () => {
+    const day = 24 * 3_600_000
+    const rowOf = (at: number, features: object): Row => ({ body: { userId: 'u', timestamp: at, value: 1, features } })
+    const junk = (count: number, prefix: string) =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`${prefix}${i}`, 1]))
+    const start = Date.UTC(2024, 0, 1)
+    const degraded = (outcomes: readonly Outcome[]) => outcomes.map((one) => isVerdict(one) && one.degraded)
+
+    it('become known in an hour as few as with a shared store, by the times of past events', async () => {
+      const rows = [{ amount: 1 }, junk(240, 'a'), junk(240, 'b'), junk(240, 'c'), { amount: 1 }].map((features, i) =>
+        rowOf(start + 60_000 * i, features),
+      )
+      // After names were refused, a thousand events with unknown ones are judged without them.
+      const late = Array.from({ length: 1002 }, () => rowOf(start + day, { late: 1 }))
+      const { outcomes, local } = await judge(pipelineWith(), [...rows, ...late])
+      const isFull = degraded(outcomes).map((one) => one === 'SchemaFull')
+      expect([...isFull.slice(0, 5), isFull.at(-1)]).to.deep.equal([false, false, false, true, false, false])
+      expect(local.schema.size).to.equal(502)
+    })
+
+    it('are forgotten where no event carries them any more for as long as profiles are kept', async () => {
+      let now = start
+      const clocks = { wall: () => now, monotonic: () => 0 }
+      const rows = [rowOf(start, { amount: 1, gone: 1 })]
+      const local = createLocalPipeline({ pipeline: pipelineWith(), seed: 1, fitting: 'Inline', clocks })
+      const running = local.run()
+      for (; now < start + 32 * day; now += 300_000) {
+        const [row] = rows.length > 0 ? rows.splice(0) : [rowOf(now, { amount: 1 })]
+        local.stream.append({ key: null, value: null, timestamp: now, source: 'x', row: 1, line: 1, ...row })
+        await local.stream.drained()
+        if (now < start + 29 * day) expect(local.schema.names).to.deep.equal(['amount', 'gone'])
+      }
+      expect(local.schema.names).to.deep.equal(['amount', ''])
+      local.stream.end()
+      await running
+    })
   })
 
   it('says nothing of processing times without a clock, and how long it took with one', async () => {

@@ -1,9 +1,11 @@
 import type { StreamRecord } from '../../lib/kafka/records.ts'
 import { resolveDetectors, resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { EventMapping, Pipeline } from '../../lib/pipeline/spec.ts'
-import { FeatureSchema } from '../detection/feature-schema.ts'
+import { FeatureSchema, maxFeatures } from '../detection/feature-schema.ts'
 import type { InputRecord } from '../files/input-record.ts'
 import { type Fitting, InProcessScorer } from '../scoring/in-process.ts'
+import { KnownNames } from '../state/known-names.ts'
+import { usedAtMostMs } from '../state/state.ts'
 import { MemoryStream } from '../streams/memory.ts'
 import { lineOf } from '../streams/problem.ts'
 import { futureTolerance, latestPlausibleTime, type Origin } from '../wire/decode.ts'
@@ -38,6 +40,7 @@ export interface LocalPipeline {
   readonly stream: MemoryStream<InputRecord>
   readonly partitions: Partitions
   readonly scorer: InProcessScorer
+  readonly schema: Pick<FeatureSchema, 'names' | 'size'>
   /** Handles what is appended to the stream until it ends or the signal aborts; the batch in hand is finished. */
   run(signal?: AbortSignal): Promise<void>
 }
@@ -46,6 +49,7 @@ export interface LocalPipeline {
 export function createLocalPipeline(options: LocalPipelineOptions): LocalPipeline {
   const { pipeline, seed, fitting, label, clocks, observer } = options
   const schema = new FeatureSchema()
+  const known = new KnownNames({ maxFeatures })
   const detectors = resolveDetectors(pipeline.spec.detection)
   const scorer = new InProcessScorer({
     detectors,
@@ -64,16 +68,22 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
   })
   const several = options.severalFiles === true || pipeline.spec.event.key === '$source'
   const partitions = new MemoryPartitions({ pipeline, schema })
+  let told = Number.NEGATIVE_INFINITY
+  function forgetUnused(now: number): void {
+    if (now - told < usedAtMostMs / 2) return
+    told = now
+    schema.adopt(known.use(schema.takeUsed(), 1000 * pipeline.spec.state.profileTtlSeconds, now))
+  }
   const processor = new Processor({
     pipeline,
     partitions,
     schema,
     scorer,
-    extendSchema: (names) => {
+    extendSchema: (names, before) => {
       // Those that a stream begins with are no news.
       const isBeginning = schema.size === 0
-      for (const name of names) schema.append(name)
-      if (!isBeginning) options.onNewFeatures?.(names)
+      schema.adopt(known.extend([...schema.names, ...names], clocks?.wall() ?? before), names)
+      if (!isBeginning) options.onNewFeatures?.(names.filter((name) => schema.indexOf(name) !== undefined))
     },
     originOf: (record) => originOf(record as InputRecord, several, clocks?.wall),
     parse: parseInput,
@@ -81,12 +91,16 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     feedback: options.feedback,
     decode: label === undefined ? {} : { ignore: [asFeature(label, pipeline.spec.event)] },
     ...(clocks === undefined ? undefined : { clock: clocks.monotonic }),
-    ...(observer === undefined ? undefined : { observer: (processed) => () => observer(processed) }),
+    observer: (processed) => () => {
+      observer?.(processed)
+      if (clocks !== undefined) forgetUnused(clocks.wall())
+    },
   })
   return {
     stream,
     partitions,
     scorer,
+    schema,
     run: (signal) => stream.consume(processor, { signal }),
   }
 }

@@ -58,8 +58,11 @@ export interface ProcessorOptions {
   readonly pipeline: Pipeline
   readonly schema: FeatureSchema
   readonly scorer: Scorer
-  /** Makes new features part of the schema, for good; afterwards `schema` knows them. */
-  readonly extendSchema: (names: readonly string[]) => Promise<void> | void
+  /**
+   * Makes new features part of the schema; afterwards `schema` knows them.
+   * @param before time of the event before the one that brings them, ms since 1970; NaN where it has none
+   */
+  readonly extendSchema: (names: readonly string[], before: number) => Promise<void> | void
   readonly originOf: (record: StreamRecord, batch: RecordBatch) => Origin
   /** The body of a record; as JSON if absent. */
   readonly parse?: ((record: StreamRecord) => ParsedBody) | undefined
@@ -99,6 +102,8 @@ export class Processor implements StreamHandler {
   /** Where records come as bytes. */
   readonly #template: EventTemplate | undefined
   readonly #inHand = new Map<number, InHand>()
+  /** Time of the last event that was read. */
+  #before = Number.NaN
   /** Events of an earlier time are history: learnt, and no alerts. */
   readonly #liveFrom: number
 
@@ -154,6 +159,7 @@ export class Processor implements StreamHandler {
           for (const one of feedback.take()) await this.#learn(batch.partition, one)
         }
         eventOf[i] = decoded
+        this.#before = decoded.time
         events.push(decoded)
         places.push(i)
       }
@@ -210,7 +216,11 @@ export class Processor implements StreamHandler {
       const key = episode.userId ?? episode.episodeId
       produced.push({ topic: results.episodesTopic, key, value: JSON.stringify(episode) })
     }
-    for (const event of eventOf) if (event !== undefined && hasFeatures(event)) inHand.last.set(event.key, event)
+    for (const event of eventOf) {
+      if (event === undefined || !hasFeatures(event)) continue
+      inHand.last.set(event.key, event)
+      this.#options.schema.use(event.features)
+    }
     if (observer !== undefined)
       inHand.pending.push(observer({ batch, outcomes, events: eventOf, published, episodes, given, began, took }))
     return produced
@@ -263,7 +273,7 @@ export class Processor implements StreamHandler {
   /** Reads an event that brings features which the schema lacks: makes them part of it first. */
   async #readWith(unknown: readonly string[], record: StreamRecord, batch: RecordBatch): Promise<Event | Rejection> {
     try {
-      await this.#options.extendSchema(unknown)
+      await this.#options.extendSchema(unknown, this.#before)
     } catch (error) {
       // While the store is away, the event is judged by the features that are known.
       if (!(error instanceof AppError && error.retriable)) throw error

@@ -2,10 +2,13 @@ import type { Part } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
 import type { FeatureStore } from '../state/state.ts'
+import { FeatureUse } from './feature-use.ts'
 import type { NewFeatures } from './new-features.ts'
 
 export interface SharedSchemaOptions {
   readonly store: FeatureStore
+  /** How long a pipeline knows a feature that no event carries, in ms. */
+  readonly ttlMs: number
   readonly log: Logger
   readonly newFeatures: NewFeatures
 }
@@ -17,8 +20,9 @@ export interface SharedSchema extends Part {
 }
 
 /** The feature names of a pipeline, in the order that all its processes share. */
-export function createSharedSchema({ store, log, newFeatures }: SharedSchemaOptions): SharedSchema {
+export function createSharedSchema({ store, ttlMs, log, newFeatures }: SharedSchemaOptions): SharedSchema {
   const schema = new FeatureSchema()
+  const use = new FeatureUse({ store, ttlMs, log, schema: () => schema })
   let isClosed = false
   return {
     name: 'features',
@@ -27,7 +31,9 @@ export function createSharedSchema({ store, log, newFeatures }: SharedSchemaOpti
       // Where the store is away, names come with the first event that has them.
       const known = await store.names().catch(() => [])
       schema.adopt(known)
+      use.start()
     },
+    stop: () => use.stop(),
     async extend(names) {
       try {
         // With all that is known, so that a store that lost the names gets them back in the same order.

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { KnownNames } from './known-names.ts'
 import {
   formerModelSeconds,
   type ModelPointer,
-  newNamesAnHour,
   type PartitionChanges,
   reservoirSeconds,
   type StateStore,
@@ -28,8 +28,7 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
   const partitions = new Map<number, MemoryPartition>()
   const profiles = new ExpiringMap<Uint8Array>(now)
   const lastFeatures = new ExpiringMap<string>(now)
-  const names: string[] = []
-  const newNames = new ExpiringMap<number>(now)
+  const known = new KnownNames({ maxFeatures })
   /** Without JSON: a claim. */
   const results = new ExpiringMap<{ readonly fingerprint: string | undefined; readonly json: string | undefined }>(now)
   const models = new ExpiringMap<Uint8Array>(now)
@@ -74,30 +73,10 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
       },
     },
     features: {
-      async names() {
-        return [...names]
-      },
-      async extend(wanted) {
-        const length = names.length
-        let left = length === 0 ? maxFeatures : newNamesAnHour - (newNames.get('schema') ?? 0)
-        for (const [i, name] of wanted.entries()) {
-          const isForgotten = i < length && names[i] === ''
-          const isKnown = names.includes(name)
-          if (name === '' || isForgotten || isKnown || left === 0) continue
-          const named = names.filter((known) => known !== '').length
-          if (named >= maxFeatures || names.length >= 2 * maxFeatures) continue
-          names.push(name)
-          left--
-        }
-        if (length > 0 && names.length > length)
-          newNames.set('schema', (newNames.get('schema') ?? 0) + names.length - length, 3600)
-        return [...names]
-      },
-      async forget(given) {
-        const forgotten = names.filter((name) => name !== '' && given.includes(name))
-        for (const name of forgotten) names[names.indexOf(name)] = ''
-        return forgotten
-      },
+      names: async () => known.names,
+      extend: async (wanted) => known.extend(wanted, now()),
+      forget: async (given) => known.forget(given),
+      use: async (used, ttlMs) => known.use(used, ttlMs, now()),
       async last(keys) {
         return keys.map((key) => lastFeatures.get(key))
       },

@@ -32,6 +32,7 @@ const scripts = {
   flush: 'flush',
   extendNames: 'extend-names',
   forgetNames: 'forget-names',
+  useNames: 'use-names',
   claimResults: 'claim-results',
   releaseResults: 'release-results',
   putResults: 'put-results',

@@ -168,6 +168,17 @@ export function behavesAsStateStore(open: () => Promise<StateStore>, pass: (ms: 
       expect(await store.features.extend(['a', '', 'c', 'd', 'b'])).to.deep.equal(['a', '', 'c', 'd', 'b'])
     })
 
+    it('forget names that no event carries any more while others are carried', async () => {
+      await store.features.extend(['a', 'b', 'c'])
+      expect(await store.features.use(['a'], 200)).to.deep.equal(['a', 'b', 'c'])
+      await pass(150)
+      expect(await store.features.use(['b'], 200)).to.deep.equal(['a', 'b', 'c'])
+      await pass(150)
+      expect(await store.features.use(['a'], 200)).to.deep.equal(['a', 'b', ''])
+      expect(await store.features.extend(['a', '', '', 'c'])).to.deep.equal(['a', 'b', '', 'c'])
+      expect(await store.features.use([], 200)).to.deep.equal(['a', 'b', '', 'c'])
+    })
+
     it('come to one list when several extend it at once', async () => {
       const stores = [store, await open(), await open()]
       const answers = await Promise.all(

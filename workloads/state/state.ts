@@ -76,6 +76,11 @@ export interface FeatureStore {
   extend(names: readonly string[]): Promise<readonly string[]>
   /** Makes room: the names become unknown, to come back where they are still sent. Answers with those that were known. */
   forget(names: readonly string[]): Promise<readonly string[]>
+  /**
+   * Says that events carried these names since the last call, and makes the pipeline forget those that none carried for
+   * `ttlMs`. Answers with all names. Time in which nobody says so does not count: of a pause, `usedAtMostMs` do.
+   */
+  use(names: readonly string[], ttlMs: number): Promise<readonly string[]>
   /** The JSON that was last flushed for each key and has not expired, in order. */
   last(keys: readonly string[]): Promise<readonly (string | undefined)[]>
 }
@@ -167,6 +172,8 @@ export interface FitLock {
 
 /** Names that may become known in an hour, but for a list that is empty. */
 export const newNamesAnHour = 500
+/** Processes say at least so often which names they use, while they use any. */
+export const usedAtMostMs = 600_000
 /** How long a claimant's claims outlive its last word. */
 export const claimantSeconds = 15
 /** How long models that are not current are kept. */

@@ -35,6 +35,7 @@ function reader(mapping: Partial<Mapping> = {}, { ignore = [] as readonly string
     return isRejection(event) || !isEvent(event) ? undefined : event
   }
   return {
+    schema,
     template,
     decoded,
     /** What the template makes of the bytes, which is what `decode` does, or undefined. */
@@ -117,6 +118,17 @@ describe('EventTemplate', () => {
       expect(hits).to.be.greaterThan(2000)
     })
   }
+
+  it('reads no feature into the place of a forgotten one', () => {
+    const { read, schema } = reader({ features: 'features' })
+    const bytes = (n: number) =>
+      Buffer.from(`{"userId":"u","timestamp":170000000,"value":1,"features":{"a":1,"b":${n}}}`)
+    for (let n = 0; n < 20; n++) read(bytes(n))
+    expect(read(bytes(1))).to.not.equal(undefined)
+    schema.adopt(['a', ''])
+    for (let n = 0; n < 200; n++) read(bytes(n))
+    expect(read(bytes(7))!.features).to.deep.equal([1, Number.NaN, 7])
+  })
 
   it('makes nothing else of damaged bytes than decode() does', () => {
     const { read } = reader()

@@ -51,6 +51,8 @@ export class EventTemplate {
   readonly #isAble: boolean
   readonly #hasFeatures: boolean
   #places: readonly Place[] = []
+  /** Names that the schema had forgotten when the template was laid out. */
+  #forgotten = 0
   #end: Uint8Array = new Uint8Array(0)
   #hasBag = false
   /** Events until the template is looked at again. */
@@ -79,6 +81,10 @@ export class EventTemplate {
   read(bytes: Buffer, origin: Origin): Event | undefined {
     const places = this.#places
     if (places.length === 0) return undefined
+    if (this.#forgotten !== this.#schema.forgotten) {
+      this.#places = []
+      return undefined
+    }
     const { latest } = origin
     const mapping = this.#mapping
     const size = this.#schema.size
@@ -142,6 +148,7 @@ export class EventTemplate {
     if (end < 0 || this.#at !== bytes.length) return
     this.#end = Uint8Array.from(bytes.subarray(end))
     this.#places = places
+    this.#forgotten = this.#schema.forgotten
   }
 
   /** Lays the places of an object out; gives the end of the last value, or -1 where the object cannot be a template. */
