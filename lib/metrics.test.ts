@@ -28,7 +28,7 @@ describe('createMetrics', () => {
       expect(lines).to.include(line)
     expect(lines.some((line) => line.startsWith('process_cpu_seconds_total '))).to.equal(true)
     expect(lines.some((line) => line.startsWith('anomaly_detection_time_seconds_sum 63.99'))).to.equal(true)
-    expect(metrics.lately.totals).to.deep.equal({ events: 1000, alerts: 3, episodes: 0, rejected: 1 })
+    expect(metrics.lately.totals).to.deep.equal({ events: 1000, alerts: 3, episodes: 0, rejected: 1, late: 0 })
     createMetrics(new Registry())
   })
 

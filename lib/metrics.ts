@@ -10,10 +10,12 @@ export interface Metrics {
   countRejection(reason: string): void
   /** Counts episodes that were opened, without those that became part of another. */
   countEpisodes(count: number): void
+  /** Counts events whose times did not come after those before them of their keys. */
+  countLate(count: number): void
   /** Counts a batch that took effect. */
   countBatch(): void
-  /** Events, alerts, episodes and rejections of the last hour. */
-  readonly lately: LastHour<'events' | 'alerts' | 'episodes' | 'rejected'>
+  /** Events, alerts, episodes, rejections and late events of the last hour. */
+  readonly lately: LastHour<'events' | 'alerts' | 'episodes' | 'rejected' | 'late'>
   /** Observed once an event. */
   readonly detectionSeconds: WeightedHistogram
   readonly stateLookups: Counter<'outcome'>
@@ -52,8 +54,13 @@ export function createMetrics(registry: Registry, clock: () => number = () => pe
     labelNames: ['reason'],
     registers,
   })
+  const late = new Counter({
+    name: 'anomaly_events_late_total',
+    help: 'Events whose time is not after the latest of their key: it says nothing of the interval',
+    registers,
+  })
   const batches = new Counter({ name: 'anomaly_batches_total', help: 'Batches of events that took effect', registers })
-  const lately = new LastHour(['events', 'alerts', 'episodes', 'rejected'], clock)
+  const lately = new LastHour(['events', 'alerts', 'episodes', 'rejected', 'late'], clock)
   new Gauge({
     name: 'anomaly_alert_rate',
     help: 'Share of the events of the last hour that were called anomalies, 0 to 1',
@@ -77,6 +84,10 @@ export function createMetrics(registry: Registry, clock: () => number = () => pe
     },
     countEpisodes(count) {
       lately.add('episodes', count)
+    },
+    countLate(count) {
+      late.inc(count)
+      lately.add('late', count)
     },
     countBatch: () => batches.inc(),
     lately,

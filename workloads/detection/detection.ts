@@ -33,6 +33,8 @@ export interface ObservedBatch {
   readonly columns: readonly string[]
   /** Tells the events' keys apart. */
   readonly keyIds: Uint32Array
+  /** Events that came late: their times say nothing of their intervals. */
+  readonly late: number
 }
 
 /**
@@ -139,6 +141,7 @@ export class Detection {
   observe(events: readonly Event[], slots: Int32Array): Omit<ObservedBatch, 'keyIds'> {
     const columns = this.#layout?.columns ?? []
     const width = columns.length
+    const lateBefore = this.#profile?.notLater ?? 0
     this.#reserve(events.length, width)
     this.#slots.set(slots.subarray(0, events.length))
     for (let i = 0; i < events.length; i++) {
@@ -157,7 +160,8 @@ export class Detection {
       this.#missing[i] = this.#profile?.missing ?? 0
       this.#layout?.write(event, this.#rows, i * width, width)
     }
-    return { events, rows: this.#rows.subarray(0, events.length * width), columns }
+    const late = (this.#profile?.notLater ?? 0) - lateBefore
+    return { events, rows: this.#rows.subarray(0, events.length * width), columns, late }
   }
 
   /**

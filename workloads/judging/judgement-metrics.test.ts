@@ -29,6 +29,7 @@ describe('judgementMetrics()', () => {
         { change: 'Updated' },
         { change: 'Closed', partOf: 'e' },
       ] as unknown as readonly Episode[],
+      late: 2,
       given: 1,
       began: 1000,
       took: 1,
@@ -36,17 +37,18 @@ describe('judgementMetrics()', () => {
     const committed = observe(batch)
     now = 1200
     const dropped = observe(batch)
-    expect(metrics.lately.totals).to.deep.equal({ events: 0, alerts: 0, episodes: 0, rejected: 0 })
+    expect(metrics.lately.totals).to.deep.equal({ events: 0, alerts: 0, episodes: 0, rejected: 0, late: 0 })
     now = 1400
     committed()
     expect(dropped).to.be.a('function')
-    expect(metrics.lately.totals).to.deep.equal({ events: 3, alerts: 1, episodes: 1, rejected: 1 })
+    expect(metrics.lately.totals).to.deep.equal({ events: 3, alerts: 1, episodes: 1, rejected: 1, late: 2 })
     const lines = (await registry.metrics()).split('\n')
     for (const line of [
       'anomaly_detection_total{verdict="anomaly"} 1',
       'anomaly_detection_total{verdict="normal"} 2',
       'anomaly_detection_time_seconds_bucket{le="0.25"} 0',
       'anomaly_detection_time_seconds_bucket{le="0.5"} 2',
+      'anomaly_events_late_total 2',
       'anomaly_batches_total 1',
     ])
       expect(lines).to.include(line)

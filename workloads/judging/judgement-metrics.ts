@@ -15,7 +15,7 @@ export interface JudgementMetricsOptions {
  * counted, since it was not before; its time was measured where the verdict was given.
  */
 export function judgementMetrics({ metrics, clock, modelVersion }: JudgementMetricsOptions) {
-  return ({ outcomes, episodes, began, given }: ProcessedBatch): (() => void) => {
+  return ({ outcomes, episodes, late, began, given }: ProcessedBatch): (() => void) => {
     let anomaly = 0
     let normal = 0
     const reasons: string[] = []
@@ -28,6 +28,7 @@ export function judgementMetrics({ metrics, clock, modelVersion }: JudgementMetr
     return () => {
       metrics.countBatch()
       metrics.countEpisodes(opened)
+      metrics.countLate(late)
       for (const reason of reasons) metrics.countRejection(reason)
       metrics.countVerdicts({ anomaly, normal })
       const judged = anomaly + normal - given

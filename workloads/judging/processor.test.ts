@@ -342,13 +342,14 @@ describe('Processor', () => {
     })
 
     it('time that stands still, goes backwards and jumps', async () => {
-      const { judge } = await open()
+      const { judge, processed } = await open()
       const ordinary = events(600, 3)
       await judge(ordinary, 100)
       const times = [now, now, now - 3_600_000, 0, now, now + futureTolerance, now - 1, '1969-12-31T00:00:00Z']
       const outcomes = await judge(times.map((timestamp) => ({ ...ordinary.at(-1)!, timestamp })))
       expect(outcomes.every(isVerdict)).to.equal(true)
       finite(outcomes)
+      expect(processed.at(-1)!.late).to.equal(6)
       for (const { reasons } of outcomes as Verdict[])
         for (const { feature, observed } of reasons) if (feature === 'interval') expect(observed).to.be.at.least(0)
       await judge([{ ...ordinary.at(-1)!, timestamp: now + 1000 }])

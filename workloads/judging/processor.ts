@@ -35,6 +35,8 @@ export interface ProcessedBatch {
   readonly events: readonly (Event | undefined)[]
   /** The verdict of each record as it is published, JSON; undefined where none is, and where verdicts are bytes. */
   readonly published: readonly (string | undefined)[]
+  /** How many of the events did not come after their keys' latest: their times say nothing of their intervals. */
+  readonly late: number
   /** What became of episodes, in order. */
   readonly episodes: readonly Episode[]
   /** How many of the verdicts came with their events. */
@@ -131,13 +133,15 @@ export class Processor implements StreamHandler {
     if (this.#options.prepare !== undefined) await this.#options.prepare(batch, signal)
     const { records } = batch
     const { feedback } = this.#options
+    let late = 0
     const outcomes: Outcome[] = new Array(records.length)
     const eventOf: (Event | undefined)[] = new Array(records.length)
     let events: Event[] = []
     let places: number[] = []
     const judge = async () => {
-      const verdicts = await this.#judge(batch.partition, events, signal)
-      for (const [v, verdict] of verdicts.entries()) {
+      const judged = await this.#judge(batch.partition, events, signal)
+      late += judged.late
+      for (const [v, verdict] of judged.verdicts.entries()) {
         outcomes[places[v]!] = verdict
         feedback?.judged(verdict, events[v]!)
       }
@@ -222,7 +226,7 @@ export class Processor implements StreamHandler {
       this.#options.schema.use(event.features)
     }
     if (observer !== undefined)
-      inHand.pending.push(observer({ batch, outcomes, events: eventOf, published, episodes, given, began, took }))
+      inHand.pending.push(observer({ batch, outcomes, events: eventOf, published, episodes, late, given, began, took }))
     return produced
   }
 
@@ -295,13 +299,14 @@ export class Processor implements StreamHandler {
     partition: number,
     events: readonly Event[],
     signal: AbortSignal | undefined,
-  ): Promise<readonly Verdict[]> {
+  ): Promise<{ readonly verdicts: readonly Verdict[]; readonly late: number }> {
     const { partitions } = this.#options
     const hasState = await partitions.begin(partition, events)
     const memory = partitions.of(partition)!
     const observed = memory.observe(events)
     const scored = events.length === 0 ? undefined : await this.#score(memory, observed, signal)
-    return memory.decide(observed, scored, hasState ? undefined : 'StateUnavailable')
+    const verdicts = memory.decide(observed, scored, hasState ? undefined : 'StateUnavailable')
+    return { verdicts, late: observed.late }
   }
 
   async #score(

@@ -263,6 +263,7 @@ describe('run()', () => {
       episodes: 1,
       openEpisodes: 1,
       rejected: 1,
+      late: 1,
       conditions: { unprocessable: 0 },
       keys: 1,
       modelVersion: 'LEARNING',
