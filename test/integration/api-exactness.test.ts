@@ -26,7 +26,9 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   let count = 0
 
   before(async () => {
-    ;[kafka, redis] = await Promise.all([startKafka({ proxied: true }), startRedis()])
+    // Claims of ids are there again after Redis was killed.
+    const args = ['--appendonly', 'yes', '--appendfsync', 'always']
+    ;[kafka, redis] = await Promise.all([startKafka({ proxied: true }), startRedis({ args })])
     const [port, probesPort] = (await freePorts(2)) as [number, number]
     inference = await spawnInference({ port, probesPort, redisUrl: redis.url })
   })
@@ -128,6 +130,29 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await api.stop()
     await expectExact(pipeline, outcomes)
     for (const told of ['OK', 'Nothing', 'Unknown']) expect(seen[told], JSON.stringify(seen)).to.be.above(0)
+  })
+
+  it('are in the topic once, with the verdict that was answered, while the broker and Redis are killed', async () => {
+    const pipeline = await newPipeline()
+    const api = await serveApi(pipeline, { redisUrl: redis.url, inference: inference.address }, { deadlineMs: 1000 })
+    const chance = random(`servers ${seed}`)
+    const over = new AbortController()
+    async function disturb(): Promise<void> {
+      for (let round = 0; !over.signal.aborted; round++) {
+        await delay(500 + chance.int(1500))
+        if (round % 2 === 0) {
+          await kafka.kill()
+          await kafka.restart({ downMs: chance.int(2000) })
+        } else await redis.restart({ downMs: chance.int(2000) })
+      }
+    }
+    const disturbing = disturb()
+    const seen: Record<string, number> = {}
+    const outcomes = await sendAll(2000, () => api, seen).finally(() => over.abort())
+    await disturbing
+    await api.stop()
+    await expectExact(pipeline, outcomes)
+    for (const told of ['OK', 'Unknown']) expect(seen[told], JSON.stringify(seen)).to.be.above(0)
   })
 
   it('are in the topic once, with the verdict that was answered, while replicas of the API are killed', async () => {

@@ -46,6 +46,8 @@ export interface SceneOptions {
   readonly access?: Access
   /** The topics are there before any process is. True by default. */
   readonly hasTopics?: boolean
+  /** The topic of events of another scene; its own by default. */
+  readonly source?: string
 }
 
 export interface Access {
@@ -177,9 +179,10 @@ async function openScene(
     proxied = false,
     access,
     hasTopics = true,
+    source = `events-${number}`,
   }: SceneOptions = {},
 ): Promise<Scene> {
-  const topics = { source: `events-${number}`, results: `results-${number}`, deadLetters: `dead-letters-${number}` }
+  const topics = { source, results: `results-${number}`, deadLetters: `dead-letters-${number}` }
   const document = {
     apiVersion: 'anomaly.com/v1alpha1',
     kind: 'AnomalyPipeline',
