@@ -23,6 +23,18 @@ describe('A budget of bytes', () => {
     expect([budget.taken, isRefused]).to.deep.equal([0, true])
   })
 
+  it('leaves those that are kept, and refuses who comes, be it the smallest', () => {
+    const budget = createByteBudget(100)
+    const refused: string[] = []
+    const [large, small] = ['large', 'small'].map((name) => budget.open(() => refused.push(name)))
+    large!.take(95)
+    large!.keep()
+    expect(small!.take(10)).to.equal(false)
+    expect([budget.taken, refused]).to.deep.equal([95, ['small']])
+    large!.free()
+    expect(budget.taken).to.equal(0)
+  })
+
   it('never holds more than it may, whoever comes and goes', () => {
     const budget = createByteBudget(1000)
     const shares: ByteShare[] = []

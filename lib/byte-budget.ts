@@ -2,6 +2,8 @@
 export interface ByteShare {
   /** Holds so many more bytes. Where all are held, the largest share is taken away: false where that is this one. */
   take(bytes: number): boolean
+  /** From now on it is not taken away: what it is held for is under way. */
+  keep(): void
   /** Everything held is free again. */
   free(): void
 }
@@ -15,6 +17,7 @@ export interface ByteBudget {
 
 interface Holder {
   bytes: number
+  isKept: boolean
   readonly refuse: () => void
 }
 
@@ -33,7 +36,7 @@ export function createByteBudget(maxBytes: number): ByteBudget {
 
   function largest(): Holder | undefined {
     let found: Holder | undefined
-    for (const holder of holders) if (found === undefined || holder.bytes > found.bytes) found = holder
+    for (const holder of holders) if (!holder.isKept && holder.bytes > (found?.bytes ?? 0)) found = holder
     return found
   }
 
@@ -42,7 +45,7 @@ export function createByteBudget(maxBytes: number): ByteBudget {
       return taken
     },
     open(refuse) {
-      const holder: Holder = { bytes: 0, refuse }
+      const holder: Holder = { bytes: 0, isKept: false, refuse }
       holders.add(holder)
       return {
         take(bytes) {
@@ -55,6 +58,9 @@ export function createByteBudget(maxBytes: number): ByteBudget {
             one.refuse()
           }
           return holders.has(holder)
+        },
+        keep() {
+          holder.isKept = true
         },
         free: () => free(holder),
       }

@@ -26,7 +26,7 @@ export function api(input: WorkloadInput): readonly KubeObject[] {
       mounts: [...kafka.mounts, ...signing.mounts, ...(tokens === undefined ? [] : [tokens])],
       containerPorts: [{ name: 'http', containerPort: ports.api }],
       requests: { cpu: '250m', memory: '256Mi' },
-      memoryLimit: '512Mi',
+      memoryLimit: '768Mi',
       served: true,
     }),
   ]

@@ -12,6 +12,9 @@ export interface MessageBounds {
   readonly isStream: (path: string) => boolean
 }
 
+/** What a chunk costs beside its bytes: messages may come a byte at a time. */
+const chunkBytes = 512
+
 /** What is used of what grpc-js keeps to itself: it shows no call before a message of it is whole. */
 interface Internals {
   createHttp2Server(credentials: unknown): Http2Server
@@ -44,7 +47,7 @@ function watch(stream: ServerHttp2Stream, path: string, { budget, maxBytesOf, is
     if (isStream(path) && frames.isBetween) {
       share.free()
       share = budget.open(close)
-    } else share.take(chunk.length)
+    } else share.take(chunk.length + chunkBytes)
   })
   // grpc-js ends a stream where a message cannot be read, and may write answers of earlier ones then: nothing would close it.
   stream.on('error', () => stream.close(constants.NGHTTP2_INTERNAL_ERROR))

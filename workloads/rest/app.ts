@@ -14,10 +14,10 @@ import { addHistoryRoutes } from './history-routes.ts'
 import type { LiveEvents } from './live-events.ts'
 import { openapi } from './openapi.ts'
 import { problemOfError } from './problem.ts'
-import { mediaType, parseJson, readText } from './request-body.ts'
+import { mediaType, parseJson, withText } from './request-body.ts'
 import { send, sendJson, sendProblem, sendRefusal } from './respond.ts'
 
-/** `bodiesBytes`: of all bodies that are being read at once. */
+/** `bodiesBytes`: of all bodies that are being read or worked on at once. */
 export const apiLimits = {
   eventBytes: 2 ** 20,
   batchBytes: 8 * 2 ** 20,
@@ -59,8 +59,12 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
   app.use(identify)
 
   async function detect(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const text = await readText(request, [json], { limit: apiLimits.eventBytes, budget })
-    if (typeof text !== 'string') return sendRefusal(request, response, text)
+    const limits = { limit: apiLimits.eventBytes, budget }
+    const refusal = await withText(request, [json], limits, (text) => detectText(text, request, response))
+    if (refusal !== undefined) sendRefusal(request, response, refusal)
+  }
+
+  async function detectText(text: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parsed = parseJson(text)
     if ('reason' in parsed) return sendRefusal(request, response, parsed)
     const [outcome] = await inTime(timeoutMs, door.detect([{ text, value: parsed.value }], { trace: traceOf(request) }))
@@ -69,6 +73,26 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     if (outcome!.replayed) response.setHeader('Idempotent-Replayed', 'true')
     sendJson(response, 200, outcome!.json)
   }
+  async function detectBatch(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const limits = { limit: apiLimits.batchBytes, budget }
+    const refusal = await withText(request, [json, ndjson], limits, (text) => detectTexts(text, request, response))
+    if (refusal !== undefined) sendRefusal(request, response, refusal)
+  }
+
+  async function detectTexts(text: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const type = mediaType(request.headers['content-type']!)
+    const batch = parseBatch(text, type === ndjson ? 'ndjson' : 'json', apiLimits.batchEvents)
+    if ('reason' in batch) return sendRefusal(request, response, batch)
+    const outcomes = await inTime(timeoutMs, door.detect(batch.bodies, { trace: traceOf(request) }))
+    const failures = outcomes.filter((outcome) => outcome.kind === 'failed').map(({ error }) => error)
+    if (failures.length > 0 && failures.length === outcomes.length) throw worstOf(failures)
+    for (const error of failures) if (problemOfError(error).status === 500) report(error, response)
+    const verdicts = outcomes.filter((outcome) => outcome.kind === 'verdict')
+    if (verdicts.length > 0 && verdicts.every((verdict) => verdict.replayed))
+      response.setHeader('Idempotent-Replayed', 'true')
+    send(response, 200, type, batchAnswer(batch, outcomes))
+  }
+
   app
     .route(detectPath)
     .post(...guards, detect)
@@ -76,21 +100,7 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
 
   app
     .route('/api/v1/detect/batch')
-    .post(...guards, async (request, response) => {
-      const text = await readText(request, [json, ndjson], { limit: apiLimits.batchBytes, budget })
-      if (typeof text !== 'string') return sendRefusal(request, response, text)
-      const type = mediaType(request.headers['content-type']!)
-      const batch = parseBatch(text, type === ndjson ? 'ndjson' : 'json', apiLimits.batchEvents)
-      if ('reason' in batch) return sendRefusal(request, response, batch)
-      const outcomes = await inTime(timeoutMs, door.detect(batch.bodies, { trace: traceOf(request) }))
-      const failures = outcomes.filter((outcome) => outcome.kind === 'failed').map(({ error }) => error)
-      if (failures.length > 0 && failures.length === outcomes.length) throw worstOf(failures)
-      for (const error of failures) if (problemOfError(error).status === 500) report(error, response)
-      const verdicts = outcomes.filter((outcome) => outcome.kind === 'verdict')
-      if (verdicts.length > 0 && verdicts.every((verdict) => verdict.replayed))
-        response.setHeader('Idempotent-Replayed', 'true')
-      send(response, 200, type, batchAnswer(batch, outcomes))
-    })
+    .post(...guards, detectBatch)
     .all(allowOnly('POST'))
 
   app

@@ -9,15 +9,22 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 const decompress = promisify(gunzip)
 
+/** What a chunk costs beside its bytes: bodies may come a byte at a time. */
+const chunkBytes = 512
+/** A body, its text and the values in it, in its own size, while it is worked on. */
+const workedOn = 4
+
 /**
- * The body as text, at most `limit` bytes of it, if it is one of these media types in UTF-8, as it is or with gzip.
- * Rejects only when the connection breaks. Reads the chunks itself: express.json() takes twice as long.
+ * Does the work with the body as text, at most `limit` bytes of it, if it is one of these media types in UTF-8, as it is
+ * or with gzip; answers with why it did not. Rejects when the connection breaks, or the work does. The budget is held
+ * until the work is done. Reads the chunks itself: express.json() takes twice as long.
  */
-export async function readText(
+export async function withText(
   request: IncomingMessage,
   types: readonly string[],
   { limit, budget }: { readonly limit: number; readonly budget: ByteBudget },
-): Promise<string | Refusal> {
+  work: (text: string) => Promise<void>,
+): Promise<Refusal | undefined> {
   const type = request.headers['content-type']
   if (type === undefined || !types.includes(mediaType(type)))
     return unsupported(`Content-Type is ${type ?? 'missing'}; it must be ${types.join(' or ')} in UTF-8`)
@@ -34,12 +41,23 @@ export async function readText(
   })
   try {
     const bytes = await Promise.race([bytesOf(request, chunks, coding, limit, share), refused])
-    return 'reason' in bytes ? bytes : utf8.decode(bytes)
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error
-    return { reason: 'MalformedJson', message: 'Cannot read the body: it is not UTF-8' }
+    if ('reason' in bytes) return bytes
+    if (!share.take((workedOn - 1) * bytes.length)) return tooBusy
+    share.keep()
+    const text = textOf(bytes)
+    if (typeof text !== 'string') return text
+    await work(text)
+    return undefined
   } finally {
     share.free()
+  }
+}
+
+function textOf(bytes: Uint8Array): string | Refusal {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return { reason: 'MalformedJson', message: 'Cannot read the body: it is not UTF-8' }
   }
 }
 
@@ -102,7 +120,7 @@ function readBytes(
     request.on('data', (chunk: Buffer) => {
       if (isOver) return
       size += chunk.length
-      isOver = size > limit || !share.take(chunk.length)
+      isOver = size > limit || !share.take(chunk.length + chunkBytes)
       if (!isOver) chunks.push(chunk)
       else {
         chunks.length = 0
