@@ -33,6 +33,8 @@ export const house: House = {
   'workloads/judging': judging,
   'workloads/history': [...ground, 'workloads/files'],
   'workloads/rest': [...judging, 'workloads/settings', 'workloads/history'],
+  /** What a browser runs: of the others it takes types, and the words of the terminal. */
+  'workloads/console': [...ground, 'workloads/terminal', 'workloads/history', 'workloads/rest'],
   'workloads/simulation': ground,
   'workloads/terminal': [...ground, 'workloads/simulation'],
 

@@ -10,12 +10,13 @@ const kindTests = join(import.meta.dirname, '../../test/kind')
 
 /** All that the integration tests start or run and that is neither here nor in node_modules. */
 export const needs: readonly SetUpStep[] = [
-  commandsStep('Java, Redis, OpenSSL and Prometheus', {
+  commandsStep('Java, Redis, OpenSSL, Prometheus and Chromium', {
     java: 'openjdk-17-jre-headless',
     'redis-server': 'redis-server',
     openssl: 'openssl',
     prometheus: 'prometheus',
     promtool: 'prometheus',
+    chromium: 'chromium',
   }),
   jarsStep,
   binaryStep('etcd'),

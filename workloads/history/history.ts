@@ -96,6 +96,8 @@ export interface History {
   ): Promise<readonly SeriesPoint[]>
   /** Keys that alerted within the time, most alerts first. */
   lanes(query: LaneQuery): Promise<readonly Lane[]>
+  /** Times of the earliest and the latest event; undefined before the first. */
+  span(): Promise<{ readonly first: number; readonly last: number } | undefined>
   close(): Promise<void>
 }
 

@@ -79,6 +79,8 @@ describe('History in SQLite', () => {
     const alert = judged(1, { isAnomaly: true })
     await history.record([judged(0), alert, judged(2)], [])
     expect(await history.result('e1')).to.equal(alert.json)
+    expect(await history.span()).to.deep.equal({ first: start, last: start + 2000 })
+    expect(await open().span()).to.equal(undefined)
     expect(await history.event('e1')).to.equal('{"id":"e1"}')
     expect([await history.event('e0'), await history.result('e9'), await history.event('e9')]).to.deep.equal([
       undefined,

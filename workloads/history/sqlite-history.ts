@@ -69,6 +69,8 @@ export function openSqliteHistory(path: string, { keep = mostVerdicts }: { reado
   const verdictOfEvent = sql('SELECT json FROM verdicts WHERE event_id = ? ORDER BY id LIMIT 1')
   const eventOf = sql('SELECT event FROM verdicts WHERE event_id = ? ORDER BY id LIMIT 1')
   const episodeOf = sql('SELECT json FROM episodes WHERE episode_id = ?')
+  const earliest = sql('SELECT min(time) AS time FROM verdicts')
+  const latest = sql('SELECT max(time) AS time FROM verdicts')
   let sinceTrim = 0
 
   function write(events: readonly JudgedEvent[], episodes: readonly Episode[]): void {
@@ -126,6 +128,11 @@ export function openSqliteHistory(path: string, { keep = mostVerdicts }: { reado
     },
     async lanes(query) {
       return lanesOf(db, query)
+    },
+    async span() {
+      // Each by itself is found in the index.
+      const [first, last] = [earliest, latest].map((edge) => (edge.get() as { time: number | null }).time)
+      return first == null || last == null ? undefined : { first, last }
     },
     async close() {
       db.close()

@@ -116,6 +116,8 @@ export async function runCommand(args: RunArguments): Promise<void> {
       stop,
       onStarted: (addresses, started) => {
         local = started
+        if (addresses.api !== undefined && kept !== undefined)
+          process.stderr.write(`look at it on http://localhost:${addresses.api}/\n`)
         if (addresses.api !== undefined)
           log.info({ api: `http://localhost:${addresses.api}/api/v1/detect`, probes: addresses.probes }, 'ready')
       },

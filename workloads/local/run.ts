@@ -2,6 +2,7 @@ import { Registry } from 'prom-client'
 import { type Part, run as runParts } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
+import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import type { Event } from '../detection/event.ts'
@@ -16,8 +17,10 @@ import { NewFeatures } from '../judging/new-features.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
 import { createApp } from '../rest/app.ts'
 import { createLiveEvents, liveEpisode, liveVerdict } from '../rest/live-events.ts'
+import type { Overview } from '../rest/overview.ts'
 import { createApiServer } from '../rest/server.ts'
 import type { Rejection } from '../wire/rejection.ts'
+import { createFlowMeter } from './flow-meter.ts'
 import { createLocalDoor } from './local-door.ts'
 import { createRecorder } from './recorder.ts'
 
@@ -83,6 +86,25 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   let local: LocalPipeline
   const door = createLocalDoor(pipeline, () => local)
   const liveEvents = createLiveEvents()
+  const meter = createFlowMeter(clock)
+  const overview = (): Overview => {
+    const { source, results, detection } = pipeline.spec
+    const decision = resolveDecision(detection)
+    return {
+      pipeline: pipeline.metadata.name,
+      source: source.topic,
+      results: results.topic,
+      budgetPerMillion: decision.type === 'alertBudget' ? decision.perMillion : undefined,
+      refractorySeconds: detection.refractorySeconds,
+      lastHour: metrics.lately.totals,
+      openEpisodes: local.partitions.openEpisodes,
+      keys: local.partitions.keys,
+      modelVersion: local.scorer.modelVersion,
+      ...meter.flow,
+      waiting: local.stream.waiting,
+      health: door.health(),
+    }
+  }
   const recorder = options.kept === undefined ? undefined : createRecorder(options.kept, log)
 
   function setAside({ source, row }: InputRecord, { message }: Rejection): void {
@@ -127,6 +149,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     rejects?.flush()
     door.observe(processed)
     recorder?.observe(processed)
+    meter.observe(processed)
     if (liveEvents.listeners > 0) {
       const verdicts = processed.published.flatMap((json) => (json === undefined ? [] : (liveVerdict(json) ?? [])))
       const episodes = processed.episodes.flatMap((episode) => liveEpisode(JSON.stringify(episode)) ?? [])
@@ -225,7 +248,14 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     options.port === undefined
       ? undefined
       : createApiServer(
-          createApp(door, { log, registry, event: pipeline.spec.event, live: liveEvents, history: options.kept }),
+          createApp(door, {
+            log,
+            registry,
+            event: pipeline.spec.event,
+            live: liveEvents,
+            history: options.kept,
+            overview,
+          }),
           {
             port: options.port,
           },

@@ -7,12 +7,14 @@ import type { Logger } from '../../lib/log.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { extract } from '../../lib/telemetry.ts'
 import type { History } from '../history/history.ts'
+import { addConsoleRoutes } from './console-routes.ts'
 import { DetectError, type DetectionDoor } from './door.ts'
 import { batchAnswer, parseBatch } from './event-batch.ts'
 import { createEventStream } from './event-stream.ts'
 import { addHistoryRoutes } from './history-routes.ts'
 import type { LiveEvents } from './live-events.ts'
 import { openapi } from './openapi.ts'
+import type { Overview } from './overview.ts'
 import { problemOfError } from './problem.ts'
 import { mediaType, parseJson, withText } from './request-body.ts'
 import { send, sendJson, sendProblem, sendRefusal } from './respond.ts'
@@ -36,6 +38,8 @@ export interface AppOptions {
   readonly live: LiveEvents
   /** What was judged before; without it only recent verdicts are known. */
   readonly history?: History | undefined
+  /** What the pipeline is doing; with a history the console is served, which shows both. */
+  readonly overview?: (() => Overview) | undefined
   /** Lets a request for or with verdicts through, or answers it. Health, metrics and the description are always open. */
   readonly authenticate?: Guard | undefined
   /** How long the door may take; then 504. */
@@ -48,7 +52,7 @@ const ndjson = 'application/x-ndjson'
 
 /** The REST routes before a door. Each error is a problem+json of RFC 9457. */
 export function createApp(door: DetectionDoor, options: AppOptions): RequestListener {
-  const { log, registry, event, live, history, authenticate, timeoutMs = 10_000 } = options
+  const { log, registry, event, live, history, overview, authenticate, timeoutMs = 10_000 } = options
   const budget = createByteBudget(apiLimits.bodiesBytes)
   const guards = authenticate === undefined ? [] : [authenticate]
   const description = JSON.stringify(
@@ -114,7 +118,8 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     })
     .all(allowOnly('GET', 'HEAD'))
 
-  if (history !== undefined) addHistoryRoutes(app, { history, guards, allowOnly })
+  if (history !== undefined) addHistoryRoutes(app, { history, overview, guards, allowOnly })
+  if (history !== undefined && overview !== undefined) addConsoleRoutes(app, allowOnly)
 
   const streamEvents = createEventStream(live)
   app

@@ -32,6 +32,10 @@ export function historyPaths(problems: Problems) {
   const failures = problems(400, 401, 500, 503)
   const absent = problems(400, 401, 404, 500, 503)
   return {
+    '/api/v1/overview': get('getOverview', 'What the pipeline is doing at present, where the process says so', [], {
+      ...answer('The present', { $ref: '#/components/schemas/Overview' }),
+      ...absent,
+    }),
     '/api/v1/results': get(
       'getResults',
       'Verdicts of the past, the latest first',
@@ -114,6 +118,30 @@ export const historySchemas: Readonly<Record<string, JsonSchema>> = {
       partOf: { ...text, description: 'The episode of the stream that took it in.' },
     },
     ['partOf'],
+  ),
+  Overview: object(
+    {
+      pipeline: text,
+      source: text,
+      results: text,
+      budgetPerMillion: { ...integer, description: 'Absent where a fixed threshold decides.' },
+      refractorySeconds: integer,
+      lastHour: object({ events: integer, alerts: integer, episodes: { type: 'integer' }, rejected: integer }),
+      openEpisodes: integer,
+      keys: integer,
+      modelVersion: text,
+      eventsPerSecond: { type: 'number' },
+      latencyMs: object({ median: { type: 'number' }, p95: { type: 'number' } }),
+      waiting: integer,
+      rejected: {
+        type: 'array',
+        items: object({ reason: text, count: integer, message: text, example: text }),
+      },
+      health: { $ref: '#/components/schemas/Health' },
+      since: { type: 'number', description: 'Time of the earliest event that is kept.' },
+      now: { type: 'number', description: 'Time of the latest.' },
+    },
+    ['budgetPerMillion', 'latencyMs'],
   ),
   Results: pageOf('results', 'Verdict'),
   Episodes: pageOf('episodes', 'Episode'),

@@ -1,0 +1,264 @@
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { createLogger } from '../../lib/log.ts'
+import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
+import type { Verdict } from '../../workloads/detection/verdict.ts'
+import { temporaryFolder } from '../../workloads/files/temporary-folder.ts'
+import { openSqliteHistory } from '../../workloads/history/sqlite-history.ts'
+import { run } from '../../workloads/local/run.ts'
+import { verdictJson } from '../../workloads/wire/verdict-bytes.ts'
+import { type OpenPage, openPage, startBrowser, violationsOf } from '../harness/browser.ts'
+
+const pipeline = parsePipeline({
+  apiVersion: 'anomaly.com/v1alpha1',
+  kind: 'AnomalyPipeline',
+  metadata: { name: 'payments' },
+  spec: {
+    source: { brokers: ['localhost:9092'] },
+    detection: {
+      alertBudgetPerMillion: 1000,
+      rules: [{ name: 'limit', field: 'value', above: '100' }],
+    },
+  },
+})
+const log = await createLogger({ level: 'silent' })
+const start = Date.UTC(2024, 0, 1)
+const patience = { timeout: 30_000 }
+
+interface Served {
+  readonly url: string
+  readonly port: number
+  detect(events: readonly object[]): Promise<void>
+  stop(): Promise<void>
+}
+
+async function serve(database: string, port = 0): Promise<Served> {
+  const stop = new AbortController()
+  const started = Promise.withResolvers<number>()
+  const ended = run({
+    pipeline,
+    log,
+    port,
+    probesPort: undefined,
+    seed: 1,
+    exitAtEnd: false,
+    kept: openSqliteHistory(database),
+    stop,
+    onStarted: ({ api }) => started.resolve(api!),
+  })
+  ended.catch(started.reject)
+  const bound = await started.promise
+  const url = `http://localhost:${bound}`
+  return {
+    url,
+    port: bound,
+    async detect(events) {
+      const response = await fetch(`${url}/api/v1/detect/batch`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/x-ndjson' },
+        body: events.map((event) => JSON.stringify(event)).join('\n'),
+      })
+      expect(response.status).to.equal(200)
+      await response.text()
+    },
+    async stop() {
+      stop.abort()
+      await ended
+    },
+  }
+}
+
+const eventOf = (i: number, value: number, userId = `user-${i % 5}`) => {
+  return { eventId: `e${i}`, timestamp: start + 60_000 * i, userId, value, features: { a: i % 7 } }
+}
+/** Five users, an alert of user-3, and one event that cannot be read. */
+const events = [
+  ...Array.from({ length: 300 }, (_, i) => eventOf(i, i === 298 ? 950 : 40 + (i % 9))),
+  { eventId: 'bad', timestamp: 'yesterday', userId: 'user-1' },
+]
+
+describe('The console', () => {
+  const folder = temporaryFolder()
+  let browser: Browser
+  let served: Served
+  const opened: OpenPage[] = []
+  let databases = 0
+  const database = () => join(folder.path, `${databases++}.db`)
+
+  before(async () => {
+    browser = await startBrowser()
+    served = await serve(database())
+    await served.detect(events)
+  })
+  after(async () => {
+    await browser?.close()
+    await served?.stop()
+    folder.remove()
+  })
+  afterEach(async () => {
+    for (const { page, complaints, origins } of opened.splice(0)) {
+      const { origin } = new URL(page.url())
+      await page.context().close()
+      expect(complaints).to.deep.equal([])
+      expect([...origins]).to.deep.equal([origin])
+    }
+  })
+
+  async function visit(path: string, { url }: { url: string } = served, options: BrowserContextOptions = {}) {
+    const one = await openPage(browser, `${url}${path}`, options)
+    opened.push(one)
+    return one.page
+  }
+  const sees = (page: Page, text: string | RegExp) => page.getByText(text).first().waitFor(patience)
+  const isLive = (page: Page) =>
+    page
+      .getByRole('status')
+      .filter({ hasText: /^live$/ })
+      .waitFor(patience)
+
+  const pages = [
+    ['Now', '/', 'user-3'],
+    ['Key', '/?page=key&id=user-3', 'Its episodes'],
+    ['Episode', '/?page=episode&id=e298', 'is above 100'],
+    ['Flow', '/?page=flow', 'InvalidTime'],
+  ] as const
+  for (const [name, path, text] of pages) {
+    for (const colorScheme of ['light', 'dark'] as const)
+      it(`shows ${name}, in ${colorScheme}, and axe finds nothing wrong`, async () => {
+        const page = await visit(path, served, { colorScheme })
+        await sees(page, text)
+        await isLive(page)
+        expect(await page.getByRole('link', { name, exact: true }).getAttribute('aria-current')).to.equal('page')
+        expect(await violationsOf(page)).to.deep.equal([])
+      })
+
+    it(`shows ${name} on a phone, not wider than it is`, async () => {
+      const page = await visit(path, served, { viewport: { width: 390, height: 844 } })
+      await sees(page, text)
+      expect(await page.evaluate('document.documentElement.scrollWidth')).to.be.at.most(390)
+    })
+  }
+
+  it('leads from an open episode to what happened, why, and a rule, by keyboard; and back', async () => {
+    const page = await visit('/')
+    const link = page.locator('.cards').getByRole('link', { name: 'user-3' })
+    await link.waitFor(patience)
+    await link.focus()
+    await page.keyboard.press('Enter')
+    await sees(page, 'The event with the highest score')
+    expect(new URL(page.url()).search).to.equal('?page=episode&id=e298')
+    await page
+      .getByRole('figure', { name: /Values of user-3 around the episode: \d+ points, 1 alerts/ })
+      .waitFor(patience)
+    await sees(page, '"value": 950')
+    await page.getByRole('button', { name: 'Make a rule of it' }).press('Enter')
+    await sees(page, 'value-above')
+    await page.goBack()
+    await sees(page, 'Open episodes')
+  })
+
+  it('shows an alert as it happens, on the page that is open', async () => {
+    const other = await serve(database())
+    try {
+      const page = await visit('/', other)
+      await isLive(page)
+      await sees(page, 'None. Nothing unusual goes on.')
+      await other.detect([eventOf(1, 777, 'user-new')])
+      await page.getByRole('listitem').filter({ hasText: 'value 777 is above 100' }).first().waitFor(patience)
+      await page.getByRole('link', { name: 'user-new' }).first().waitFor(patience)
+    } finally {
+      await other.stop()
+    }
+  })
+
+  it('says of each page that there is nothing yet', async () => {
+    const empty = await serve(database())
+    try {
+      for (const [path, text] of [
+        ['/', 'No alert in this time.'],
+        ['/?page=key&id=nobody', 'Nothing of this key in this time.'],
+        ['/?page=key', 'Choose one among those that alerted'],
+        ['/?page=episode&id=none', 'There is no episode "none"'],
+        ['/?page=episode', 'Choose one of the open episodes'],
+        ['/?page=flow', 'None.'],
+      ] as const) {
+        const page = await visit(path, empty)
+        await sees(page, text)
+        expect(await violationsOf(page)).to.deep.equal([])
+      }
+    } finally {
+      await empty.stop()
+    }
+  })
+
+  it('says that it is disconnected, and goes on by itself when the server is back', async () => {
+    const path = database()
+    let other = await serve(path)
+    const page = await visit('/', other)
+    await isLive(page)
+    await other.stop()
+    await page.getByRole('status').filter({ hasText: 'disconnected' }).waitFor(patience)
+    await sees(page, 'The server does not answer.')
+    other = await serve(path, other.port)
+    try {
+      await isLive(page)
+      await page.getByText('The server does not answer.').waitFor({ ...patience, state: 'detached' })
+      await other.detect([eventOf(1, 888, 'user-back')])
+      await page.getByRole('listitem').filter({ hasText: 'value 888 is above 100' }).first().waitFor(patience)
+    } finally {
+      await other.stop()
+    }
+  })
+
+  it('stands still while it is paused', async () => {
+    const other = await serve(database())
+    try {
+      const page = await visit('/', other)
+      await isLive(page)
+      await page.getByRole('button', { name: 'Pause' }).click()
+      await page.getByRole('status').filter({ hasText: 'paused' }).waitFor(patience)
+      await other.detect([eventOf(1, 999, 'user-later')])
+      await page.getByRole('button', { name: 'Go on' }).click()
+      await isLive(page)
+      await sees(page, 'value 999 is above 100')
+    } finally {
+      await other.stop()
+    }
+  })
+
+  it('shows the worst ten of 5,000 keys with 10,000 alerts, and pages on', async () => {
+    const path = database()
+    const history = openSqliteHistory(path)
+    const judged = Array.from({ length: 10_000 }, (_, i) => {
+      const verdict: Verdict = {
+        eventId: `m${i}`,
+        userId: `key-${String(i % 5000).padStart(4, '0')}`,
+        timestamp: start + 1000 * i,
+        isAnomaly: true,
+        anomalyScore: 0.9995,
+        threshold: 0.999,
+        confidence: 1,
+        modelVersion: 'NONE',
+        reasons: [],
+        scores: {},
+      }
+      return { verdict, json: verdictJson(verdict), value: i }
+    })
+    await history.record(judged, [])
+    await history.close()
+    const other = await serve(path)
+    try {
+      const page = await visit('/', other)
+      await sees(page, 'key-0000')
+      expect(await page.locator('.lanes tbody tr').count()).to.equal(10)
+      await page.getByRole('link', { name: 'next 10 →' }).click()
+      await sees(page, 'key-0010')
+      expect(new URL(page.url()).searchParams.get('offset')).to.equal('10')
+      await page.getByRole('link', { name: 'key-0010' }).click()
+      await page.getByRole('figure', { name: 'Values of key-0010: 2 points, 2 alerts' }).waitFor(patience)
+    } finally {
+      await other.stop()
+    }
+  })
+})

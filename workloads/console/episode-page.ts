@@ -1,0 +1,152 @@
+import { html } from 'htm/preact'
+import { useState } from 'preact/hooks'
+import type { Episode } from '../detection/episode.ts'
+import type { Reason, Verdict } from '../detection/verdict.ts'
+import type { SeriesPoint } from '../history/history.ts'
+import { counted, describeReason, formatScore, formatShare, formatTime } from '../terminal/wording.ts'
+import { useAsked } from './api.ts'
+import { SeriesChart } from './chart.ts'
+import { ago, alertsOver, nameOf, reasonsInWords } from './format.ts'
+import { EpisodeTable } from './key-page.ts'
+import type { Present } from './now-page.ts'
+import { type Place, urlOf } from './place.ts'
+
+export interface EpisodeProps {
+  readonly place: Place
+  readonly present: Present
+  readonly everyMs: number
+}
+
+const hourMs = 3_600_000
+
+export function EpisodePage({ place, present, everyMs }: EpisodeProps) {
+  const { answer: episode, error } = useAsked<Episode>(
+    place.id === '' ? undefined : `episodes/${encodeURIComponent(place.id)}`,
+    everyMs,
+  )
+  if (episode === undefined) {
+    const words = error?.message ?? (place.id === '' ? 'Choose one of the open episodes on the page Now.' : '…')
+    return html`<h1>Episode</h1><p class="empty">${words}</p>`
+  }
+  return html`
+    <h1>${nameOf(episode)}</h1>
+    <p class="lead">
+      <strong>${episode.state === 'Open' ? 'Open' : 'Closed'}</strong>: ${alertsOver(episode)}${silenced(episode)}. It began at ${formatTime(episode.firstTimestamp)} UTC, and
+      ${' '}its last event was ${ago(episode.lastTimestamp, present.now)}. Peak <span class="score">${formatScore(episode.peakScore)}</span>.
+      ${episode.partOf !== undefined && html` It became part of <a href=${urlOf({ page: 'episode', id: episode.partOf })}>an episode of the stream</a>.`}
+    </p>
+    <${Around} episode=${episode} everyMs=${everyMs} />
+    <section aria-labelledby="why"><h2 id="why">Why</h2><${ReasonBars} reasons=${episode.reasons} /></section>
+    <${RawEvent} eventId=${episode.peakEventId} />
+    <${Before} episode=${episode} />`
+}
+
+function silenced({ events, alerts }: Episode): string {
+  const more = events - alerts
+  return more === 0 ? '' : `, and ${counted(more, 'event')} that the refractory period silenced`
+}
+
+/** Observed against what was usual around the episode; for one of the stream, the alerts that it holds. */
+function Around({ episode, everyMs }: { readonly episode: Episode; readonly everyMs: number }) {
+  const { userId, firstTimestamp, lastTimestamp, reasons } = episode
+  const [from, to] = [firstTimestamp ?? 0, lastTimestamp ?? 0]
+  const margin = Math.max(6 * hourMs, 2 * (to - from))
+  const isOfKey = userId !== null
+  // Keys that send seldom need a longer look back: what was usual is what came before.
+  const series = useAsked<{ readonly points: readonly SeriesPoint[] }>(
+    isOfKey
+      ? `keys/${encodeURIComponent(userId)}/series?from=${Math.max(0, from - 14 * 24 * hourMs)}&to=${to + margin}&points=1000`
+      : undefined,
+    everyMs,
+  )
+  const feature = reasons[0]?.feature ?? ''
+  const alerts = useAsked<{ readonly results: readonly Verdict[] }>(
+    isOfKey
+      ? undefined
+      : `results?anomalies=true&reason=${encodeURIComponent(feature)}&from=${from}&to=${to + 1}&limit=100`,
+    everyMs,
+  )
+  if (isOfKey) {
+    const points = lastOf(series.answer?.points, to)
+    return points === undefined
+      ? html`<p class="empty">…</p>`
+      : html`<${SeriesChart} points=${points} label=${`Values of ${userId} around the episode`} marked=${[from, to]} />
+          <p><a href=${urlOf({ page: 'key', id: userId, hours: 0 })}>All of ${userId || 'the stream'}</a></p>`
+  }
+  return html`<section aria-labelledby="members"><h2 id="members">Its alerts</h2>
+    <ol class="alerts">
+      ${(alerts.answer?.results ?? []).map(
+        (verdict) => html`<li key=${verdict.eventId}>
+          <time>${formatTime(verdict.timestamp)}</time>
+          <a href=${urlOf({ page: 'key', id: verdict.userId })}>${verdict.userId}</a>
+          <span class="score">${formatScore(verdict.anomalyScore)}</span>
+          <span class="why">${reasonsInWords(verdict.reasons)}</span>
+        </li>`,
+      )}
+    </ol></section>`
+}
+
+/** The points around the end of an episode: at most so many before it, and all after it. */
+function lastOf(points: readonly SeriesPoint[] | undefined, to: number): readonly SeriesPoint[] | undefined {
+  const after = points?.findIndex(({ time }) => time > to) ?? -1
+  const end = after === -1 ? (points?.length ?? 0) : after
+  return points?.slice(Math.max(0, end - 120))
+}
+
+function ReasonBars({ reasons }: { readonly reasons: readonly Reason[] }) {
+  if (reasons.length === 0) return html`<p class="empty">No reason was given.</p>`
+  return html`<ul class="bars">
+    ${reasons.map(
+      (reason) => html`<li>
+        <span>${describeReason(reason)}</span>
+        <meter aria-label=${`share of ${reason.feature}`} min="0" max="1" value=${reason.contribution}>${formatShare(reason.contribution)}</meter>
+      </li>`,
+    )}
+  </ul>`
+}
+
+function RawEvent({ eventId }: { readonly eventId: string }) {
+  const path = encodeURIComponent(eventId)
+  const event = useAsked<unknown>(`results/${path}/event`)
+  const verdict = useAsked<Verdict>(`results/${path}`)
+  return html`<section aria-labelledby="event"><h2 id="event">The event with the highest score</h2>
+    ${
+      event.answer === undefined
+        ? html`<p class="empty">${event.error === undefined ? '…' : event.error.message}</p>`
+        : html`<pre tabindex="0" aria-label="Event">${JSON.stringify(event.answer, null, 2)}</pre>`
+    }
+    ${verdict.answer !== undefined && html`<details><summary>Its verdict</summary><pre tabindex="0" aria-label="Verdict">${JSON.stringify(verdict.answer, null, 2)}</pre></details>`}
+    ${verdict.answer !== undefined && html`<${MakeRule} verdict=${verdict.answer} />`}
+  </section>`
+}
+
+/** A limit that would have caught this, to put into the pipeline. */
+function MakeRule({ verdict }: { readonly verdict: Verdict }) {
+  const [isShown, setShown] = useState(false)
+  const reason = verdict.reasons.find(({ observed, category }) => observed !== null && category === undefined)
+  if (reason === undefined) return null
+  const side = (reason.observed ?? 0) > (reason.expected ?? 0) ? 'above' : 'below'
+  const limit = reason.expected === null ? (reason.observed ?? 0) : ((reason.observed ?? 0) + reason.expected) / 2
+  const name =
+    reason.feature
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-+|-+$/g, '') || 'limit'
+  const yaml = `spec:\n  detection:\n    rules:\n      - {name: ${name}-${side}, field: ${JSON.stringify(reason.feature)}, ${side}: "${Number(limit.toPrecision(3))}"}\n`
+  return html`<p><button type="button" aria-expanded=${isShown} onClick=${() => setShown(!isShown)}>Make a rule of it</button></p>
+    ${isShown && html`<pre tabindex="0" aria-label="Rule">${yaml}</pre>`}`
+}
+
+/** Episodes of the key that came before, and others for the same reason. */
+function Before({ episode }: { readonly episode: Episode }) {
+  const { userId, episodeId, firstTimestamp, reasons } = episode
+  const key = userId === null ? '' : `key=${encodeURIComponent(userId)}&`
+  const { answer } = useAsked<{ readonly episodes: readonly Episode[] }>(
+    `episodes?${key}to=${firstTimestamp ?? 0}&limit=200`,
+  )
+  const feature = reasons[0]?.feature
+  const similar = answer?.episodes.filter((one) => one.episodeId !== episodeId && one.reasons[0]?.feature === feature)
+  return html`<section aria-labelledby="before"><h2 id="before">Similar before</h2>
+    <${EpisodeTable} episodes=${similar?.slice(0, 10)} />
+  </section>`
+}

@@ -1,0 +1,123 @@
+import { html, render } from 'htm/preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Verdict } from '../detection/verdict.ts'
+import { type Connection, listen, Refused, setToken, useAsked } from './api.ts'
+import { EpisodePage } from './episode-page.ts'
+import { FlowPage } from './flow-page.ts'
+import { spanChoices } from './format.ts'
+import { KeyPage } from './key-page.ts'
+import { NowPage, type Present } from './now-page.ts'
+import { type Page, type Place, urlOf, usePlace } from './place.ts'
+
+const names: Readonly<Record<Page, string>> = { now: 'Now', key: 'Key', episode: 'Episode', flow: 'Flow' }
+const everyMs = 2000
+/** Alerts that are shown as they come. */
+const mostAlerts = 30
+/** However many come, the page is drawn this often. */
+const drawMs = 500
+
+function Console() {
+  const place = usePlace()
+  const [isPaused, setPaused] = useState(false)
+  const [session, setSession] = useState(0)
+  const { answer: present, error } = useAsked<Present>(`overview?session=${session}`, isPaused ? 0 : everyMs)
+  const { alerts, connection } = useAlerts(isPaused, session)
+  const needsToken = error instanceof Refused && error.status === 401
+  useEffect(() => {
+    document.title = `${names[place.page]}${place.id === '' ? '' : ` ${place.id}`} · ${present?.pipeline ?? 'Anomaly'}`
+  })
+  return html`
+    <a class="skip" href="#main">Skip to the content</a>
+    <header>
+      <p class="name">${present?.pipeline ?? 'Anomaly'}</p>
+      <nav aria-label="Pages">
+        ${(Object.keys(names) as Page[]).map((page) => {
+          const id = page === place.page ? place.id : ''
+          return html`<a href=${urlOf({ page, id, hours: place.hours })} aria-current=${page === place.page ? 'page' : undefined}>${names[page]}</a>`
+        })}
+      </nav>
+      <${Spans} place=${place} />
+      <p class=${`state ${isPaused ? 'paused' : connection}`} role="status">${stateInWords(isPaused, connection)}</p>
+      <button type="button" aria-pressed=${isPaused} onClick=${() => setPaused(!isPaused)}>${isPaused ? 'Go on' : 'Pause'}</button>
+    </header>
+    <main id="main" tabindex="-1">
+      ${error !== undefined && !needsToken && html`<p class="notice" role="alert">The server does not answer. What stands here is as it was; this page goes on by itself when it is back.</p>`}
+      ${needsToken ? html`<${AskToken} onToken=${() => setSession(session + 1)} />` : present === undefined ? html`<p class="empty">…</p>` : pageOf(place, present, alerts, isPaused ? 0 : everyMs)}
+    </main>`
+}
+
+function pageOf(place: Place, present: Present, alerts: readonly Verdict[], everyMs: number) {
+  const props = { place, present, alerts, everyMs }
+  switch (place.page) {
+    case 'now':
+      return html`<h1 class="unseen">Now</h1><${NowPage} ...${props} />`
+    case 'key':
+      return html`<${KeyPage} ...${props} />`
+    case 'episode':
+      return html`<${EpisodePage} ...${props} />`
+    case 'flow':
+      return html`<${FlowPage} ...${props} />`
+  }
+}
+
+/** The time that is looked at, where a page has one. */
+function Spans({ place }: { readonly place: Place }) {
+  if (place.page !== 'now' && place.page !== 'key') return null
+  return html`<nav aria-label="Time" class="spans">
+    ${spanChoices(place.hours).map(
+      ([hours, name]) =>
+        html`<a href=${urlOf({ ...place, hours, offset: 0 })} aria-current=${hours === place.hours ? 'true' : undefined}>${name}</a>`,
+    )}
+  </nav>`
+}
+
+function stateInWords(isPaused: boolean, connection: Connection): string {
+  if (isPaused) return 'paused'
+  return { connecting: 'connecting', live: 'live', lost: 'disconnected' }[connection]
+}
+
+/** The alerts as they come; drawn now and then, however many there are. */
+function useAlerts(isPaused: boolean, session: number) {
+  const [alerts, setAlerts] = useState<readonly Verdict[]>([])
+  const [connection, setConnection] = useState<Connection>('connecting')
+  const waiting = useRef<string[]>([])
+  useEffect(() => {
+    if (isPaused) return
+    const timer = setInterval(() => {
+      if (waiting.current.length === 0) return
+      const fresh = waiting.current.splice(0).slice(-mostAlerts)
+      const read = fresh.map((json) => JSON.parse(json) as Verdict).reverse()
+      setAlerts((known) => [...read, ...known].slice(0, mostAlerts))
+    }, drawMs)
+    const leave = listen(`stream?only=alert`, {
+      onEvent: ({ type, json }) => {
+        if (type !== 'alert') return
+        waiting.current.push(json)
+        if (waiting.current.length > 10 * mostAlerts) waiting.current.splice(0, 9 * mostAlerts)
+      },
+      onState: setConnection,
+    })
+    return () => {
+      clearInterval(timer)
+      leave()
+    }
+  }, [isPaused, session])
+  return { alerts, connection }
+}
+
+function AskToken({ onToken }: { readonly onToken: () => void }) {
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault()
+    const given = new FormData(event.target as HTMLFormElement).get('token')
+    setToken(String(given))
+    onToken()
+  }
+  return html`<form class="token" onSubmit=${submit}>
+    <h1>A token is needed</h1>
+    <p>The API asks for a bearer token. It is kept in this page only, and gone with it.</p>
+    <label>Token <input name="token" type="password" autocomplete="off" required /></label>
+    <button type="submit">Go on</button>
+  </form>`
+}
+
+render(html`<${Console} />`, document.body)

@@ -1,0 +1,69 @@
+import { useEffect, useState } from 'preact/hooks'
+
+export const pages = ['now', 'key', 'episode', 'flow'] as const
+export type Page = (typeof pages)[number]
+
+/** What is looked at: all of it stands in the URL, so that it can be sent to somebody. */
+export interface Place {
+  readonly page: Page
+  /** Of a key or an episode. */
+  readonly id: string
+  /** Hours that are looked at; 0 for all. */
+  readonly hours: number
+  /** Keys that are paged over. */
+  readonly offset: number
+}
+
+const usualHours = 24
+
+export function placeOf(search: string): Place {
+  const given = new URLSearchParams(search)
+  const page = pages.find((one) => one === given.get('page')) ?? 'now'
+  const hours = Number(given.get('hours') ?? usualHours)
+  const offset = Number(given.get('offset') ?? 0)
+  return {
+    page,
+    id: given.get('id') ?? '',
+    hours: Number.isFinite(hours) && hours >= 0 ? hours : usualHours,
+    offset: Number.isInteger(offset) && offset >= 0 ? offset : 0,
+  }
+}
+
+export function urlOf({
+  page,
+  id = '',
+  hours = usualHours,
+  offset = 0,
+}: Partial<Place> & { readonly page: Page }): string {
+  const given = new URLSearchParams()
+  if (page !== 'now') given.set('page', page)
+  if (id !== '' || page === 'key' || page === 'episode') given.set('id', id)
+  if (hours !== usualHours) given.set('hours', String(hours))
+  if (offset !== 0) given.set('offset', String(offset))
+  const search = given.toString()
+  return search === '' ? '/' : `/?${search}`
+}
+
+/** The place, and whoever asks is told when it changes: by a link of this page, or back and forth. */
+export function usePlace(): Place {
+  const [search, setSearch] = useState(location.search)
+  useEffect(() => {
+    const look = () => setSearch(location.search)
+    const follow = (event: MouseEvent) => {
+      const link = event.target instanceof Element ? event.target.closest('a') : null
+      const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey
+      if (link === null || !isPlain || link.origin !== location.origin || link.pathname !== '/') return
+      event.preventDefault()
+      history.pushState(null, '', link.href)
+      look()
+      scrollTo(0, 0)
+    }
+    addEventListener('popstate', look)
+    addEventListener('click', follow)
+    return () => {
+      removeEventListener('popstate', look)
+      removeEventListener('click', follow)
+    }
+  }, [])
+  return placeOf(search)
+}
