@@ -642,6 +642,47 @@ describe('anomaly', () => {
     })
   })
 
+  describe('feedback', () => {
+    it('tells a pipeline what its events were, by id or by verdict', async () => {
+      const text = readFileSync(threshold, 'utf8').replace(
+        'detection:',
+        'detection:\n    feedback: {authentication: None}',
+      )
+      const pipeline = folder.write('feedback.yaml', text)
+      const one = start(['run', '-f', pipeline, '--port', '0', '--probes-port', '0'])
+      const [, url] = await one.saw('stderr', /"api":"(http:[^"]*)\/api/)
+      const verdictOf = async (eventId: string): Promise<Verdict> => {
+        const body = JSON.stringify({ eventId, userId: 'u', value: 5 })
+        const headers = { 'Content-Type': 'application/json' }
+        return (await fetch(`${url}/api/v1/detect`, { method: 'POST', headers, body })).json() as Promise<Verdict>
+      }
+      const confirmedOf = ({ reasons }: Verdict) => reasons.map(({ detector, feature }) => `${detector} ${feature}`)
+      const before = await verdictOf('a')
+      const said = await anomaly(['feedback', 'a', '--label', 'Confirmed', '--url', url!])
+      expect(said).to.include({ code: 0, stderr: '1 event: Confirmed\n' })
+      expect(confirmedOf(before)).to.deep.equal([])
+      expect(confirmedOf(await verdictOf('b'))).to.deep.equal(['feedback userId'])
+      const old = folder.write(
+        'old.jsonl',
+        `${JSON.stringify(before)}\n${JSON.stringify({ ...before, eventId: 'old' })}\n`,
+      )
+      const taken = await anomaly(['feedback', '--input', old, '--label', 'Withdrawn', '--url', url!])
+      expect(taken).to.include({ code: 0, stderr: '2 events: Withdrawn\n' })
+      expect(confirmedOf(await verdictOf('c'))).to.deep.equal([])
+      const refusals = await Promise.all([
+        anomaly(['feedback', '--label', 'Confirmed', '--url', url!]),
+        anomaly(['feedback', 'a', 'nobody', '--label', 'Confirmed', '--url', url!]),
+        anomaly(['feedback', '--input', `${old}.not`, '--label', 'Confirmed', '--url', url!]),
+        anomaly(['feedback', 'a', '--label', 'Confirmed', '--url', 'localhost:8080']),
+      ])
+      for (const { code, stderr } of refusals) {
+        expect(code, stderr).to.not.equal(0)
+        expect(stderr.trim().split('\n'), stderr).to.have.length(1)
+      }
+      expect(refusals[1]!.stderr).to.match(/^anomaly: nobody: There is no verdict .*; 1 before it are stored\n$/)
+    })
+  })
+
   describe('replay', () => {
     it('sends the rows of files to the REST API, and counts what came of them', async () => {
       const one = start(['run', '-f', threshold, '--port', '0', '--probes-port', '0'])

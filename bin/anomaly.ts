@@ -7,6 +7,7 @@ import { backtest } from './commands/backtest.ts'
 import { consumer } from './commands/consumer.ts'
 import { crd } from './commands/crd.ts'
 import { closing } from './commands/define-command.ts'
+import { feedback } from './commands/feedback.ts'
 import { inference } from './commands/inference.ts'
 import { init } from './commands/init.ts'
 import { operator } from './commands/operator.ts'
@@ -35,6 +36,7 @@ const cli: Argv = yargs(args)
   .command(backtest)
   .command(replay)
   .command(watch)
+  .command(feedback)
   .command(init)
   .command(crd)
   .command(consumer)
@@ -55,7 +57,7 @@ const cli: Argv = yargs(args)
 function checkFlags(flags: Readonly<Record<string, unknown>>): true {
   for (const [name, value] of Object.entries(flags)) {
     if (Number.isNaN(value)) throw new AppError('InvalidArgument', `--${name}: must be a number`)
-    if (Array.isArray(value) && !['_', 'input', 'history', 'names'].includes(name))
+    if (Array.isArray(value) && !['_', 'input', 'history', 'names', 'events'].includes(name))
       throw new AppError('InvalidArgument', `--${name}: may be given only once`)
   }
   return true

@@ -271,6 +271,18 @@ export const contradictory: readonly RefusedPipeline[] = [
     field: 'spec',
     message: 'results.episodesTopic must be a topic of its own',
   },
+  {
+    what: 'secondary keys that nobody reads',
+    spec: { source, event: { secondaryKeys: ['terminal'] } },
+    field: 'spec',
+    message: 'event.secondaryKeys needs detection.feedback: nothing else reads it',
+  },
+  {
+    what: 'feedback read from among the events',
+    spec: { source, detection: { feedback: { topic: 'anomaly-events' } } },
+    field: 'spec',
+    message: 'detection.feedback.topic must be a topic of its own',
+  },
 ]
 
 /** Changes that would leave behind what was learnt: only a cluster knows of a change. */

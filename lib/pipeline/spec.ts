@@ -301,7 +301,16 @@ const detectionSpec = constrain(
     detectors: listMap(detectorSpec.describe('An algorithm and its options; exactly one of them.'), 'name', 1, 8)
       .optional()
       .describe('The algorithms that score events. A profile and an isolationForest if absent.'),
-    feedback: object({})
+    feedback: object({
+      topic: topicName()
+        .optional()
+        .describe('Topic that feedback is read from, as JSON. Only the API takes any if absent.'),
+      authentication: choice(['Required', 'None'])
+        .optional()
+        .describe(
+          'Required: the API takes feedback only where it asks for tokens, api.auth. None: from anyone who reaches it. Required if absent.',
+        ),
+    })
       .optional()
       .describe(
         'Present, if only as {}: what people say of verdicts is learnt. A false alarm widens what is normal for its key; a confirmed anomaly raises the risk of its key and secondary keys.',
@@ -719,6 +728,13 @@ export const pipelineSpec = constrain(
     message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
     cel: 'self.source.topic != self.results.topic && self.source.topic != self.results.deadLetterTopic && self.results.topic != self.results.deadLetterTopic',
     holds: ({ source, results }) => new Set([source.topic, results.topic, results.deadLetterTopic]).size === 3,
+  },
+  {
+    message: 'detection.feedback.topic must be a topic of its own',
+    cel: '!has(self.detection.feedback) || !has(self.detection.feedback.topic) || !(self.detection.feedback.topic in [self.source.topic, self.results.topic, self.results.deadLetterTopic]) && (!has(self.results.episodesTopic) || self.detection.feedback.topic != self.results.episodesTopic)',
+    holds: ({ source, results, detection: { feedback } }) =>
+      feedback?.topic === undefined ||
+      ![source.topic, results.topic, results.deadLetterTopic, results.episodesTopic].includes(feedback.topic),
   },
   {
     message: 'results.episodesTopic must be a topic of its own',

@@ -87,8 +87,8 @@ describe('The house', () => {
   })
 
   it('asks for the place of a new room', () => {
-    expect(broken(['workloads/feedback/labels.ts', 'lib/log.ts'])).to.deep.equal([
-      'workloads/feedback/labels.ts is in no room of tools/check-imports/house.ts',
+    expect(broken(['workloads/labels/labels.ts', 'lib/log.ts'])).to.deep.equal([
+      'workloads/labels/labels.ts is in no room of tools/check-imports/house.ts',
     ])
   })
 

@@ -46,11 +46,12 @@ export const house: House = {
   'workloads/replay': desk,
   'workloads/schema': desk,
   'workloads/watch': desk,
+  'workloads/feedback': desk,
   'workloads/init': desk,
 
   bin: [
     ...everything,
-    ...['consumer', 'api', 'inference', 'local', 'backtest', 'replay', 'schema', 'watch', 'init'].map(
+    ...['consumer', 'api', 'inference', 'local', 'backtest', 'replay', 'schema', 'watch', 'feedback', 'init'].map(
       (role) => `workloads/${role}`,
     ),
   ],

@@ -19,6 +19,7 @@ import type { Scorer } from '../scoring/scorer.ts'
 import type { EventPlace, StateStore } from '../state/state.ts'
 import { isServersFault } from '../streams/problem.ts'
 import { isRejection } from '../wire/decode.ts'
+import { type FeedbackBody, feedbackRecord, spokenOfSeconds } from '../wire/feedback-record.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
 import { createEventClaims, setFirst } from './event-claims.ts'
@@ -82,7 +83,11 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
   const { source } = pipeline.spec
   const reader = createEventReader({ pipeline, names, features: store.features, wall })
   const judge = createEventJudge({ pipeline, partitions: store.partitions, scorer, names, metrics, clock })
-  const claims = createEventClaims({ results: store.results, reused: (job) => job.settle(idReused(job.event.id)) })
+  const claims = createEventClaims({
+    results: store.results,
+    alertSeconds: pipeline.spec.detection.feedback && spokenOfSeconds,
+    reused: (job) => job.settle(idReused(job.event.id)),
+  })
   const publish =
     publishing &&
     createVerdictPublisher({
@@ -342,6 +347,24 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     }
   }
 
+  async function resultOf(eventId: string): Promise<string | undefined> {
+    return claims.unstored(eventId)?.json ?? (await store.results.get(eventId))
+  }
+
+  /** To where the event's key is judged, in order with its events. */
+  async function takeFeedback(said: FeedbackBody, publisher: Publishing['publisher']): Promise<boolean> {
+    const known = said.verdict === undefined ? await resultOf(said.eventId) : undefined
+    const verdict = said.verdict ?? (known && (JSON.parse(known) as Verdict))
+    if (!verdict) return false
+    const record = feedbackRecord({ ...said, verdict, time: said.time ?? wall() }, source.topic)
+    const { partition } = placeOf(verdict.userId)
+    const delivery = await publisher.deliver([{ ...record, partition }], { startMs: deadlineMs })
+    if (delivery.outcome === 'Sent') return true
+    const stored = delivery.outcome === 'NotSent' ? 'Nothing' : 'Unknown'
+    topic.suspect(messageOf(delivery.error))
+    throw new DetectError(stored, 'the feedback could not be stored; send it again', { cause: delivery.error })
+  }
+
   return {
     problem,
     close: claims.close,
@@ -349,7 +372,8 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
       traced('detect', { kind: 'server', parent: trace, attributes: { 'anomaly.events': bodies.length } }, () =>
         detectAll(bodies, inject() ?? trace),
       ),
-    result: async (eventId) => claims.unstored(eventId)?.json ?? (await store.results.get(eventId)),
+    result: resultOf,
+    feedback: publishing && pipeline.spec.detection.feedback && ((said) => takeFeedback(said, publishing.publisher)),
     health() {
       const components = {
         kafka: componentOf(topic.problem()),

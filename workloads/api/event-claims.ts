@@ -29,8 +29,14 @@ export interface EventClaimsOptions {
   readonly results: ResultStore
   /** The id came with another body before. */
   readonly reused: (job: Job) => void
+  /** How long verdicts that alert are kept, as others if absent. */
+  readonly alertSeconds?: number | undefined
   /** How often the store is told that this process lives, and what it could not be told before. */
   readonly everyMs?: number | undefined
+}
+
+interface KeptResult extends EventResult {
+  readonly seconds: number
 }
 
 /** How long an event is answered with its first verdict, and its verdict can be read; claims last as long at most. */
@@ -45,10 +51,11 @@ export function setFirst(job: Job): void {
 }
 
 /** The first request with an event's id claims it; those that come later get its verdict. */
-export function createEventClaims({ results, reused, everyMs = 5000 }: EventClaimsOptions): EventClaims {
+export function createEventClaims(options: EventClaimsOptions): EventClaims {
+  const { results, reused, alertSeconds = resultSeconds, everyMs = 5000 } = options
   const held = new Map<string, Job>()
   const claimed = new WeakSet<Job>()
-  const unstored = new Map<string, EventResult>()
+  const unstored = new Map<string, KeptResult>()
   const unreleased = new Set<string>()
   const isNamed = ({ isIdAssigned }: Job): boolean => !isIdAssigned
   const timer = setInterval(() => void tell().catch(degradeWithoutStore), everyMs).unref()
@@ -56,10 +63,14 @@ export function createEventClaims({ results, reused, everyMs = 5000 }: EventClai
   async function tell(): Promise<void> {
     if (held.size > 0) await results.live()
     const [verdicts, released] = [[...unstored.values()], [...unreleased]]
-    if (verdicts.length > 0) await results.put(verdicts, resultSeconds)
+    await put(verdicts)
     for (const { eventId } of verdicts) unstored.delete(eventId)
     if (released.length > 0) await results.release(released.filter((id) => !held.has(id)))
     for (const id of released) unreleased.delete(id)
+  }
+
+  async function put(verdicts: readonly KeptResult[]): Promise<void> {
+    for (const [seconds, kept] of Map.groupBy(verdicts, ({ seconds }) => seconds)) await results.put(kept, seconds)
   }
 
   return {
@@ -106,10 +117,11 @@ export function createEventClaims({ results, reused, everyMs = 5000 }: EventClai
     },
 
     async keep(judged) {
-      const verdicts = judged.map(({ job: { event, isIdAssigned, fingerprint }, json }): EventResult => {
-        return { eventId: event.id, json, ...(isIdAssigned ? {} : { fingerprint }) }
+      const verdicts = judged.map(({ job: { event, isIdAssigned, fingerprint }, isAnomaly, json }): KeptResult => {
+        const seconds = isAnomaly ? alertSeconds : resultSeconds
+        return { eventId: event.id, json, seconds, ...(isIdAssigned ? {} : { fingerprint }) }
       })
-      await results.put(verdicts, resultSeconds).catch(() => {
+      await put(verdicts).catch(() => {
         if (unstored.size < maxUntold) for (const verdict of verdicts) unstored.set(verdict.eventId, verdict)
       })
     },

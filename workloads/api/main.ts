@@ -110,6 +110,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     registry,
     event,
     live,
+    openFeedback: detection.feedback?.authentication === 'None',
     authenticate: tokens && bearerAuth(tokens.current),
     timeoutMs: deadlineMs + 2000,
   })

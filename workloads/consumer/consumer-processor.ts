@@ -5,13 +5,16 @@ import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { backoff, sleep } from '../../lib/time.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import type { KeptState } from '../judging/kept-state.ts'
-import { Processor, type ProcessorOptions } from '../judging/processor.ts'
+import { isVerdict, type ProcessedBatch, Processor, type ProcessorOptions } from '../judging/processor.ts'
 import type { SharedSchema } from '../judging/shared-schema.ts'
 import type { Scorer } from '../scoring/scorer.ts'
+import { degradeWithoutStore, type EventResult, type ResultStore } from '../state/state.ts'
 import type { KafkaStream } from '../streams/kafka.ts'
+import { feedbackIn, spokenOfSeconds } from '../wire/feedback-record.ts'
 import { parseBody } from '../wire/json-body.ts'
 import type { SchemaRegistry } from '../wire/schema-registry.ts'
-import { verifyVerdict } from '../wire/signed-verdict.ts'
+import { verdictOf, verifyVerdict } from '../wire/signed-verdict.ts'
+import { verdictJson } from '../wire/verdict-bytes.ts'
 import { fieldWarnings } from './field-warnings.ts'
 import type { MisplacedKeys } from './misplaced-keys.ts'
 import { RecordOrigin } from './record-origin.ts'
@@ -28,6 +31,7 @@ export interface ConsumerProcessorParts {
   readonly scorer: Scorer
   readonly names: SharedSchema
   readonly kept: KeptState
+  readonly results: Pick<ResultStore, 'put'>
   readonly stream: Pick<KafkaStream, 'waiting'>
   readonly metrics: Metrics
   readonly misplaced: MisplacedKeys
@@ -39,9 +43,10 @@ const longestPauseMs = 2000
 /** The way from Kafka's records to verdicts in a consumer. */
 export function createConsumerProcessor(
   { pipeline, schemaRegistry, signingKey, log }: ConsumerProcessorOptions,
-  { scorer, names, kept, stream, metrics, misplaced, clock }: ConsumerProcessorParts,
+  { scorer, names, kept, results, stream, metrics, misplaced, clock }: ConsumerProcessorParts,
 ): Processor {
   const warnOfFields = fieldWarnings({ pipeline, log, parse: schemaRegistry?.parse ?? parseBody })
+  const keepsAlerts = pipeline.spec.detection.feedback !== undefined
   const count = judgementMetrics({ metrics, clock, modelVersion: () => scorer.modelVersion })
   return new Processor({
     pipeline,
@@ -55,6 +60,7 @@ export function createConsumerProcessor(
     rejectionOf: ({ unreadable }) => {
       return unreadable === undefined ? undefined : { reason: 'Unreadable', message: unreadable }
     },
+    ...(pipeline.spec.detection.feedback !== undefined && { feedbackOf: feedbackIn }),
     givenVerdict: givenVerdictOf(signingKey),
     pause: async (attempt, signal) => {
       stream.waiting()
@@ -64,12 +70,25 @@ export function createConsumerProcessor(
     observer: (processed) => {
       warnOfFields(processed.batch.records)
       const [counted, noticed] = [count(processed), misplaced.observe(processed)]
+      const alerts = keepsAlerts ? alertsOf(processed) : []
       return () => {
         counted()
         noticed()
+        // What cannot be kept now can still be spoken of with its verdict.
+        if (alerts.length > 0) results.put(alerts, spokenOfSeconds).catch(degradeWithoutStore)
       }
     },
   })
+}
+
+/** Verdicts that came with their events are kept by who gave them. */
+function alertsOf({ batch, outcomes }: ProcessedBatch): readonly EventResult[] {
+  const alerts: EventResult[] = []
+  for (const [i, outcome] of outcomes.entries()) {
+    if (!isVerdict(outcome) || !outcome.isAnomaly || verdictOf(batch.records[i]!.headers ?? {}) !== undefined) continue
+    alerts.push({ eventId: outcome.eventId, json: verdictJson(outcome) })
+  }
+  return alerts
 }
 
 function bodyReaderOf(schemaRegistry: SchemaRegistry | undefined): Pick<ProcessorOptions, 'prepare' | 'parse'> {

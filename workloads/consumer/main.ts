@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client'
+import { openAdmin } from '../../lib/kafka/admin.ts'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type LoggerOptions } from '../../lib/log.ts'
@@ -9,7 +10,6 @@ import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
 import { KeptState } from '../judging/kept-state.ts'
 import { NewFeatures } from '../judging/new-features.ts'
-import type { Processor } from '../judging/processor.ts'
 import { createSharedSchema, type SharedSchema } from '../judging/shared-schema.ts'
 import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
 import { persistentScorer } from '../scoring/persistent-scorer.ts'
@@ -21,7 +21,9 @@ import { keyOfFile } from '../settings/text-file.ts'
 import { createRedisState } from '../state/redis.ts'
 import type { StateStore } from '../state/state.ts'
 import { KafkaStream } from '../streams/kafka.ts'
+import type { StreamHandler } from '../streams/stream.ts'
 import { type ConsumerProcessorOptions, createConsumerProcessor } from './consumer-processor.ts'
+import { feedbackMover } from './feedback-mover.ts'
 import { MisplacedKeys } from './misplaced-keys.ts'
 import { missingTopics } from './missing-topics.ts'
 import { standIns } from './stand-ins.ts'
@@ -88,7 +90,10 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       metrics.countRejection('Unprocessable')
     },
   })
-  const processor = createConsumerProcessor(options, { scorer, names, kept, stream, metrics, misplaced, clock })
+  const processor = createConsumerProcessor(options, {
+    ...{ scorer, names, kept, stream, metrics, misplaced, clock },
+    results: store.results,
+  })
   const probes = createProbes({
     port: options.probesPort,
     registry,
@@ -124,8 +129,9 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     },
   }
   const topics = missingTopics(pipeline, kafka, log)
-  const loop = consumerLoop(stream, processor, stop)
-  await run([probes, ...beneath, scorer, topics, names, lagMeter(stream, metrics), loop, started], {
+  const loop = consumerLoop('consumer', stream, tracedHandler(processor), stop)
+  const mover = feedbackLoop(options, stop)
+  await run([probes, ...beneath, scorer, topics, names, lagMeter(stream, metrics), loop, ...mover, started], {
     log,
     stop,
     lingerMs: 1000,
@@ -182,12 +188,31 @@ function lagMeter(stream: KafkaStream, metrics: Metrics): Part {
   }
 }
 
-function consumerLoop(stream: KafkaStream, processor: Processor, stop: AbortController): Part {
+/** Reads the topic of feedback where the pipeline has one, as a group of its own. */
+function feedbackLoop({ pipeline, kafka, store }: ConsumerOptions, stop: AbortController): readonly Part[] {
+  const { detection, results } = pipeline.spec
+  const topic = detection.feedback?.topic
+  if (topic === undefined) return []
+  const stream = new KafkaStream(kafka, {
+    topic,
+    groupId: `${resolveGroup(pipeline).groupId}_feedback`,
+    startFrom: 'Earliest',
+    onOffsetLost: () => {},
+    ...standIns(results.deadLetterTopic),
+    onSetAside: () => {},
+  })
+  const admin = openAdmin(kafka)
+  const handler = feedbackMover({ pipeline, results: store.results, admin })
+  const closing: Part = { name: 'feedback admin', stop: () => admin.close() }
+  return [closing, consumerLoop('feedback', stream, handler, stop)]
+}
+
+function consumerLoop(name: string, stream: KafkaStream, handler: StreamHandler, stop: AbortController): Part {
   let consuming: Promise<void> = Promise.resolve()
   return {
-    name: 'consumer',
+    name,
     start() {
-      consuming = stream.consume(tracedHandler(processor), { signal: stop.signal })
+      consuming = stream.consume(handler, { signal: stop.signal })
       consuming.catch((error: unknown) => stop.abort(error))
     },
     stop: () => consuming,

@@ -7,10 +7,11 @@ import { backoff, sleep } from '../../lib/time.ts'
 
 /** Creates the pipeline's topics that do not exist, where the pipeline wants that; waits for Kafka. */
 export function missingTopics({ spec }: Pipeline, kafka: KafkaSettings, log: Logger): Part {
-  const { source, results } = spec
-  const topics = [source.topic, results.topic, results.deadLetterTopic, results.episodesTopic].filter(
-    (topic) => topic !== undefined,
-  )
+  const { source, results, detection } = spec
+  const topics = [
+    ...[source.topic, results.topic, results.deadLetterTopic],
+    ...[results.episodesTopic, detection.feedback?.topic],
+  ].filter((topic) => topic !== undefined)
   return {
     name: 'topics',
     async start(signal) {

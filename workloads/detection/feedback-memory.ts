@@ -53,6 +53,8 @@ export class FeedbackMemory implements SlotMemory {
   readonly #options: FeedbackMemoryOptions
   readonly #pages = new SlotPages(width)
   readonly #secondary: readonly RiskTable[]
+  /** The latest time of an event: where events are older than the clock of who speaks of them, nothing fades for that. */
+  #now = Number.NEGATIVE_INFINITY
 
   constructor(options: FeedbackMemoryOptions) {
     this.#options = options
@@ -63,6 +65,7 @@ export class FeedbackMemory implements SlotMemory {
   observe(slot: number, { time, secondaryKeys = [] }: Event, evidence: Evidence): Surprisal {
     const page = this.#pages.page(slot)
     const at = this.#pages.offset(slot)
+    if (time > this.#now) this.#now = time
     const first = this.#options.categories.length
     const own = riskWeight.key * riskAt(page, at, time)
     if (own > 0) offer(evidence, first + this.#secondary.length, anomaliesAt(page, at, time), own)
@@ -107,7 +110,8 @@ export class FeedbackMemory implements SlotMemory {
   }
 
   /** Learns what was said of an event of the slot's key. The same event again: what was said last holds. */
-  learn(slot: number, feedback: Feedback): void {
+  learn(slot: number, said: Feedback): void {
+    const feedback = said.time > this.#now && this.#now > 0 ? { ...said, time: this.#now } : said
     const page = this.#pages.page(slot)
     const at = this.#pages.offset(slot)
     const id = hashOf(feedback.eventId)

@@ -1,4 +1,5 @@
 import type { StreamRecord } from '../../lib/kafka/records.ts'
+import type { Feedback } from '../detection/feedback.ts'
 import type { DecimalMark } from '../wire/cell-number.ts'
 import type { Rejection } from '../wire/rejection.ts'
 
@@ -15,6 +16,8 @@ export interface InputRecord extends StreamRecord {
   /** The parsed body, where it is known beforehand: of CSV the fields by column, all of them text. */
   readonly body?: unknown
   readonly text?: DecimalMark
+  /** It is no event, but what somebody said of one. */
+  readonly feedback?: Feedback
   /** The row could not be read. */
   readonly rejection?: Rejection
 }

@@ -88,6 +88,9 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     originOf: (record) => originOf(record as InputRecord, several, clocks?.wall),
     parse: parseInput,
     rejectionOf: (record) => (record as InputRecord).rejection,
+    ...(pipeline.spec.detection.feedback !== undefined && {
+      feedbackOf: (record: StreamRecord) => (record as InputRecord).feedback,
+    }),
     feedback: options.feedback,
     decode: label === undefined ? {} : { ignore: [asFeature(label, pipeline.spec.event)] },
     ...(clocks === undefined ? undefined : { clock: clocks.monotonic }),

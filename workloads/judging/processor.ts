@@ -27,7 +27,7 @@ export function isVerdict(outcome: Outcome): outcome is Verdict {
   return 'isAnomaly' in outcome
 }
 
-/** A batch that was judged: what came of each record, in order. */
+/** A batch that was judged: what came of each record that is an event, in order. */
 export interface ProcessedBatch {
   readonly batch: RecordBatch
   readonly outcomes: readonly Outcome[]
@@ -76,6 +76,8 @@ export interface ProcessorOptions {
   readonly partitions: Partitions
   /** The verdict that an event was given already, as JSON: it is published in place of a second one. */
   readonly givenVerdict?: ((record: StreamRecord, event: Event, batch: RecordBatch) => string | undefined) | undefined
+  /** What somebody said of an event, where the record is that and no event. */
+  readonly feedbackOf?: ((record: StreamRecord) => Feedback | Rejection | undefined) | undefined
   /** What is said of past events at their time, where the labels are known. */
   readonly feedback?: FeedbackSource | undefined
   /** Monotonic time in ms; without it verdicts say nothing of the time that they took. */
@@ -131,11 +133,13 @@ export class Processor implements StreamHandler {
     const { clock } = this.#options
     const began = clock?.()
     if (this.#options.prepare !== undefined) await this.#options.prepare(batch, signal)
-    const { records } = batch
-    const { feedback } = this.#options
     let late = 0
-    const outcomes: Outcome[] = new Array(records.length)
-    const eventOf: (Event | undefined)[] = new Array(records.length)
+    let { records } = batch
+    const { feedback, feedbackOf } = this.#options
+    let outcomes: Outcome[] = new Array(records.length)
+    let eventOf: (Event | undefined)[] = new Array(records.length)
+    /** Places of records that are no events. */
+    let saidAt: Set<number> | undefined
     let events: Event[] = []
     let places: number[] = []
     const judge = async () => {
@@ -150,6 +154,17 @@ export class Processor implements StreamHandler {
     }
     for (let i = 0; i < records.length; i++) {
       const record = records[i]!
+      const said = feedbackOf?.(record)
+      if (said !== undefined) {
+        if ('reason' in said) outcomes[i] = said
+        else {
+          if (events.length > 0) await judge()
+          await this.#learn(batch.partition, said)
+          saidAt ??= new Set()
+          saidAt.add(i)
+        }
+        continue
+      }
       let decoded = this.#read(record, batch)
       if ('unknown' in decoded) {
         // New columns begin with the event that brings them, so that results do not depend on where batches are cut.
@@ -169,6 +184,11 @@ export class Processor implements StreamHandler {
       }
     }
     await judge()
+    if (saidAt !== undefined) {
+      records = without(saidAt, records)
+      outcomes = without(saidAt, outcomes)
+      eventOf = without(saidAt, eventOf)
+    }
 
     const { givenVerdict, asBytes, observer } = this.#options
     const { results, event } = this.#options.pipeline.spec
@@ -226,7 +246,19 @@ export class Processor implements StreamHandler {
       this.#options.schema.use(event.features)
     }
     if (observer !== undefined)
-      inHand.pending.push(observer({ batch, outcomes, events: eventOf, published, episodes, late, given, began, took }))
+      inHand.pending.push(
+        observer({
+          batch: { ...batch, records },
+          outcomes,
+          events: eventOf,
+          published,
+          episodes,
+          late,
+          given,
+          began,
+          took,
+        }),
+      )
     return produced
   }
 
@@ -344,6 +376,11 @@ export class Processor implements StreamHandler {
       }),
     }
   }
+}
+
+/** The list without what is at these places; what is undefined in it stays. */
+function without<T>(places: ReadonlySet<number>, list: readonly T[]): T[] {
+  return Array.from(list).filter((_, i) => !places.has(i))
 }
 
 function hasFeatures({ features }: Event): boolean {

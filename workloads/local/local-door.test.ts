@@ -23,7 +23,7 @@ describe('createLocalDoor()', () => {
   let running: Promise<void> | undefined
 
   /** A door before a pipeline that calls values above 100 anomalies. */
-  function open(options: LocalDoorOptions = {}, event: object = {}): void {
+  function open(options: LocalDoorOptions = {}, event: object = {}, detection: object = {}): void {
     const pipeline = parsePipeline({
       apiVersion: 'anomaly.com/v1alpha1',
       kind: 'AnomalyPipeline',
@@ -31,7 +31,7 @@ describe('createLocalDoor()', () => {
       spec: {
         source: { brokers: ['localhost:9092'] },
         event,
-        detection: { rules: [{ name: 'limit', field: 'value', above: '100' }] },
+        detection: { rules: [{ name: 'limit', field: 'value', above: '100' }], ...detection },
       },
     })
     door = createLocalDoor(pipeline, () => local, options)
@@ -230,5 +230,30 @@ describe('createLocalDoor()', () => {
     for (const error of [await waiting, await later])
       expect(error).to.be.instanceOf(AppError).and.include({ code: 'Unavailable', message: 'the pipeline has stopped' })
     expect(door.health().status).to.equal('DOWN')
+  })
+
+  it('learns what is said of an event before the events that come after it, and nothing of unknown ones', async () => {
+    open({ maxResults: 50 }, { secondaryKeys: ['terminal'] }, { feedback: {} })
+    start()
+    const paid = (eventId: string, terminal: string) => ({ eventId, userId: 'u', value: 1, terminal, timestamp: now })
+    const scoreOf = async (eventId: string, terminal: string) =>
+      verdictOf((await door.detect(eventBodies(paid(eventId, terminal))))[0]).anomalyScore
+    expect(await scoreOf('a', 't1')).to.equal(0)
+    expect(await door.feedback!({ eventId: 'a', label: 'Confirmed' })).to.equal(true)
+    const [risky, other] = [await scoreOf('b', 't1'), await scoreOf('c', 't2')]
+    expect(risky).to.be.above(0.99)
+    expect(other).to.be.within(0.5, risky)
+    expect(await door.feedback!({ eventId: 'a', label: 'Withdrawn' })).to.equal(true)
+    expect(await scoreOf('d', 't1')).to.equal(0)
+    expect(await door.feedback!({ eventId: 'never', label: 'Confirmed' })).to.equal(false)
+    const verdict = { userId: 'u', anomalyScore: 0.5, reasons: [] }
+    expect(await door.feedback!({ eventId: 'never', label: 'Confirmed', verdict })).to.equal(true)
+    expect(await scoreOf('e', 't3')).to.be.above(0.5)
+  })
+
+  it('takes no feedback where the pipeline learns from none', () => {
+    open()
+    start()
+    expect(door.feedback).to.equal(undefined)
   })
 })

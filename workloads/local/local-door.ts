@@ -1,6 +1,7 @@
 import { oldestOf } from '../../lib/oldest-of.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
-import type { InputRecord } from '../files/input-record.ts'
+import type { Verdict } from '../detection/verdict.ts'
+import { type InputRecord, recordAt } from '../files/input-record.ts'
 import { apiSource, type LocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type Outcome, type ProcessedBatch } from '../judging/processor.ts'
 import {
@@ -13,6 +14,7 @@ import {
   idReused,
 } from '../rest/door.ts'
 import { type FieldReader, fieldReader } from '../wire/event-fields.ts'
+import { feedbackOf } from '../wire/feedback-record.ts'
 import { writtenNumber } from '../wire/json-body.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
 
@@ -33,6 +35,7 @@ interface DoorRecord extends InputRecord {
 interface Result {
   readonly json: string
   readonly fingerprint: string | undefined
+  readonly secondaryKeys: readonly string[] | undefined
 }
 
 interface Underway {
@@ -118,6 +121,20 @@ export function createLocalDoor(
     async result(eventId) {
       return results.get(eventId)?.json
     },
+    feedback:
+      pipeline.spec.detection.feedback &&
+      (async (said) => {
+        if (failure !== undefined) throw failure
+        const known = results.get(said.eventId)
+        const verdict = said.verdict ?? (known && (JSON.parse(known.json) as Verdict))
+        if (verdict === undefined) return false
+        const names = pipeline.spec.event.secondaryKeys
+        const secondaryKeys = Object.fromEntries(names?.map((name, s) => [name, known?.secondaryKeys?.[s] ?? '']) ?? [])
+        const body = { ...said, secondaryKeys: { ...secondaryKeys, ...said.secondaryKeys } }
+        const feedback = feedbackOf(body, verdict, { now: Date.now(), names })
+        local().stream.append({ ...recordAt({ source: apiSource, row: ++row, line: 0 }, null), feedback })
+        return true
+      }),
     health(): Health {
       const { modelVersion } = local().scorer
       const status = failure === undefined ? 'UP' : 'DOWN'
@@ -133,18 +150,22 @@ export function createLocalDoor(
       for (const reject of waiting) reject(unknown)
       waiting.clear()
     },
-    observe({ batch, outcomes, published, took }) {
+    observe({ batch, outcomes, events, published, took }) {
       for (const [i, outcome] of outcomes.entries()) {
         const record = batch.records[i] as InputRecord | DoorRecord
         if (!('answer' in record)) {
           if (isVerdict(outcome) && outcome.isAnomaly)
-            remember(outcome.eventId, { json: published[i]!, fingerprint: undefined })
+            remember(outcome.eventId, {
+              json: published[i]!,
+              fingerprint: undefined,
+              secondaryKeys: events[i]?.secondaryKeys,
+            })
           continue
         }
         const answer = answerOf(outcome, published[i], took)
         if (answer.kind === 'verdict' && isVerdict(outcome)) {
           const { fingerprint } = record
-          remember(outcome.eventId, { json: answer.json, fingerprint })
+          remember(outcome.eventId, { json: answer.json, fingerprint, secondaryKeys: events[i]?.secondaryKeys })
         }
         record.answer(answer)
       }

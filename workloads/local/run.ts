@@ -255,6 +255,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
             live: liveEvents,
             history: options.kept,
             overview,
+            openFeedback: pipeline.spec.detection.feedback?.authentication === 'None',
           }),
           {
             port: options.port,

@@ -485,4 +485,54 @@ describe('REST door', () => {
       expect(logged).to.deep.equal([])
     })
   })
+
+  describe('POST /api/v1/feedback', () => {
+    const path = '/api/v1/feedback'
+    const said = { eventId: 'e', label: 'Confirmed' }
+    async function restart(options: Partial<Parameters<typeof createApp>[1]>): Promise<void> {
+      await server.stop!()
+      const app = createApp(door, { log, registry, event: spec.event, live: createLiveEvents(), ...options })
+      server = createApiServer(app, loopback)
+      await server.start!(never)
+    }
+    const say = (body: object) => post(path, JSON.stringify(body))
+
+    it('is taken of an event that is known, and of any with its verdict', async () => {
+      await restart({ openFeedback: true })
+      const verdict = JSON.parse((await detect(anEvent({ eventId: 'e' }))).text)
+      const known = await say(said)
+      expect([known.status, known.text]).to.deep.equal([202, JSON.stringify(said)])
+      expect((await say({ label: 'FalseAlarm', verdict: { ...verdict, eventId: 'gone' } })).status).to.equal(202)
+      expect(door.said.map(({ eventId, label }) => [eventId, label])).to.deep.equal([
+        ['e', 'Confirmed'],
+        ['gone', 'FalseAlarm'],
+      ])
+      const unknown = await problemOf(say({ ...said, eventId: 'other' }), 404, 'Not Found', path)
+      expect(unknown.reason).to.equal('NotFound')
+    })
+
+    it('is refused where it is none', async () => {
+      await restart({ openFeedback: true })
+      for (const [body, field] of [
+        [{ ...said, label: 'anomaly' }, 'label'],
+        [{ label: 'Confirmed' }, 'eventId'],
+        [{ ...said, eventId: 7 }, 'eventId'],
+        [{ ...said, verdict: {} }, 'verdict.eventId'],
+        [{ ...said, verdict: { eventId: 'f', userId: 'u', anomalyScore: 1, reasons: [] } }, 'verdict.eventId'],
+      ] as const) {
+        const problem = await problemOf(say(body), 422, 'Unprocessable Entity', path)
+        expect([problem.reason, problem.field]).to.deep.equal(['InvalidFeedback', field])
+      }
+      expect(door.said).to.deep.equal([])
+    })
+
+    it('is taken from nobody knows whom only where the pipeline says so, and not at all where it learns from none', async () => {
+      expect((await problemOf(say(said), 403, 'Forbidden', path)).reason).to.equal('Forbidden')
+      await restart({ authenticate: (_request, _response, next) => next() })
+      expect((await problemOf(say(said), 404, 'Not Found', path)).detail).to.include('no verdict')
+      door.feedback = undefined
+      await restart({})
+      expect((await problemOf(say(said), 404, 'Not Found', path)).detail).to.include('detection.feedback')
+    })
+  })
 })

@@ -11,6 +11,7 @@ import { addConsoleRoutes } from './console-routes.ts'
 import { DetectError, type DetectionDoor } from './door.ts'
 import { batchAnswer, parseBatch } from './event-batch.ts'
 import { createEventStream } from './event-stream.ts'
+import { addFeedbackRoute } from './feedback-route.ts'
 import { addHistoryRoutes } from './history-routes.ts'
 import type { LiveEvents } from './live-events.ts'
 import { openapi } from './openapi.ts'
@@ -42,6 +43,8 @@ export interface AppOptions {
   readonly overview?: (() => Overview) | undefined
   /** Lets a request for or with verdicts through, or answers it. Health, metrics and the description are always open. */
   readonly authenticate?: Guard | undefined
+  /** Whether feedback is taken from anyone, where nobody is asked for a token. */
+  readonly openFeedback?: boolean | undefined
   /** How long the door may take; then 504. */
   readonly timeoutMs?: number | undefined
 }
@@ -120,6 +123,13 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
 
   if (history !== undefined) addHistoryRoutes(app, { history, overview, guards, allowOnly })
   if (history !== undefined && overview !== undefined) addConsoleRoutes(app, allowOnly)
+  addFeedbackRoute(app, {
+    take: door.feedback && ((said) => inTime(timeoutMs, door.feedback!(said))),
+    isOpen: authenticate !== undefined || options.openFeedback === true,
+    limits: { limit: apiLimits.eventBytes, budget },
+    guards,
+    allowOnly,
+  })
 
   const streamEvents = createEventStream(live)
   app

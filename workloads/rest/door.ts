@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { AppError, type ErrorCode } from '../../lib/errors.ts'
 import type { TraceHeaders } from '../../lib/tracing.ts'
+import type { FeedbackBody } from '../wire/feedback-record.ts'
 
 export interface DetectOutcomeVerdict {
   readonly kind: 'verdict'
@@ -88,5 +89,10 @@ export interface DetectionDoor {
   detect(bodies: readonly EventBody[], options?: DetectOptions): Promise<readonly DetectOutcome[]>
   /** The verdict of a recent event as JSON text; undefined where there is none (any more). */
   result(eventId: string): Promise<string | undefined>
+  /**
+   * Takes what somebody said of an event, to be learnt; absent where the pipeline learns from none. False: nothing is known
+   * of the event any more, and no verdict came along. Rejects with a DetectError where it cannot be stored now.
+   */
+  readonly feedback?: ((said: FeedbackBody) => Promise<boolean>) | undefined
   health(): Health
 }

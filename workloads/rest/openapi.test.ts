@@ -44,10 +44,13 @@ describe('openapi', () => {
 
   before(async () => {
     const log = await createLogger({ level: 'silent' })
-    server = createApiServer(createApp(door, { log, registry: new Registry(), event, live: createLiveEvents() }), {
-      port: 0,
-      host: '127.0.0.1',
-    })
+    server = createApiServer(
+      createApp(door, { log, registry: new Registry(), event, live: createLiveEvents(), openFeedback: true }),
+      {
+        port: 0,
+        host: '127.0.0.1',
+      },
+    )
     await server.start!(new AbortController().signal)
     document = (await ask('/openapi.json')).body as ReturnType<typeof openapi>
     schemas = document.components.schemas
@@ -117,6 +120,8 @@ describe('openapi', () => {
     ])
     for (const id of ['e', 'none', '%zz'])
       answers.push(['/api/v1/results/{eventId}', 'get', await ask(`/api/v1/results/${id}`)])
+    for (const body of ['{"eventId":"e","label":"Confirmed"}', '{"eventId":"none","label":"FalseAlarm"}', '{', '{}'])
+      answers.push(['/api/v1/feedback', 'post', await ask('/api/v1/feedback', body)])
     answers.push(['/api/v1/stream', 'get', await ask('/api/v1/stream', undefined, undefined, 'HEAD')])
     answers.push(['/api/v1/stream', 'get', await ask('/api/v1/stream?only=all')])
     for (const path of ['/api/v1/health', '/actuator/health', '/actuator/prometheus'])
@@ -130,7 +135,7 @@ describe('openapi', () => {
     }
     expect(new Set(answers.map(([path]) => path))).to.deep.equal(new Set(Object.keys(paths)))
     expect(new Set(answers.map(([, , { status }]) => status))).to.deep.equal(
-      new Set([200, 400, 404, 413, 415, 422, 503]),
+      new Set([200, 202, 400, 404, 413, 415, 422, 503]),
     )
   })
 

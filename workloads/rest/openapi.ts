@@ -2,7 +2,9 @@ import { resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { shapes } from '../detection/evidence.ts'
 import { maxFeatures } from '../detection/feature-schema.ts'
+import { feedbackLabels } from '../detection/feedback.ts'
 import { degradations, suppressions } from '../detection/verdict.ts'
+import { maxIdLength } from '../wire/decode.ts'
 import type { JsonSchema } from './json-schema.ts'
 import { liveEventTypes } from './live-events.ts'
 import { historyPaths, historySchemas } from './openapi-history.ts'
@@ -92,6 +94,24 @@ export function openapi(event: EventMapping, limits: ApiLimits, { bearer, histor
           },
         },
       },
+      '/api/v1/feedback': {
+        post: {
+          operationId: 'giveFeedback',
+          summary: 'Say of an event whether it was an anomaly',
+          description:
+            'Learnt by a pipeline with detection.feedback. Safe to repeat: what was said last of an event holds. Recent events and alerts are known by their ids; of others the verdict must come along.',
+          requestBody: { required: true, content: { 'application/json': { schema: ref('Feedback') } } },
+          responses: {
+            202: {
+              description: 'It is stored and will be learnt, after the events that came before it',
+              content: {
+                'application/json': { schema: object({ eventId: { type: 'string' }, label: feedbackLabel }) },
+              },
+            },
+            ...problems(400, 401, 403, 404, 413, 415, 422, 500, 503, 504),
+          },
+        },
+      },
       '/api/v1/stream': {
         get: {
           operationId: 'streamEvents',
@@ -152,6 +172,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, { bearer, histor
         Verdict: verdict,
         Reason: reason,
         ...(history ? historySchemas : undefined),
+        Feedback: feedback,
         BatchItem: { anyOf: [ref('Verdict'), ref('BatchProblem')] },
         Problem: problem,
         BatchProblem: {
@@ -215,6 +236,26 @@ const reason = object(
     },
   },
   ['rule', 'category', 'shape', 'agreeing'],
+)
+
+const feedbackLabel: JsonSchema = {
+  enum: feedbackLabels,
+  description: 'Withdrawn: what was said before is taken back.',
+}
+
+const feedback = object(
+  {
+    eventId: { type: 'string', minLength: 1, maxLength: maxIdLength, description: 'May be left to the verdict.' },
+    label: feedbackLabel,
+    time: { type: 'number', description: 'When it was said, in milliseconds since 1970. Now if absent.' },
+    secondaryKeys: {
+      type: 'object',
+      additionalProperties: { type: 'string' },
+      description: "The event's own, by the name of the field, where it is not known any more.",
+    },
+    verdict: { ...ref('Verdict'), description: 'As it was published, of an event that is not known any more.' },
+  },
+  ['eventId', 'time', 'secondaryKeys', 'verdict'],
 )
 
 const problem = object(
@@ -317,7 +358,8 @@ function problems(...statuses: readonly number[]) {
 const problemTexts: Readonly<Record<number, string>> = {
   400: 'The body, the path or the query cannot be read',
   401: 'A bearer token is required',
-  404: 'There is no such verdict, or no longer',
+  403: 'The pipeline takes feedback only where the API asks for tokens',
+  404: 'There is no such verdict, or no longer; for feedback: the pipeline takes none',
   409: 'The id came before with another body',
   413: 'The body is too large',
   415: 'The body is of another media type, charset or content coding',

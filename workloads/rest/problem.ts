@@ -31,6 +31,7 @@ const statusOfReason: Readonly<Record<string, number>> = {
   MalformedJson: 400,
   MalformedGzip: 400,
   Unauthorized: 401,
+  Forbidden: 403,
   NotFound: 404,
   MethodNotAllowed: 405,
   EventIdReused: 409,

@@ -2,11 +2,15 @@ import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
 import { createDecode, type Decoded, futureTolerance, isEvent, isRejection } from '../wire/decode.ts'
+import type { FeedbackBody } from '../wire/feedback-record.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
 import type { DetectionDoor, DetectOptions, DetectOutcome, EventBody, Health } from './door.ts'
 
 /** A door for tests of what is before a door: reads events as every door does, then calls each above 100 an anomaly. */
 export interface StubDoor extends DetectionDoor {
+  feedback: DetectionDoor['feedback']
+  /** The feedback that came. */
+  readonly said: FeedbackBody[]
   /** What `health` answers. */
   state: Health
   /** Called first by `detect`, to fail, to wait, or to look at the options. */
@@ -55,6 +59,11 @@ export function createStubDoor(mapping: EventMapping): StubDoor {
     async result(eventId) {
       return verdicts.get(eventId)
     },
+    async feedback(said) {
+      this.said.push(said)
+      return said.verdict !== undefined || verdicts.has(said.eventId)
+    },
+    said: [],
     health() {
       return this.state
     },

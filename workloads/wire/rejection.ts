@@ -15,6 +15,7 @@ export const rejectReasons = [
   'Tombstone',
   'UnknownSchema',
   'MalformedRecord',
+  'InvalidFeedback',
   'Unprocessable',
 ] as const
 export type RejectReason = (typeof rejectReasons)[number]
