@@ -1,5 +1,6 @@
+import { sleep } from '../time.ts'
 import { decompress } from './codecs.ts'
-import { type FetchBudget, type RecordSet, readRecordSet, wholeBatches } from './record-set.ts'
+import { type FetchBudget, type RecordSet, readRecordSet } from './record-set.ts'
 import type { KafkaRecord } from './records.ts'
 
 /** What kafkajs gives to its decoder: the bytes of a reply and where it stands in them. */
@@ -23,6 +24,7 @@ export interface FetchingBroker {
   fetch(request: FetchRequest): Promise<FetchReply>
 }
 interface FetchRequest {
+  readonly maxWaitTime?: number
   readonly topics: readonly { readonly topic: string; readonly partitions: readonly PartitionRequest[] }[]
 }
 interface PartitionRequest {
@@ -43,15 +45,17 @@ interface PartitionReply {
 
 /** How much decompressed data one reply may bring, beside the batch that exceeds it. */
 const decompressedBytes = 32 * 1024 * 1024
-/** No fetch asks for more of a partition. */
-const mostFetchBytes = 32 * 1024 * 1024
-/** A batch whose checksum is wrong is fetched so often before it counts as damaged in the log. */
-const damagedFetches = 3
+/** What brings nothing, though there is something to read, is fetched so often before it is told. */
+const patience = 3
+/** What was told is left out of fetches for so long: others go on meanwhile. */
+const restMs = 5000
 
-/** What is remembered of a partition that did not give what it should. */
+/** What is remembered of a partition from which nothing could be read. */
 interface Trouble {
-  maxBytes?: number
-  damaged?: { readonly offset: string; times: number }
+  readonly offset: string
+  /** Fetches that brought nothing, though the partition came first in them. */
+  readonly times: number
+  readonly restsUntil: number
 }
 
 /**
@@ -71,8 +75,7 @@ export function withRawRecords(
     if (magic < 2) return { legacy: (await stock(decoder)).map(recordOf) }
     const end = from + Math.max(0, size)
     decoder.offset = end
-    const bytes = buffer.subarray(from, end)
-    return { bytes: bytes.subarray(0, wholeBatches(bytes)) }
+    return { bytes: buffer.subarray(from, end) }
   }
 }
 
@@ -81,77 +84,106 @@ function recordOf({ offset, timestamp, key, value }: LegacyMessage): KafkaRecord
 }
 
 /**
- * Wraps kafkajs' fetch: reads the records of each partition, asks for more of one where what was fetched holds no whole
- * batch, and fetches a damaged batch again before it gives its records as unreadable.
+ * Wraps kafkajs' fetch: reads the records of each partition. One from which nothing could be read comes first in the next
+ * fetch: so Kafka gives its first batch, even one that is larger than the fetch may be. Where it stays so, a batch that has
+ * no more than a wrong checksum is given as unreadable, and of anything else the reply says what is wrong.
  */
-export function readingRecords(stock: FetchingBroker['fetch']): FetchingBroker['fetch'] {
-  const troubles = new WeakMap<FetchingBroker, Map<string, Trouble>>()
+export function readingRecords(
+  stock: FetchingBroker['fetch'],
+  now: () => number = () => performance.now(),
+): FetchingBroker['fetch'] {
+  const ofBroker = new WeakMap<FetchingBroker, Map<string, Trouble>>()
   return async function (this: FetchingBroker, request) {
-    let known = troubles.get(this)
-    if (known === undefined) {
-      known = new Map()
-      troubles.set(this, known)
+    let troubles = ofBroker.get(this)
+    if (troubles === undefined) {
+      troubles = new Map()
+      ofBroker.set(this, troubles)
     }
-    const reply = await stock.call(this, known.size === 0 ? request : enlarged(request, known))
+    const arranged = troubles.size === 0 ? request : arrange(request, troubles, now())
+    if (arranged.topics.length === 0) {
+      await sleep(request.maxWaitTime ?? 0)
+      return { responses: [] }
+    }
+    const reply = await stock.call(this, arranged)
+    const first = arranged.topics[0]!.partitions[0]
     const budget = { bytes: decompressedBytes }
     for (const { topicName, partitions } of reply.responses) {
-      const asked = request.topics.filter(({ topic }) => topic === topicName).flatMap(({ partitions }) => partitions)
+      const asked = arranged.topics.filter(({ topic }) => topic === topicName).flatMap(({ partitions }) => partitions)
       for (const one of partitions) {
         const of = asked.find(({ partition }) => partition === one.partition)!
-        one.messages = await readPartition(one, of, { budget, known, name: `${topicName}-${one.partition}` })
+        const name = `${topicName}-${one.partition}`
+        one.messages = await readPartition(one, of, { isFirst: of === first, budget, troubles, name, now: now() })
       }
     }
     return reply
   }
 }
 
-function enlarged(request: FetchRequest, known: ReadonlyMap<string, Trouble>): FetchRequest {
-  const topics = request.topics.map(({ topic, partitions }) => ({
-    topic,
-    partitions: partitions.map((one) => ({
-      ...one,
-      maxBytes: known.get(`${topic}-${one.partition}`)?.maxBytes ?? one.maxBytes,
-    })),
-  }))
-  return { ...request, topics }
+/** First comes the partition that was least often first in vain; those that rest are left out. */
+function arrange(request: FetchRequest, troubles: ReadonlyMap<string, Trouble>, now: number): FetchRequest {
+  const others = Number.MAX_SAFE_INTEGER
+  const topics = request.topics.flatMap(({ topic, partitions }) => {
+    const ranked = partitions.flatMap((one) => {
+      const trouble = troubles.get(`${topic}-${one.partition}`)
+      if (trouble?.offset !== one.fetchOffset) return { one, rank: others }
+      return trouble.restsUntil > now ? [] : { one, rank: trouble.times }
+    })
+    if (ranked.length === 0) return []
+    ranked.sort((a, b) => a.rank - b.rank)
+    return { topic, partitions: ranked.map(({ one }) => one), rank: ranked[0]!.rank }
+  })
+  return { ...request, topics: topics.sort((a, b) => a.rank - b.rank).map(({ rank: _, ...topic }) => topic) }
+}
+
+interface PartitionRead {
+  readonly isFirst: boolean
+  readonly budget: FetchBudget
+  readonly troubles: Map<string, Trouble>
+  readonly name: string
+  readonly now: number
 }
 
 async function readPartition(
   reply: PartitionReply,
-  { fetchOffset, maxBytes }: PartitionRequest,
-  {
-    budget,
-    known,
-    name,
-  }: { readonly budget: FetchBudget; readonly known: Map<string, Trouble>; readonly name: string },
+  { fetchOffset }: PartitionRequest,
+  { isFirst, budget, troubles, name, now }: PartitionRead,
 ): Promise<RecordSet> {
-  const fetched = reply.messages as Fetched
-  if ('legacy' in fetched) return recordSetOf(fetched.legacy, Number(fetchOffset))
-  const endOffset = Number(reply.highWatermark)
-  const trouble = known.get(name)
-  if (fetched.bytes.length === 0) {
-    if (Number(fetchOffset) < Number(reply.lastStableOffset ?? reply.highWatermark)) {
-      known.set(name, { ...trouble, maxBytes: Math.min(mostFetchBytes, 2 * (trouble?.maxBytes ?? maxBytes)) })
-    }
-    return { records: [], nextOffset: Number(fetchOffset), isDamaged: false }
-  }
-  const times = trouble?.damaged?.offset === fetchOffset ? trouble.damaged.times : 0
-  const set = await readRecordSet(fetched.bytes, {
-    fetchOffset: Number(fetchOffset),
-    endOffset,
-    aborted: (reply.abortedTransactions ?? []).map(({ producerId, firstOffset }) => {
-      return { producerId: BigInt(producerId), firstOffset: Number(firstOffset) }
-    }),
+  const offset = Number(fetchOffset)
+  const trouble = troubles.get(name)
+  const times = trouble?.offset === fetchOffset ? trouble.times : 0
+  const { problem = 'nothing came', ...set } = await recordsOf(reply, offset, {
     budget,
-    decompress,
-    takesDamaged: times >= damagedFetches,
+    takesDamaged: times >= patience,
   })
-  if (set.isDamaged) known.set(name, { damaged: { offset: fetchOffset, times: times + 1 } })
-  else if (trouble !== undefined) known.delete(name)
-  return set
+  const stable = Number(reply.lastStableOffset ?? -1)
+  if (set.nextOffset > offset || offset >= (stable < 0 ? Number(reply.highWatermark) : stable)) {
+    if (trouble !== undefined) troubles.delete(name)
+    return set
+  }
+  const isTold = isFirst && times >= patience
+  troubles.set(name, {
+    offset: fetchOffset,
+    times: isFirst ? times + 1 : times,
+    restsUntil: isTold ? now + restMs : now,
+  })
+  if (!isTold) return set
+  const advice = 'Repair the log, or let it begin behind that batch with kafka-delete-records'
+  return { ...set, problem: `Cannot read the record batch of ${name} at offset ${offset}: ${problem}. ${advice}` }
 }
 
-function recordSetOf(all: readonly KafkaRecord[], fetchOffset: number): RecordSet {
-  const records = all.filter(({ offset }) => offset >= fetchOffset)
-  return { records, nextOffset: Math.max(fetchOffset, (records.at(-1)?.offset ?? -1) + 1), isDamaged: false }
+function recordsOf(
+  reply: PartitionReply,
+  fetchOffset: number,
+  options: { readonly budget: FetchBudget; readonly takesDamaged: boolean },
+): Promise<RecordSet> | RecordSet {
+  const fetched = reply.messages as Fetched
+  const endOffset = Number(reply.highWatermark)
+  if ('legacy' in fetched) {
+    const records = fetched.legacy.filter(({ offset }) => offset >= fetchOffset && offset < endOffset)
+    return { records, nextOffset: Math.max(fetchOffset, (records.at(-1)?.offset ?? -1) + 1) }
+  }
+  const aborted = (reply.abortedTransactions ?? []).map(({ producerId, firstOffset }) => {
+    return { producerId: BigInt(producerId), firstOffset: Number(firstOffset) }
+  })
+  return readRecordSet(fetched.bytes, { fetchOffset, endOffset, aborted, decompress, ...options })
 }

@@ -10,7 +10,7 @@ interface PartitionData {
 /**
  * What a fetch brought of a partition, as kafkajs' runner wants it. Unlike the stock one it knows where the next fetch
  * begins from the headers of the batches, and comes to the handler whenever that moves: with no records after markers,
- * aborted records and what compaction left.
+ * aborted records and what compaction left. It comes too, with what is wrong, where it stays so that nothing can be read.
  */
 export class FetchedBatch {
   readonly topic: string
@@ -18,6 +18,7 @@ export class FetchedBatch {
   readonly highWatermark: string
   readonly fetchedOffset: string
   readonly messages: readonly KafkaRecord[]
+  readonly problem: string | undefined
   readonly #nextOffset: number
 
   constructor(topic: string, fetchedOffset: string, { partition, highWatermark, messages }: PartitionData) {
@@ -26,12 +27,13 @@ export class FetchedBatch {
     this.highWatermark = highWatermark
     this.fetchedOffset = fetchedOffset
     this.messages = messages.records
+    this.problem = messages.problem
     this.#nextOffset = messages.nextOffset
   }
 
   /** Nothing was read: the runner passes it over. */
   isEmpty(): boolean {
-    return this.#nextOffset <= Number(this.fetchedOffset)
+    return this.#nextOffset <= Number(this.fetchedOffset) && this.problem === undefined
   }
 
   /** Such a batch the runner would resolve by itself. */

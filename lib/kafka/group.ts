@@ -2,6 +2,7 @@ import type { Batch } from 'kafkajs'
 import { clientOf, connecting, type KafkaSettings } from './client.ts'
 import { type GroupEvents, groupEvents, type HookedGroup, type Membership } from './consumer-group-hooks.ts'
 import { KafkaError, kafkaErrorOf } from './errors.ts'
+import type { FetchedBatch } from './fetched-batch.ts'
 import { loadKafkajs } from './kafkajs.ts'
 import type { KafkaBatch, KafkaRecord, TopicPartition } from './records.ts'
 
@@ -151,5 +152,6 @@ export function recordBatch(batch: Batch): KafkaBatch {
     partition: batch.partition,
     records: batch.messages as unknown as KafkaRecord[],
     highWatermark: Number(batch.highWatermark),
+    problem: (batch as Batch & Partial<Pick<FetchedBatch, 'problem'>>).problem,
   }
 }

@@ -85,8 +85,8 @@ export async function readPartition(
       if (fetched !== undefined && fetched.nextOffset > next) {
         next = fetched.nextOffset
         empty = 0
-      } else if (++empty > emptyFetches)
-        throw new Error(`nothing comes from offset ${next}, and the log ends at ${high}`)
+      } else if (fetched?.problem !== undefined) throw new Error(fetched.problem)
+      else if (++empty > emptyFetches) throw new Error(`nothing comes from offset ${next}, and the log ends at ${high}`)
     }
   } catch (error) {
     throw kafkaErrorOf(error, `read ${topic}-${partition} from ${offset}`)

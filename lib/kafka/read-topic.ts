@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { clientOf, connecting, type KafkaSettings, onCluster } from './client.ts'
+import { KafkaError } from './errors.ts'
 import { recordBatch } from './group.ts'
 import type { KafkaBatch } from './records.ts'
 
@@ -24,13 +25,14 @@ export async function readTopic(
     maxWaitTimeInMs: 100,
     allowAutoTopicCreation: false,
   })
-  const end = Promise.withResolvers<void>()
-  const aborted = (): void => end.reject(signal?.reason)
-  consumer.on(consumer.events.CRASH, ({ payload }) => end.reject(payload.error))
+  const finish = Promise.withResolvers<void>()
+  finish.promise.catch(() => {})
+  const aborted = (): void => finish.reject(signal?.reason)
+  consumer.on(consumer.events.CRASH, ({ payload }) => finish.reject(payload.error))
   // Comes for marks of transactions too, which no batch shows; a fetch that brought nothing ends in no event.
   consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload: { partition, lastOffset } }) => {
     if (Number(lastOffset) + 1 >= (left.get(partition) ?? 0)) left.delete(partition)
-    if (left.size === 0) end.resolve()
+    if (left.size === 0) finish.resolve()
   })
   try {
     signal?.addEventListener('abort', aborted)
@@ -43,12 +45,13 @@ export async function readTopic(
       eachBatch: async ({ batch, heartbeat }) => {
         const end = left.get(batch.partition)
         if (end === undefined) return
-        const { records, ...rest } = recordBatch(batch)
+        const { records, problem, ...rest } = recordBatch(batch)
+        if (problem !== undefined) return finish.reject(new KafkaError('Other', problem))
         onBatch({ ...rest, records: records.filter(({ offset }) => offset < end) })
         await heartbeat()
       },
     })
-    await end.promise
+    await finish.promise
   } finally {
     signal?.removeEventListener('abort', aborted)
     await consumer.disconnect().catch(() => {})

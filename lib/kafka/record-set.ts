@@ -22,7 +22,7 @@ export interface ReadOptions {
   readonly decompress: (codec: number, bytes: Buffer, maxBytes: number) => Promise<Buffer>
   /** Of the partition: a batch that is beyond it is none. */
   readonly endOffset: number
-  /** A batch whose checksum is wrong is unreadable; otherwise it ends the set, to be fetched again. */
+  /** A batch of which only the checksum is wrong is unreadable; otherwise it ends the set, to be fetched again. */
   readonly takesDamaged?: boolean | undefined
 }
 
@@ -31,8 +31,8 @@ export interface RecordSet {
   readonly records: readonly KafkaRecord[]
   /** Where the next fetch begins: after the last batch that was read, whatever records it has. */
   readonly nextOffset: number
-  /** The batch at `nextOffset` has a wrong checksum. */
-  readonly isDamaged: boolean
+  /** Why nothing was read: what is wrong with the first batch. */
+  readonly problem?: string
 }
 
 /** A record batch with its records decompressed may have so many bytes. Its records are unreadable beyond it. */
@@ -51,26 +51,7 @@ const smallestRecord = 7
 const noHeaders: Headers = Object.freeze(Object.create(null))
 
 /**
- * The end of the last whole batch in fetched bytes: the broker cuts the last one where the limit of the fetch is.
- * @throws RangeError where the bytes are no batches
- */
-export function wholeBatches(bytes: Buffer): number {
-  let at = 0
-  while (bytes.length - at >= headerBytes) {
-    const length = bytes.readInt32BE(at + 8)
-    if (length < headerBytes - lengthEnd) throw new RangeError(`a record batch has ${length} bytes`)
-    if (at + lengthEnd + length > bytes.length) break
-    if (bytes[at + 16] !== 2) {
-      if (bytes[at + 16]! > 2) throw new RangeError(`a record batch has the format ${bytes[at + 16]}`)
-      break
-    }
-    at += lengthEnd + length
-  }
-  return at
-}
-
-/**
- * Reads whole record batches (magic 2) as Kafka's own consumer does with `read_committed`: the aborted transactions begin
+ * Reads record batches (magic 2) up to where the fetch has cut the last one, as Kafka's own consumer does with `read_committed`: the aborted transactions begin
  * in the order of their first offsets, by producer, up to each batch's last offset; an abort marker ends that of its
  * producer. https://kafka.apache.org/documentation/#recordbatch
  */
@@ -79,18 +60,21 @@ export async function readRecordSet(bytes: Buffer, options: ReadOptions): Promis
   const isHiddenBatch = abortedBatches(options.aborted)
   const records: KafkaRecord[] = []
   let nextOffset = fetchOffset
-  let end = 0
+  let end = fetchOffset
   for (let at = 0; at < bytes.length; ) {
-    const batch = headerOf(bytes, at)
+    const size = bytes.length - at < headerBytes ? 0 : lengthEnd + bytes.readInt32BE(at + 8)
+    let wrong = wrongFrame(bytes, at, size)
+    if (wrong !== undefined) return stopped(wrong)
+    const batch = headerOf(bytes, at, size)
     const { lastOffset, codec } = batch
     const payload = bytes.subarray(at + headerBytes, batch.end)
     const isSound = crc32c(bytes, at + crcEnd, batch.end) === bytes.readUInt32BE(at + crcEnd - 4)
-    if (!isAfter(batch, end) || (!isSound && !isTaken(batch, options))) {
-      return { records, nextOffset, isDamaged: nextOffset === fetchOffset }
-    }
+    wrong = wrongOffsets(bytes, batch, end, options.endOffset)
+    if (wrong === undefined && !isSound && !isTaken(batch, options)) wrong = 'its checksum is wrong'
+    if (wrong !== undefined) return stopped(wrong)
     at = batch.end
     end = lastOffset + 1
-    if (!isHiddenBatch(batch, payload) && batch.count > 0 && lastOffset >= fetchOffset) {
+    if (!isHiddenBatch(batch, payload) && batch.count > 0) {
       if (codec !== 0 && budget.bytes <= 0) break
       let problem: string | undefined = 'its checksum is wrong'
       if (isSound) {
@@ -106,13 +90,17 @@ export async function readRecordSet(bytes: Buffer, options: ReadOptions): Promis
       if (problem !== undefined) putUnreadable(batch, fetchOffset, problem, records)
       const last = records.at(-1)?.offset ?? -1
       if (records.length >= maxFetchedRecords && last < lastOffset) {
-        return { records, nextOffset: last + 1, isDamaged: false }
+        return { records, nextOffset: last + 1 }
       }
     }
     nextOffset = Math.max(nextOffset, lastOffset + 1)
     if (records.length >= maxFetchedRecords) break
   }
-  return { records, nextOffset, isDamaged: false }
+  return { records, nextOffset }
+
+  function stopped(problem: string): RecordSet {
+    return nextOffset === fetchOffset ? { records, nextOffset, problem } : { records, nextOffset }
+  }
 }
 
 interface BatchHeader {
@@ -129,11 +117,31 @@ interface BatchHeader {
   readonly count: number
 }
 
-function headerOf(bytes: Buffer, at: number): BatchHeader {
+/** The length and the format are not covered by the checksum, and neither is the first offset. */
+function wrongFrame(bytes: Buffer, at: number, size: number): string | undefined {
+  const left = bytes.length - at
+  if (left < headerBytes) return `only ${left} bytes of its header came`
+  if (size < headerBytes) return `its length is ${size - lengthEnd}`
+  if (bytes[at + 16] !== 2) return `its format is ${bytes[at + 16]}`
+  return size > left ? `of its ${size} bytes ${left} came` : undefined
+}
+
+/**
+ * Where one of two batches has a damaged first offset, nobody knows which of them, and what is between would be passed over.
+ * @param end offset after the last batch, or of the fetch
+ */
+function wrongOffsets(bytes: Buffer, batch: BatchHeader, end: number, endOffset: number): string | undefined {
+  const { firstOffset, lastOffset } = batch
+  const next = bytes.length - batch.end < 8 ? endOffset : Number(bytes.readBigInt64BE(batch.end))
+  if (lastOffset >= Math.max(firstOffset, end) && lastOffset < Math.min(next, endOffset)) return undefined
+  return `its offsets are ${firstOffset} to ${lastOffset}, where ${end} to ${Math.min(next, endOffset) - 1} should be`
+}
+
+function headerOf(bytes: Buffer, at: number, size: number): BatchHeader {
   const firstOffset = Number(bytes.readBigInt64BE(at))
   const attributes = bytes.readInt16BE(at + 21)
   return {
-    end: at + lengthEnd + bytes.readInt32BE(at + 8),
+    end: at + size,
     firstOffset,
     lastOffset: firstOffset + bytes.readInt32BE(at + 23),
     codec: attributes & 0x07,
@@ -173,14 +181,9 @@ function isAbortMarker(payload: Buffer): boolean {
   return key !== null && key.length >= 4 && key.readInt16BE(2) === 0
 }
 
-/** The first offset is not covered by the checksum. */
-function isAfter({ firstOffset, lastOffset }: BatchHeader, end: number): boolean {
-  return firstOffset >= end && lastOffset >= firstOffset && lastOffset < Number.MAX_SAFE_INTEGER
-}
-
 /** Whether the header of a damaged batch is sound, so that its records are known by their offsets. */
-function isTaken({ firstOffset, lastOffset, count }: BatchHeader, { takesDamaged, endOffset }: ReadOptions): boolean {
-  return takesDamaged === true && count === lastOffset - firstOffset + 1 && count > 0 && lastOffset < endOffset
+function isTaken({ firstOffset, lastOffset, count }: BatchHeader, { takesDamaged }: ReadOptions): boolean {
+  return takesDamaged === true && count === lastOffset - firstOffset + 1 && count > 0
 }
 
 /** Where the next varint begins: one cursor for all, since decoding a batch is never interrupted. */

@@ -37,6 +37,8 @@ export interface KafkaBatch extends RecordBatch {
   readonly records: readonly KafkaRecord[]
   /** Offset after the last record of the partition when this batch was read. */
   readonly highWatermark: number
+  /** Why there is nothing, where the log is damaged. */
+  readonly problem?: string | undefined
 }
 
 export interface OutgoingRecord {

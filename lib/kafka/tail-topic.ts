@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { openAdmin } from './admin.ts'
 import { clientOf, connecting, type KafkaSettings } from './client.ts'
+import { KafkaError } from './errors.ts'
 import { recordBatch } from './group.ts'
 import type { KafkaBatch } from './records.ts'
 
@@ -47,7 +48,8 @@ export async function tailTopic(
       partitionsConsumedConcurrently: 64,
       eachBatch: async ({ batch }) => {
         const from = next.get(batch.partition) ?? 0
-        const { records, ...rest } = recordBatch(batch)
+        const { records, problem, ...rest } = recordBatch(batch)
+        if (problem !== undefined) return ended.reject(new KafkaError('Other', problem))
         const fresh = records.filter(({ offset }) => offset >= from)
         if (fresh.length === 0) return
         next.set(batch.partition, fresh.at(-1)!.offset + 1)

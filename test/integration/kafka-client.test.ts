@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
 import { openAdmin } from '../../lib/kafka/admin.ts'
@@ -541,8 +542,78 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect((await read(names.results)).length).to.equal(700)
   })
 
+  it('tells where a log is damaged, reads its other partitions, and goes on where that one begins behind it', async () => {
+    for (const damage of [
+      (batch: Buffer) => batch.writeInt32BE(2 ** 30, 8),
+      (batch: Buffer) => batch.writeInt32BE(7, 57),
+    ]) {
+      const names = await topics(0, 2)
+      const producer = await connectProducer(settings())
+      const send = (partition: number, from: number, to: number) =>
+        producer.send(
+          Array.from({ length: to - from }, (_, i) => {
+            const value = JSON.stringify({ id: from + i, pad: 'x'.repeat(300) })
+            return { topic: names.source, partition, key: 'user', value }
+          }),
+        )
+      for (let from = 0; from < 500; from += 100) await send(0, from, from + 100)
+      const file = `${kafka.data}/${names.source}-0/00000000000000000000.log`
+      const log = readFileSync(file)
+      const second = log.subarray(12 + log.readInt32BE(8))
+      damage(second)
+      writeFileSync(file, log, { flag: 'r+' })
+
+      const lost: object[] = []
+      const loop = run(names, learner(names.results), { onOffsetLost: (_, range) => lost.push(range) })
+      const told = new RegExp(`^${names.source}-0: Cannot read the record batch of ${names.source}-0 at offset 100: `)
+      await eventually('the damage is told', () => told.test(loop.problem()?.message ?? ''))
+      await send(1, 500, 600)
+      await eventually('the other partition is read', async () => (await read(names.results)).length === 200)
+      expect([...loop.lag()]).to.deep.equal([
+        [0, 400],
+        [1, 0],
+      ])
+      expect(loop.ready()).to.equal(false)
+      // The broker's index leads to the damaged batch from the one behind it, too.
+      await deleteRecords(names.source, 0, 300)
+      await caughtUp(names)
+      await eventually('it is ready again', () => loop.ready())
+      expect(lost).to.deep.equal([{ from: 100, to: 300 }])
+      const ids = (await read(names.results)).map(({ value }) => JSON.parse(String(value)).id).sort((a, b) => a - b)
+      expect(ids).to.deep.equal([...Array(100).keys(), ...Array.from({ length: 300 }, (_, i) => 300 + i)])
+      await producer.close()
+      await loop.stop()
+    }
+  })
+
+  it('reads a record batch that is larger than a fetch, also behind partitions that are full', async () => {
+    const names = await topics(0, 3)
+    await kafka.tool('kafka.admin.ConfigCommand', [
+      ...['--bootstrap-server', kafka.brokers[0]!, '--alter', '--topic', names.source],
+      ...['--add-config', `max.message.bytes=${50 << 20}`],
+    ])
+    const producer = await connectProducer(settings())
+    for (let i = 0; i < 60; i++) {
+      for (const partition of [0, 2])
+        await producer.send([{ topic: names.source, partition, key: null, value: Buffer.alloc(700_000) }])
+    }
+    const large = { topic: names.source, partition: 1, key: null, value: Buffer.alloc(40 << 20) }
+    await producer.send([large], { timeoutMs: 60_000 })
+    await producer.close()
+    const sizes: number[] = []
+    const handler = learner(names.results, {
+      batch: async ({ records }) => {
+        sizes.push(...records.map(({ value }) => value!.length))
+        return []
+      },
+    })
+    run(names, handler)
+    await caughtUp(names)
+    expect(sizes.filter((size) => size === 700_000)).to.have.length(120)
+    expect(sizes.filter((size) => size !== 700_000)).to.deep.equal([40 << 20])
+  })
+
   async function deleteRecords(topic: string, partition: number, offset: number): Promise<void> {
-    const { writeFileSync } = await import('node:fs')
     const { temporaryFolder } = await import('../../tools/servers/server.ts')
     const file = `${temporaryFolder('delete')}/offsets.json`
     writeFileSync(file, JSON.stringify({ version: 1, partitions: [{ topic, partition, offset }] }))

@@ -227,6 +227,22 @@ describe('Lane', () => {
     expect([lane.next, broker.committed.get(0)]).to.deep.equal([7, 7])
   })
 
+  it('has a problem while its log cannot be read, tells it once, and goes on behind it', async () => {
+    const errors: object[] = []
+    const silent = (): void => {}
+    const log = { debug: silent, info: silent, warn: silent, error: (fields: object) => void errors.push(fields) }
+    const { broker, lane, take, work, values } = open(4, { log })
+    await take()
+    const problem = 'Cannot read the record batch of events-0 at offset 0'
+    const batch = { ...of, records: [], highWatermark: 9, problem }
+    for (let i = 0; i < 2; i++) await lane.work(batch, controlOf(0), goingOn(lane))
+    expect([lane.problem, lane.lag]).to.deep.equal([{ part: 'kafka', message: problem }, 9])
+    expect([errors, broker.committed.get(0)]).to.deep.equal([[{ ...of, error: problem }], 0])
+    lane.skipTo(2)
+    await work(2)
+    expect([lane.problem, values()]).to.deep.equal([undefined, ['2', '3']])
+  })
+
   it('promotes a commit whose answer was lost, once, when the committed offset says so', async () => {
     const { lane, calls, take, work, values, failNext } = open(4)
     await take()

@@ -294,10 +294,18 @@ export class Lane {
   /** Handles what is new of a batch and commits what came of it, in one transaction unless a bad record is looked for. */
   async work(batch: KafkaBatch, control: BatchControl, work: Work): Promise<void> {
     this.logEnd = Math.max(this.logEnd, batch.highWatermark)
+    if (batch.problem !== undefined) return this.#cannotRead(batch.problem)
     let isUnfinished: boolean
     do isUnfinished = await this.#try(batch, control, work)
     while (isUnfinished && !work.paused() && !work.signal.aborted)
     if (isUnfinished) this.#options.seek(this.of, this.#next)
+  }
+
+  /** It is tried anew until it succeeds, or the log begins behind it. */
+  #cannotRead(message: string): void {
+    if (this.#problem?.message !== message)
+      this.#options.log.error({ ...this.of, error: message }, 'the log is damaged')
+    this.#problem = { part: 'kafka', message }
   }
 
   /** Answers whether more of the batch is to be tried at once. */

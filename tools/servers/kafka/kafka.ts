@@ -37,6 +37,8 @@ export interface Kafka {
     readonly mutualTls: readonly string[]
     readonly tls: ClientTls
   }
+  /** The folder of its logs. */
+  readonly data: string
   /** Ends the broker and drops its data. */
   stop(): Promise<void>
   /** As `kill -9`; `restart` brings it back with its data. */
@@ -106,6 +108,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   await requireCommands({ java: 'openjdk-17-jre-headless', ...(options.secured ? { openssl: 'openssl' } : {}) })
   const classPath = join(await jars(), '*')
   const folder = temporaryFolder('kafka')
+  const data = join(folder, 'data')
   const { node } = options
   const [freePort, freeController, proxied, saslPlaintext, saslTls, mutualTls] = (await freePorts(6)) as [
     number,
@@ -150,7 +153,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     ),
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAINTEXT',
-    'log.dirs': join(folder, 'data'),
+    'log.dirs': data,
     'num.partitions': 4,
     'auto.create.topics.enable': 'false',
     'offsets.topic.replication.factor': 1,
@@ -203,6 +206,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   const at = (p: number): readonly string[] => [`${host}:${p}`]
   return {
     port,
+    data,
     brokers: at(port),
     ...(proxy ? { proxy: { ...proxy, brokers: at(proxy.port) } } : {}),
     ...(certificates
