@@ -19,7 +19,8 @@ const pipelines: readonly Rule[] = [
   // Where OwnerReferencesPermissionEnforcement is on, as in OpenShift, owner references that block deletion need it.
   { apiGroups: ['anomaly.com'], resources: ['anomalypipelines/finalizers'], verbs: ['update'] },
   { apiGroups: [''], resources: ['configmaps', 'secrets', 'serviceaccounts', 'services'], verbs: keep },
-  { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] },
+  // An annotation tells the kubelet to look for the changed file of a pipeline at once.
+  { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch', 'patch'] },
   { apiGroups: [''], resources: ['events'], verbs: ['list', 'create', 'patch'] },
   { apiGroups: ['apps'], resources: ['deployments', 'statefulsets'], verbs: keep },
   { apiGroups: ['autoscaling'], resources: ['horizontalpodautoscalers'], verbs: keep },

@@ -3,12 +3,13 @@ import type { Logger } from '../lib/log.ts'
 import { kafkaProblem } from '../lib/pipeline/kafka-problem.ts'
 import { checkPipeline, type ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
 import { resolveGroup } from '../lib/pipeline/resolve-pipeline.ts'
-import type { Pipeline } from '../lib/pipeline/spec.ts'
+import { type Pipeline, roles } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
 import { traced } from '../lib/telemetry.ts'
 import { isDisabled } from './annotations.ts'
+import { generationAnnotation } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
-import { deployments, pipelines } from './kinds.ts'
+import { configMaps, deployments, pipelines, pods } from './kinds.ts'
 import { consumerBounds } from './lag/consumer-bounds.ts'
 import type { Observe, Scope } from './observer.ts'
 import { eventsOfStatus, eventsOfSync, eventsOfWorkloads, type PipelineEvent } from './pipeline-events.ts'
@@ -21,7 +22,7 @@ import type { KubeClient } from './runtime/kube-client.ts'
 import { type KubeObject, keyOf } from './runtime/kube-object.ts'
 import { isNamespaceTerminating, statusOf } from './runtime/kube-status.ts'
 import type { Result } from './runtime/queue.ts'
-import type { SyncResult } from './runtime/sync.ts'
+import type { Applied, SyncResult } from './runtime/sync.ts'
 import { autoscalersAfter, workloadsAfter } from './status/after-sync.ts'
 import { pipelineStatus } from './status/pipeline-status.ts'
 
@@ -112,6 +113,7 @@ export function createReconciler(options: ReconcilerOptions) {
     try {
       for (const deployment of handOver) await passReplicas(deployment, signal)
       const sync = await applier.sync(document, desired, { needs, signal })
+      await wakeKubelets(scope, sync, signal)
       const failures = sync.failures.map(({ error }) => error)
       if (failures.some(isNamespaceTerminating)) return { problems, skip: {} }
       if (failures.some(isConflict)) return { problems, skip: { requeueAfterMs: conflictMs } }
@@ -125,6 +127,29 @@ export function createReconciler(options: ReconcilerOptions) {
       if (isConflict(error)) return { problems, skip: { requeueAfterMs: conflictMs } }
       return { problems: [...problems, problemOf(error)], failure: error }
     }
+  }
+
+  /**
+   * The kubelet brings a changed file into a pod when it looks at the pod next: within a minute, or at once where the pod
+   * changes. A pod that cannot be changed has the file a little later.
+   */
+  async function wakeKubelets({ document, pods: found }: Scope, sync: SyncResult, signal: AbortSignal): Promise<void> {
+    const isNew = ({ object, outcome }: Applied) =>
+      object.kind === configMaps.kind && (outcome === 'updated' || outcome === 'healed')
+    if (!sync.applied.some(isNew)) return
+    const annotations = { [generationAnnotation]: String(document.metadata.generation) }
+    const running = roles.flatMap((role) => found[role] ?? []).filter(isRunning)
+    await Promise.all(
+      running.map(async ({ metadata }) => {
+        if (!mayWrite()) return
+        const { name, namespace } = metadata
+        try {
+          await client.patch(pods, { name, namespace }, { metadata: { annotations } }, { signal })
+        } catch (error) {
+          log.debug({ pod: name, error }, 'the pod could not be told of its changed file')
+        }
+      }),
+    )
   }
 
   /** Writes the status if it differs, and tells what was done and what is new. Gives the status as it is now. */
@@ -175,6 +200,9 @@ export function createReconciler(options: ReconcilerOptions) {
   return (key: string, { signal }: { readonly signal: AbortSignal }): Promise<Result | undefined> =>
     traced('reconcile', { attributes: { 'anomaly.pipeline': key } }, () => reconcile(key, signal))
 }
+
+const isRunning = ({ status, metadata }: KubeObject): boolean =>
+  (status as { readonly phase?: string } | undefined)?.phase === 'Running' && metadata.deletionTimestamp === undefined
 
 /** Documents as they were parsed, once for each generation. */
 function createParses() {

@@ -67,7 +67,7 @@ describe('parsePipeline', () => {
     }
     const returned = { ...document({ source }, metadata), status: { observedGeneration: 2 } }
     expect(parsePipeline(returned)).to.deep.equal(
-      parsePipeline(document({ source }, { name: 'payments', namespace: 'shop' })),
+      parsePipeline(document({ source }, { name: 'payments', namespace: 'shop', generation: 2 })),
     )
   })
 

@@ -783,7 +783,11 @@ export const pipelineDocument = object({
   }),
   spec: pipelineSpec.describe('The pipeline as it should be.'),
   status: z.unknown().optional(),
-}).transform(({ metadata: { name, namespace }, spec }) => ({ apiVersion, kind, metadata: { name, namespace }, spec }))
+}).transform(({ metadata: { name, namespace, generation }, spec }) => {
+  // A file says of which generation it is; a person does not.
+  const metadata = { name, namespace, ...(typeof generation === 'number' ? { generation } : {}) }
+  return { apiVersion, kind, metadata, spec }
+})
 
 /** A valid pipeline with its static defaults. */
 export type Pipeline = Plain<z.output<typeof pipelineDocument>>

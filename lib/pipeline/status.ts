@@ -53,6 +53,9 @@ const component = (what: string) =>
 
 export const pipelineStatus = z.object({
   observedGeneration: generation().optional().describe('The generation of the pipeline that this status is about.'),
+  observedConfig: generation()
+    .optional()
+    .describe('The generation of the pipeline that all of its processes judge by, as they say.'),
   conditions: listMap(condition, 'type', 0, 16).optional().describe('What is known of the pipeline.'),
   components: z
     .object({

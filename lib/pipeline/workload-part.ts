@@ -1,3 +1,4 @@
+import { fixedDetection } from './live-pipeline.ts'
 import type { Pipeline, Role } from './spec.ts'
 
 /** What of it inference reads: it knows rows, and neither topics nor events. */
@@ -26,11 +27,15 @@ export function workloadPart(pipeline: Pipeline) {
   }
 }
 
-/** What of that the pods of a role depend on: they need not start again for a change of the rest. */
+/**
+ * What of that the pods of a role read at their start only: they need not start again for a change of the rest, nor for one
+ * of what they take up while they run.
+ */
 export function readBy(role: Role, pipeline: Pipeline) {
   const part = workloadPart(pipeline)
-  const { api: _, ...judging } = part.spec
-  const ofInference = Object.fromEntries(readByInference.map((field) => [field, part.spec[field]]))
-  const spec = role === 'api' ? part.spec : role === 'consumer' ? judging : ofInference
+  const whole = { ...part.spec, detection: fixedDetection(part.spec.detection) }
+  const { api: _, ...judging } = whole
+  const ofInference = Object.fromEntries(readByInference.map((field) => [field, whole[field]]))
+  const spec = role === 'api' ? whole : role === 'consumer' ? judging : ofInference
   return { ...part, spec }
 }

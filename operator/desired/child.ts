@@ -16,6 +16,8 @@ export const replicasAnnotation = 'anomaly.com/replicas'
 export const restartAnnotation = 'anomaly.com/restart-at'
 /** On a pod template: hash of the document's part that the pods read, at their start only. */
 export const configurationAnnotation = 'anomaly.com/configuration'
+/** On a pod: the generation of the pipeline whose file was written last. */
+export const generationAnnotation = 'anomaly.com/generation'
 /** On a pod template: hash of the Secrets that the pods read, at their start only. */
 export const secretsAnnotation = 'anomaly.com/secrets'
 /** On a pipeline, as `Disabled`: the operator changes nothing of it. */

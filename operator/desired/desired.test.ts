@@ -16,6 +16,7 @@ const full = {
     brokers: ['kafka:9093'],
     tls: { caSecretRef: { name: 'kafka-ca', key: 'ca.pem' }, certificateSecretRef: { name: 'kafka-client' } },
     sasl: { mechanism: 'ScramSha512', secretRef: { name: 'kafka-user' } },
+    schemaRegistry: { url: 'https://registry:8081', secretRef: { name: 'registry-user' } },
   },
   state: {
     redis: {
@@ -138,6 +139,24 @@ describe('desired', () => {
     expect(templates({ detection: { refractorySeconds: 1 } })).to.not.deep.equal(before)
     for (const [index, template] of templates({}, { restartAt: 'now' }).entries())
       expect(template).to.not.deep.equal(before[index])
+  })
+
+  it('rolls no pod for what pods take up while they run, and writes it to their file with its generation', () => {
+    const before = templates({})
+    const rules = [{ name: 'limit', field: 'value', above: '10' }]
+    for (const detection of [
+      { alertBudgetPerMillion: 7 },
+      { alertBudget: { mode: 'Ceiling' } },
+      { threshold: '0.99' },
+      { rules },
+    ])
+      expect(templates({ detection }), JSON.stringify(detection)).to.deep.equal(before)
+    const parent = testParent({ detection: { rules } })
+    const { name, namespace } = parent.pipeline.metadata
+    const pipeline = { ...parent.pipeline, metadata: { name, namespace, generation: 7 } }
+    const objects = desired({ ...parent, pipeline }, testObserved(parent), settings)
+    const { data } = objects.find(({ kind }) => kind === 'ConfigMap') as { data?: Record<string, string> }
+    expect(data!['pipeline.yaml']).to.include('generation: 7').and.include('name: limit')
   })
 
   it('rolls only the pods that read what changed', () => {

@@ -7,9 +7,12 @@ import type { Mount } from './pod.ts'
 
 const fileName = 'pipeline.yaml'
 
-/** The part of the document that the workloads read, as a file. */
+/** The part of the document that the workloads read, as a file that says of which generation it is. */
 export function pipelineFile(parent: Parent): KubeObject {
-  const data = { [fileName]: stringify(workloadPart(parent.pipeline), { lineWidth: 0, aliasDuplicateObjects: false }) }
+  const { metadata, ...part } = workloadPart(parent.pipeline)
+  const { generation } = parent.pipeline.metadata
+  const document = { ...part, metadata: { ...metadata, ...(generation === undefined ? {} : { generation }) } }
+  const data = { [fileName]: stringify(document, { lineWidth: 0, aliasDuplicateObjects: false }) }
   return child(parent, configMaps, 'pipeline', { data })
 }
 

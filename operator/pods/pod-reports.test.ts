@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { Role } from '../../lib/pipeline/spec.ts'
 import { unreadyCause } from './pod-answer.ts'
-import { alertRateOf, episodesOf, mergeAnswers } from './pod-reports.ts'
+import { alertRateOf, configOf, episodesOf, mergeAnswers } from './pod-reports.ts'
 
 const answers = (role: Role, ...statuses: readonly unknown[]) =>
   statuses.map((status, index) => ({ role, pod: `${role}-${index}`, status }))
@@ -16,6 +16,17 @@ describe('episodesOf', () => {
     expect(episodesOf(answers('consumer', {}, null))).to.equal(undefined)
     const far = answers('consumer', { episodes: 1e300, openEpisodes: -1.5 })
     expect(episodesOf(far)).to.deep.equal({ open: 0, lastHour: 2 ** 31 - 1 })
+  })
+})
+
+describe('configOf', () => {
+  it('is the oldest generation that a pod still judges by', () => {
+    const told = [
+      ...answers('consumer', { generation: 4 }, { generation: 3 }, {}),
+      ...answers('api', { generation: 'x' }),
+    ]
+    expect(configOf(told)).to.equal(3)
+    expect(configOf(answers('consumer', {}, null, { generation: -1 }, { generation: 1.5 }))).to.equal(undefined)
   })
 })
 

@@ -9,6 +9,8 @@ export interface PodReports {
   readonly alertsPerMillion?: number | null
   /** Of all consumers that answered: open now, and opened in the last hour. */
   readonly episodes?: { readonly open: number; readonly lastHour: number }
+  /** The generation that all pods that answered have taken up. */
+  readonly config?: number
   /** Whether the store answers, as the pods see it; absent where none of those that answer says so. */
   readonly state?: { readonly problem?: string }
   /** What a pipeline works with all the same, but not as it should; the gravest first. */
@@ -41,6 +43,15 @@ export function mergeAnswers(
     ...(answers.length === 0 ? {} : { degradations: degradationsOf(answers) }),
     ...(features === undefined ? {} : { features }),
   }
+}
+
+/** The oldest generation that a pod judges by; absent where none of them tells. */
+export function configOf(answers: readonly PodAnswer[]): number | undefined {
+  const told = answers.flatMap(({ status }) => {
+    const { generation } = fieldsOf(status)
+    return Number.isSafeInteger(generation) && Number(generation) >= 0 ? [Number(generation)] : []
+  })
+  return told.length === 0 ? undefined : Math.min(...told)
 }
 
 /** Episodes of all consumers; absent where none of them tells. */

@@ -5,7 +5,7 @@ import { ports } from '../desired/child.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { fieldsOf, type PodAnswer, unreadyCause } from './pod-answer.ts'
 import { type AskPod, createPodClient } from './pod-client.ts'
-import { alertRateOf, episodesOf, mergeAnswers, type PodReports } from './pod-reports.ts'
+import { alertRateOf, configOf, episodesOf, mergeAnswers, type PodReports } from './pod-reports.ts'
 
 export interface ReportReaderOptions {
   readonly log: Logger
@@ -81,6 +81,7 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
     const answers = statuses.flat()
     const rate = alertRateOf(answers)
     const episodes = episodesOf(answers)
+    const config = configOf(answers)
     entry.fewSince = rate === undefined ? (entry.fewSince ?? at) : undefined
     // Right after a start they are few: then what was told stands. After an hour it is the present.
     const isSilent = entry.fewSince !== undefined && at - entry.fewSince >= hourMs
@@ -95,6 +96,7 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
       ...present,
       ...(alertsPerMillion === undefined ? {} : { alertsPerMillion }),
       ...(episodes === undefined ? {} : { episodes }),
+      ...(config === undefined ? {} : { config }),
       ...(Object.keys(unready).length === 0 ? {} : { unready }),
     }
   }
@@ -142,12 +144,13 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
 
 /** What is told at once: all but figures, which change all the time. */
 function isNews(before: PodReports | undefined, after: PodReports): boolean {
-  const urgent = ({ model, state, degradations, unready, features }: PodReports) => ({
+  const urgent = ({ model, state, degradations, unready, features, config }: PodReports) => ({
     model: model?.version ?? model,
     state,
     degradations,
     unready,
     features,
+    config,
   })
   return before === undefined || !isSame(urgent(before), urgent(after))
 }

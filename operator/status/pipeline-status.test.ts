@@ -45,6 +45,13 @@ const messageOf = ({ conditions = [] }: PipelineStatus, type: string) =>
   conditions.find((condition) => condition.type === type)?.message
 
 describe('pipelineStatus', () => {
+  it('says which generation all pods judge by, and keeps it while none tells', () => {
+    const told = statusOf({ reports: { config: 6 } })
+    expect(told.observedConfig).to.equal(6)
+    expect(statusOf({ reports: {} }, told).observedConfig).to.equal(6)
+    expect(statusOf()).to.not.have.property('observedConfig')
+  })
+
   it('says that all is well, at a glance and in full', () => {
     const reports = { model: { version: 'v3', rows: 9000 }, alertsPerMillion: 940, state: {}, degradations: [] }
     const status = statusOf({ reports })

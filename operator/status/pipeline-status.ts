@@ -82,9 +82,11 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
   )
   const modelShown = reports.model === undefined ? previous.model : (reports.model ?? undefined)
   const kept = pipeline === undefined ? previous : {}
+  const observedConfig = reports.config ?? previous.observedConfig
   return {
     ...kept,
     observedGeneration: generation,
+    ...(observedConfig === undefined ? {} : { observedConfig }),
     conditions: [...verdicts].map(([type, verdict]) => conditionOf(type, verdict, generation, previous, input.now)),
     ...(states.length === 0 ? {} : { components: Object.fromEntries(states.map(shownComponent)) }),
     ...(source === undefined || source.problem !== undefined

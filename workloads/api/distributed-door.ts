@@ -3,6 +3,7 @@ import { AppError, messageOf } from '../../lib/errors.ts'
 import { failureOf } from '../../lib/kafka/errors.ts'
 import { partitionOf } from '../../lib/kafka/partitioner.ts'
 import type { Metrics } from '../../lib/metrics.ts'
+import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { inject, traced } from '../../lib/telemetry.ts'
 import type { TraceHeaders } from '../../lib/tracing.ts'
@@ -42,6 +43,7 @@ export interface Publishing {
 
 export interface DistributedDoorOptions {
   readonly pipeline: Pipeline
+  readonly live?: LivePipeline | undefined
   readonly store: StateStore
   readonly scorer: Scorer & { problem(): string | undefined }
   readonly topic: Pick<SourceTopic, 'partitions' | 'endOf' | 'problem' | 'suspect'>
@@ -79,10 +81,10 @@ const pendingMs = 25
  * until then, so that a repetition finds out instead of publishing it a second time.
  */
 export function createDistributedDoor(options: DistributedDoorOptions): DistributedDoor {
-  const { pipeline, store, scorer, topic, names, publishing, metrics, wall, clock, deadlineMs = 5000 } = options
+  const { pipeline, live, store, scorer, topic, names, publishing, metrics, wall, clock, deadlineMs = 5000 } = options
   const { source } = pipeline.spec
   const reader = createEventReader({ pipeline, names, features: store.features, wall })
-  const judge = createEventJudge({ pipeline, partitions: store.partitions, scorer, names, metrics, clock })
+  const judge = createEventJudge({ pipeline, live, partitions: store.partitions, scorer, names, metrics, clock })
   const claims = createEventClaims({
     results: store.results,
     alertSeconds: pipeline.spec.detection.feedback && spokenOfSeconds,

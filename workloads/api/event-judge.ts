@@ -1,4 +1,5 @@
 import type { Metrics } from '../../lib/metrics.ts'
+import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
@@ -12,6 +13,7 @@ import type { FeatureNames } from './feature-names.ts'
 
 export interface EventJudgeOptions {
   readonly pipeline: Pipeline
+  readonly live?: LivePipeline | undefined
   readonly partitions: Pick<PartitionStore, 'loadKeysOf' | 'loadPartition'>
   readonly scorer: Scorer
   readonly names: Pick<FeatureNames, 'schema'>
@@ -34,7 +36,7 @@ export interface EventJudge {
 
 /** Judges events by what the consumers have learnt and by the inference service, and learns nothing. */
 export function createEventJudge(options: EventJudgeOptions): EventJudge {
-  const { pipeline, partitions, names, metrics, clock } = options
+  const { pipeline, live, partitions, names, metrics, clock } = options
   const scorer = coalescingScorer(options.scorer)
   let current: { readonly schema: FeatureSchema; readonly views: Map<number, PartitionView> } | undefined
 
@@ -43,7 +45,7 @@ export function createEventJudge(options: EventJudgeOptions): EventJudge {
     if (current?.schema !== schema) current = { schema, views: new Map() }
     let view = current.views.get(partition)
     if (view === undefined) {
-      view = new PartitionView({ pipeline, partition, schema, store: partitions, clock })
+      view = new PartitionView({ pipeline, live, partition, schema, store: partitions, clock })
       current.views.set(partition, view)
     }
     return view

@@ -7,6 +7,7 @@ import { readPartition } from '../../lib/kafka/read-partition.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
+import { type LivePipeline, livePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
@@ -50,6 +51,7 @@ export interface ApiArguments extends KafkaArguments, RedisArguments {
 
 export interface ApiOptions {
   readonly pipeline: Pipeline
+  readonly live?: LivePipeline | undefined
   readonly kafka: KafkaSettings
   readonly store: StateStore
   readonly scorer: GrpcScorer
@@ -93,6 +95,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     })
   const door = createDistributedDoor({
     pipeline,
+    live: options.live,
     store,
     scorer,
     topic,
@@ -104,12 +107,12 @@ export async function runApi(options: ApiOptions): Promise<void> {
     deadlineMs,
   })
   const doorPart: Part = { name: 'door', stop: door.close }
-  const live = createLiveEvents(publishedEvents(kafka, { verdicts: results.topic, episodes: results.episodesTopic }))
+  const events = createLiveEvents(publishedEvents(kafka, { verdicts: results.topic, episodes: results.episodesTopic }))
   const app = createApp(door, {
     log,
     registry,
     event,
-    live,
+    live: events,
     openFeedback: detection.feedback?.authentication === 'None',
     authenticate: tokens && bearerAuth(tokens.current),
     timeoutMs: deadlineMs + 2000,
@@ -121,6 +124,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     stopping: stop.signal,
     ready: { kafka: door.problem, ...(needsModel ? { inference: () => scorer.problem() } : {}) },
     status: () => ({
+      generation: options.live?.generation,
       modelVersion: scorer.modelVersion,
       kafka: topic.problem() ?? 'ok',
       redis: store.problem() ?? 'ok',
@@ -145,7 +149,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     doorPart,
     tokens,
     server,
-    live,
+    events,
     started,
   ]
   await run(
@@ -160,8 +164,10 @@ export async function apiCommand(args: ApiArguments): Promise<void> {
   const log = await createLogger({ level: args.logLevel })
   const kafka = kafkaSettingsOf(pipeline, args, log)
   const state = createRedisState({ ...redisSettingsOf(pipeline, args), log })
+  const live = livePipeline(args.file, pipeline, { log })
   await runApi({
     pipeline,
+    live,
     kafka,
     store: state,
     scorer: createGrpcScorer({
@@ -178,7 +184,7 @@ export async function apiCommand(args: ApiArguments): Promise<void> {
     probesPort: portOf(args.probesPort, 'probes-port'),
     log,
     drainMs: args.drainSeconds * 1000,
-    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-api' }), state],
+    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-api' }), state, live],
   })
 }
 

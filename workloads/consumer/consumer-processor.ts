@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { Logger } from '../../lib/log.ts'
 import type { Metrics } from '../../lib/metrics.ts'
+import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { backoff, sleep } from '../../lib/time.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
@@ -21,6 +22,7 @@ import { RecordOrigin } from './record-origin.ts'
 
 export interface ConsumerProcessorOptions {
   readonly pipeline: Pipeline
+  readonly live?: LivePipeline | undefined
   readonly schemaRegistry?: SchemaRegistry | undefined
   /** The key with which the API signs verdicts. Without it the consumer judges every event itself. */
   readonly signingKey?: KeyObject | undefined
@@ -42,7 +44,7 @@ const longestPauseMs = 2000
 
 /** The way from Kafka's records to verdicts in a consumer. */
 export function createConsumerProcessor(
-  { pipeline, schemaRegistry, signingKey, log }: ConsumerProcessorOptions,
+  { pipeline, live, schemaRegistry, signingKey, log }: ConsumerProcessorOptions,
   { scorer, names, kept, results, stream, metrics, misplaced, clock }: ConsumerProcessorParts,
 ): Processor {
   const warnOfFields = fieldWarnings({ pipeline, log, parse: schemaRegistry?.parse ?? parseBody })
@@ -50,6 +52,7 @@ export function createConsumerProcessor(
   const count = judgementMetrics({ metrics, clock, modelVersion: () => scorer.modelVersion })
   return new Processor({
     pipeline,
+    live,
     schema: names.schema,
     scorer,
     partitions: kept,

@@ -4,6 +4,7 @@ import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics, type Metrics } from '../../lib/metrics.ts'
+import { livePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveGroup, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import { createProbes } from '../../lib/probes.ts'
@@ -106,6 +107,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       record: () => stream.problemOf('record'),
     },
     status: () => ({
+      generation: options.live?.generation,
       ...metrics.lately.totals,
       openEpisodes: kept.openEpisodes,
       keys: kept.keys,
@@ -248,8 +250,10 @@ export async function consumerCommand(args: ConsumerArguments): Promise<void> {
     readMs,
     onForeign,
   })
+  const live = livePipeline(args.file, pipeline, { log })
   await runConsumer({
     pipeline,
+    live,
     kafka,
     schemaRegistry: schemaRegistryOf(pipeline, args),
     store: state,
@@ -260,6 +264,6 @@ export async function consumerCommand(args: ConsumerArguments): Promise<void> {
     log,
     registry,
     onForeign,
-    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-consumer' }), state],
+    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-consumer' }), state, live],
   })
 }

@@ -124,6 +124,14 @@ export class AlertBudget {
     this.#used = Math.max(this.#used, alerts)
   }
 
+  /** Goes on from where another has come: its threshold, and what is spent of its block. */
+  continue(former: AlertBudget): void {
+    this.theta = former.#theta
+    this.#events = Math.min(this.#block, former.#events)
+    this.#used = former.#used
+    this.#wished = former.#wished
+  }
+
   static readonly bytes = 32
 
   /** Little-endian: threshold, then the block's events, alerts and would-be alerts. */

@@ -42,16 +42,26 @@ export class Decision implements SharedMemory {
   readonly #lastAlerts: LastAlerts
   /** The mean of several members has a distribution of its own; a single member's surprisal is calibrated already. */
   readonly #means: TailHistogram | undefined
-  readonly #budget: AlertBudget | undefined
-  readonly #fixedThreshold: Surprisal
+  #budget: AlertBudget | undefined
+  #fixedThreshold: Surprisal = 0
   /** What a fixed threshold for the budget would be if surprisals were exact. */
-  readonly #nominal: Surprisal
+  #nominal: Surprisal = 0
+  readonly #options: DecisionOptions
   #events = 0
 
-  constructor(spec: DetectionSpec, { lastAlerts, members, isCalibrated, hasProfiles }: DecisionOptions) {
+  constructor(spec: DetectionSpec, options: DecisionOptions) {
+    this.#options = options
+    this.#lastAlerts = options.lastAlerts
+    this.#means = options.members > 1 ? new TailHistogram(stepsOfMean) : undefined
+    this.use(spec)
+  }
+
+  /** Decides by another threshold or budget from the next event on. A budget goes on from where the former one had come. */
+  use(spec: DetectionSpec): void {
+    const { members, isCalibrated, hasProfiles } = this.#options
     const decision = resolveDecision(spec)
-    this.#lastAlerts = lastAlerts
-    this.#means = members > 1 ? new TailHistogram(stepsOfMean) : undefined
+    const former = this.#budget
+    this.#budget = undefined
     if (decision.type === 'alertBudget') {
       const { perMillion, mode } = decision
       this.#budget = new AlertBudget({
@@ -60,6 +70,7 @@ export class Decision implements SharedMemory {
         isCalibrated: members > 1 || isCalibrated,
         waitsForKeys: hasProfiles,
       })
+      if (former !== undefined) this.#budget.continue(former)
     }
     this.#fixedThreshold = decision.type === 'threshold' ? surprisalOf(decision.anomalyScore) : 0
     this.#nominal = decision.type === 'threshold' ? this.#fixedThreshold : -Math.log(decision.perMillion / 1e6)

@@ -1,5 +1,5 @@
 import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
-import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import type { DetectionSpec, Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Spent } from './alert-budget.ts'
 import { anomalyScoreOf, surprisalOf } from './anomaly-score.ts'
 import { Categories, hashOf } from './categories.ts'
@@ -44,7 +44,7 @@ export interface ObservedBatch {
  */
 export class Detection {
   /** Row surprisals from here on are worth an explanation by the model. */
-  readonly explainFrom: Surprisal
+  explainFrom: Surprisal
   /** Names of the detectors that need a model, in the order in which scored rows hold their surprisals. */
   readonly modelNames: readonly string[]
   /** The detectors that keep memories: all but the first of `memories` and `shared` are theirs, in this order. */
@@ -54,7 +54,7 @@ export class Detection {
   /** What is remembered of all keys together. */
   readonly shared: readonly SharedMemory[]
   readonly #keyed: readonly KeyedDetector[]
-  readonly #limits: readonly Limit[]
+  #limits: readonly Limit[]
   readonly #lastAlerts: LastAlerts
   readonly #decision: Decision
   readonly #reasons: Reasons
@@ -106,7 +106,7 @@ export class Detection {
     }
     this.memories = [this.#lastAlerts, ...keyed, ...(this.#feedback === undefined ? [] : [this.#feedback])]
     this.shared = [this.#decision, ...keyed.map(({ shared }) => shared ?? nothing)]
-    this.explainFrom = Math.max(1, Math.min(4, 0.8 * this.#decision.theta))
+    this.explainFrom = explainFromOf(this.#decision)
     this.#reasons = new Reasons(schema, [...categories, ...secondaryKeys, event.key])
     this.#profile = profile
     this.#numbersExpected = event.value === '' ? 0 : 1
@@ -114,6 +114,13 @@ export class Detection {
       this.#layout = new RowLayout({ schema, hasValue: event.value !== '', hasKey: event.key !== '', profile })
     this.#surprisals = keyed.map(() => new Float64Array(0))
     this.#evidence = keyed.map(() => [])
+  }
+
+  /** Decides by other rules, and another budget or threshold, from the next event on. What was learnt stays. */
+  use(detection: DetectionSpec): void {
+    this.#limits = limitsOf(detection.rules, this.#schema)
+    this.#decision.use(detection)
+    this.explainFrom = explainFromOf(this.#decision)
   }
 
   /** Learns what was said of an event of the key in `slot`. */
@@ -296,6 +303,8 @@ export class Detection {
     this.#evidence = this.#keyed.map(() => Array.from({ length: n }, () => new Evidence()))
   }
 }
+
+const explainFromOf = ({ theta }: Decision): Surprisal => Math.max(1, Math.min(4, 0.8 * theta))
 
 /** The field of the number that a reason names. */
 function fieldOf(feature: string, schema: FeatureSchema): number | undefined {

@@ -1,5 +1,6 @@
+import { fixedPipeline, type LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { type Decision, resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
-import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import type { DetectionSpec, Pipeline } from '../../lib/pipeline/spec.ts'
 import { AlertBudget } from '../detection/alert-budget.ts'
 import { anomalyScoreOf } from '../detection/anomaly-score.ts'
 import type { Event } from '../detection/event.ts'
@@ -15,6 +16,7 @@ const oneInTen = -Math.log(0.1)
 
 export interface DetectServiceOptions {
   readonly pipeline: Pipeline
+  readonly live?: LivePipeline | undefined
   readonly replica: Replica
   /** Monotonic, in ms. */
   readonly clock: () => number
@@ -36,9 +38,10 @@ interface Scored {
 export class DetectService {
   readonly #replica: Replica
   readonly #clock: () => number
-  readonly #pipeline: Pipeline
-  readonly #decision: Decision
-  readonly #budget: AlertBudget | undefined
+  readonly #live: LivePipeline
+  #detection: DetectionSpec
+  #decision: Decision
+  #budget: AlertBudget | undefined
   readonly #isLearnt: boolean
   /** The features by which `#limits` read and rows are laid out. */
   #schema = new FeatureSchema()
@@ -47,9 +50,10 @@ export class DetectService {
   /** The value, then the features. */
   #columns: readonly string[] = []
 
-  constructor({ pipeline, replica, clock }: DetectServiceOptions) {
+  constructor({ pipeline, live = fixedPipeline(pipeline), replica, clock }: DetectServiceOptions) {
     const { detection } = pipeline.spec
-    this.#pipeline = pipeline
+    this.#live = live
+    this.#detection = detection
     this.#replica = replica
     this.#clock = clock
     this.#decision = resolveDecision(detection)
@@ -64,7 +68,9 @@ export class DetectService {
    */
   detect(requests: readonly AnomalyRequest[], arrived: number, caller: string): AnomalyResponse[] {
     const { names } = this.#replica.known
-    if (names !== this.#names) this.#use(names)
+    const { detection } = this.#live
+    if (detection !== this.#detection) this.#decideBy(detection)
+    else if (names !== this.#names) this.#use(names)
     const width = this.#columns.length
     const rows = new Float64Array(requests.length * width).fill(Number.NaN)
     const leftOut = requests.map(({ features }, row) => {
@@ -92,11 +98,20 @@ export class DetectService {
     })
   }
 
+  #decideBy(detection: DetectionSpec): void {
+    const former = this.#budget
+    this.#detection = detection
+    this.#decision = resolveDecision(detection)
+    this.#budget = this.#decision.type === 'alertBudget' ? new AlertBudget(this.#decision) : undefined
+    if (former !== undefined) this.#budget?.continue(former)
+    this.#use(this.#replica.known.names)
+  }
+
   #use(names: readonly string[]): void {
     this.#names = names
     this.#columns = ['value', ...names]
     this.#schema = new FeatureSchema(names)
-    this.#limits = limitsOf(this.#pipeline.spec.detection.rules, this.#schema)
+    this.#limits = limitsOf(this.#detection.rules, this.#schema)
   }
 
   #answer(request: AnomalyRequest, { numbers, leftOut, scored, row, tookMs }: Scored): AnomalyResponse {

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { Registry } from 'prom-client'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
+import { type LivePipeline, livePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveDetectors, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
@@ -37,6 +38,7 @@ type Limits = Pick<InferenceServerOptions, 'host' | 'maxRows' | 'maxMessageBytes
 
 export interface InferenceOptions extends Limits {
   readonly pipeline: Pipeline
+  readonly live?: LivePipeline | undefined
   readonly models: ModelStore
   readonly features: Pick<FeatureStore, 'names'>
   readonly replica: string
@@ -88,7 +90,7 @@ export async function runInference(options: InferenceOptions): Promise<void> {
     maxMessageBytes,
     maxConnectionAgeMs,
     scoring: new ScoringService(replica),
-    detect: new DetectService({ pipeline, replica, clock }),
+    detect: new DetectService({ pipeline, live: options.live, replica, clock }),
     ready: life.ready,
     stopping: stop.signal,
     metrics,
@@ -99,6 +101,7 @@ export async function runInference(options: InferenceOptions): Promise<void> {
     stopping: stop.signal,
     ready: { models: life.ready },
     status: () => ({
+      generation: options.live?.generation,
       modelVersion: replica.modelVersion,
       modelRows: replica.models?.rowsSeen ?? 0,
       modelFitTime: timeOf(life.fittedAt()),
@@ -126,8 +129,10 @@ export async function inferenceCommand(args: InferenceArguments): Promise<void> 
   const pipeline = await loadPipeline(args.file)
   const log = await createLogger({ level: args.logLevel })
   const state = createRedisState({ ...redisSettingsOf(pipeline, args), log })
+  const live = livePipeline(args.file, pipeline, { log })
   await runInference({
     pipeline,
+    live,
     models: state.models,
     features: state.features,
     replica: args.replica ?? `${hostname()}:${args.port}`,
@@ -136,6 +141,6 @@ export async function inferenceCommand(args: InferenceArguments): Promise<void> 
     probesPort: portOf(args.probesPort, 'probes-port'),
     log,
     drainMs: args.drainSeconds * 1000,
-    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-inference' }), state],
+    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-inference' }), state, live],
   })
 }

@@ -1,3 +1,4 @@
+import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
@@ -9,6 +10,7 @@ import { Partition } from './partition.ts'
 
 export interface PartitionViewOptions {
   readonly pipeline: Pipeline
+  readonly live?: LivePipeline | undefined
   readonly partition: number
   readonly schema: FeatureSchema
   readonly store: Pick<PartitionStore, 'loadPartition'>
@@ -55,6 +57,8 @@ export class PartitionView {
     score: (batch: RowBatch) => Promise<ScoredRows | undefined>,
   ): Promise<readonly Verdict[]> {
     const memory = this.#memory
+    const { live } = this.#options
+    if (live !== undefined) memory.use(live.detection)
     const keys = new Set(events.map(({ key }) => key))
     try {
       for (const key of keys) {

@@ -1,4 +1,4 @@
-import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import type { DetectionSpec, Pipeline } from '../../lib/pipeline/spec.ts'
 import { Detection, type ObservedBatch } from '../detection/detection.ts'
 import type { Surprisal } from '../detection/detector.ts'
 import type { Event } from '../detection/event.ts'
@@ -43,12 +43,14 @@ export class Partition {
   readonly #onEvict: ((key: string) => void) | undefined
   #stateBytes: number
   #bytesPerKey = 0
+  #using: DetectionSpec
   #slots = new Int32Array(0)
   /** Between being observed and being decided, a batch needs its keys where they are. */
   #isObserved = false
 
   constructor(pipeline: Pipeline, options: PartitionOptions) {
     this.#detection = new Detection(pipeline, options.schema)
+    this.#using = pipeline.spec.detection
     this.episodes = new OpenEpisodes(pipeline.spec.detection)
     this.#state = new StateBytes(this.#detection, this.episodes)
     this.#undo = options.staged === true ? new Undo(this.#state) : undefined
@@ -70,6 +72,13 @@ export class Partition {
   /** Row surprisals from here on are worth an explanation by the model. */
   get explainFrom(): Surprisal {
     return this.#detection.explainFrom
+  }
+
+  /** Decides by this document's rules, budget or threshold from the next batch on. Cheap where they are the same object. */
+  use(detection: DetectionSpec): void {
+    if (detection === this.#using) return
+    this.#using = detection
+    this.#detection.use(detection)
   }
 
   /** Scores events against their keys' histories, learns them, and lays out their rows for the model. */

@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { OutgoingRecord, RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
+import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { ObservedBatch } from '../detection/detection.ts'
 import type { Episode } from '../detection/episode.ts'
@@ -58,6 +59,8 @@ export interface FeedbackSource {
 
 export interface ProcessorOptions {
   readonly pipeline: Pipeline
+  /** The part of it that may change meanwhile. */
+  readonly live?: LivePipeline | undefined
   readonly schema: FeatureSchema
   readonly scorer: Scorer
   /**
@@ -332,9 +335,10 @@ export class Processor implements StreamHandler {
     events: readonly Event[],
     signal: AbortSignal | undefined,
   ): Promise<{ readonly verdicts: readonly Verdict[]; readonly late: number }> {
-    const { partitions } = this.#options
+    const { partitions, live } = this.#options
     const hasState = await partitions.begin(partition, events)
     const memory = partitions.of(partition)!
+    if (live !== undefined) memory.use(live.detection)
     const observed = memory.observe(events)
     const scored = events.length === 0 ? undefined : await this.#score(memory, observed, signal)
     const verdicts = memory.decide(observed, scored, hasState ? undefined : 'StateUnavailable')

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
@@ -40,6 +40,8 @@ export interface SceneOptions {
   readonly detection?: object
   readonly event?: object
   readonly publish?: 'All' | 'Anomalies'
+  /** Of `spec.source`, and the files with its login. */
+  readonly schemaRegistry?: { readonly url: string; readonly username: string; readonly password: string }
   /** Consumers and APIs reach the broker through the proxy. */
   readonly proxied?: boolean
   /** How the processes reach servers that let nobody in without more. */
@@ -74,6 +76,7 @@ interface ConsumerStatus {
   readonly events: number
   readonly rejected: number
   readonly modelVersion: string
+  readonly generation?: number
   readonly keys: number
   readonly lag: Readonly<Record<string, number>>
   readonly conditions: { readonly keysMisplaced: boolean }
@@ -96,6 +99,8 @@ export interface Scene {
   /** What the pipeline keeps in Redis, as any of its processes sees it. */
   readonly state: RedisState
   inference(options?: { readonly host?: string; readonly port?: number }): Promise<Role & { readonly address: string }>
+  /** Gives the file of the processes that run another detection, or a text that is none, as a cluster would. */
+  edit(change: { readonly generation: number; readonly detection: object } | string): void
   /** Ready, that is with partitions, when it resolves. */
   consumer(options: {
     readonly inference: string
@@ -176,6 +181,7 @@ async function openScene(
     detection = {},
     event = {},
     publish = 'All',
+    schemaRegistry,
     proxied = false,
     access,
     hasTopics = true,
@@ -194,6 +200,7 @@ async function openScene(
         startFrom: 'Earliest',
         createTopics: { partitions },
         ...access?.source,
+        ...(schemaRegistry ? { schemaRegistry: { url: schemaRegistry.url, secretRef: { name: 'registry' } } } : {}),
       },
       event,
       detection,
@@ -224,6 +231,12 @@ async function openScene(
     path as string,
   ])
   const kafkaFlags = [...(access?.kafkaFlags ?? []), '--signing-key-file', keyFile]
+  const registryFlags = (['username', 'password'] as const).flatMap((name) => {
+    if (schemaRegistry === undefined) return []
+    const path = join(folder, name)
+    writeFileSync(path, schemaRegistry[name])
+    return [`--schema-registry-${name}-file`, path]
+  })
   const roles: ServerProcess[] = []
   const loads: Load[] = []
   let producer: KafkaProducer | undefined
@@ -328,6 +341,19 @@ async function openScene(
     topics,
     state,
     send,
+    edit(change) {
+      const { metadata, spec } = document
+      const text =
+        typeof change === 'string'
+          ? change
+          : JSON.stringify({
+              ...document,
+              metadata: { ...metadata, generation: change.generation },
+              spec: { ...spec, detection: change.detection },
+            })
+      writeFileSync(`${file}.new`, text)
+      renameSync(`${file}.new`, file)
+    },
     feed,
     read,
     inference: async ({ host = '127.0.0.1', port = 0 } = {}) => {
@@ -337,7 +363,14 @@ async function openScene(
       return { ...(await start('inference', args)), address }
     },
     consumer: async ({ inference, isAlone = true, stateMebibytes = 64 }) => {
-      const args = ['--inference', inference, '--state-mebibytes', String(stateMebibytes), ...kafkaFlags]
+      const args = [
+        '--inference',
+        inference,
+        '--state-mebibytes',
+        String(stateMebibytes),
+        ...kafkaFlags,
+        ...registryFlags,
+      ]
       const role = await start('consumer', args)
       if (isAlone) await eventually(async () => expect(await owned(role)).to.equal(partitions), patience)
       return role

@@ -324,6 +324,57 @@ describe('Operator: with the controllers of workloads', () => {
     })
   })
 
+  it('gives running pods another alert budget without a roll-out, and says when all have taken it up', async () => {
+    const taken = new Map<string, number>()
+    const askPod = async (url: string) => JSON.stringify({ generation: taken.get(url) ?? 1 })
+    await bench.start({ sampling: { openAdmin: quietTopic, pods: { askPod, intervalMs: 300 } } })
+    await apply({})
+    await untilRunning()
+    await eventually(async () => expect((await bench.status(namespace)).observedConfig).to.equal(1))
+    const pods = async () => (await list(kinds.pods)).map(({ metadata }) => metadata.uid).sort()
+    const before = await pods()
+    await apply({ detection: { alertBudgetPerMillion: 7 } })
+    await eventually(async () => {
+      for (const role of ['consumer', 'inference', 'api'])
+        for (const { metadata } of await podsOf(role))
+          expect(metadata.annotations, metadata.name).to.include({ 'anomaly.com/generation': '2' })
+    })
+    const { data } = (await bench.get(kinds.configMaps, namespace, 'payments-pipeline')) as { data?: object }
+    expect(data)
+      .to.have.property('pipeline.yaml')
+      .that.includes('generation: 2')
+      .and.includes('alertBudgetPerMillion: 7')
+    expect(await pods()).to.deep.equal(before)
+    expect((await bench.status(namespace)).observedConfig).to.equal(1)
+    taken.set('http://10.1.2.3:9090/status', 2)
+    await eventually(async () => expect((await bench.status(namespace)).observedConfig).to.equal(2))
+
+    await apply({ detection: { alertBudgetPerMillion: 7, refractorySeconds: 5 } })
+    await eventually(async () => {
+      await bench.runPods(namespace)
+      expect(await pods()).to.not.include.members(before)
+    })
+  })
+
+  it('lets consumers alone log in to a schema registry, once its Secret is there', async () => {
+    await bench.start()
+    const schemaRegistry = { url: 'http://registry:8081', secretRef: { name: 'registry' } }
+    await apply({ source: { ...minimalSpec.source, schemaRegistry } })
+    await eventually(async () => expect(await bench.condition(namespace, 'Ready')).to.equal('False SecretMissing'))
+    const { conditions = [] } = await bench.status(namespace)
+    const said = conditions.find(({ type }) => type === 'Ready')?.message
+    expect(said).to.contain('spec.source.schemaRegistry.secretRef')
+    const metadata = { name: 'registry', namespace }
+    const stringData = { username: 'u', password: 'p' }
+    await bench.client.create(kinds.secrets, { apiVersion: 'v1', kind: 'Secret', metadata, stringData })
+    await untilRunning()
+    for (const role of ['consumer', 'inference', 'api']) {
+      const text = JSON.stringify((await podsOf(role))[0]!.spec)
+      for (const part of ['--schema-registry-username-file', '/etc/anomaly/schema-registry', '"secretName":"registry"'])
+        expect(text.includes(part), `${role}: ${part}`).to.equal(role === 'consumer')
+    }
+  })
+
   it('makes no key without end where a quota refuses its Secret', async () => {
     const hard = { 'count/secrets': '0' }
     await limit('full', hard)

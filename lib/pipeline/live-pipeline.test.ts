@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { Logger } from '../log.ts'
+import { fixedDetection, livePipeline } from './live-pipeline.ts'
+import { loadPipeline } from './load-pipeline.ts'
+
+describe('A pipeline whose file changes', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'live-pipeline-'))
+  const path = join(folder, 'pipeline.yaml')
+  after(() => rmSync(folder, { recursive: true }))
+
+  const write = (generation: number, detection: object) =>
+    writeFileSync(
+      path,
+      JSON.stringify({
+        apiVersion: 'anomaly.com/v1alpha1',
+        kind: 'AnomalyPipeline',
+        metadata: { name: 'payments', generation },
+        spec: { source: { brokers: ['localhost:9092'] }, detection },
+      }),
+    )
+  const logged: { readonly level: string; readonly fields: object; readonly message: string }[] = []
+  const as = (level: string) => (fields: object, message: string) => void logged.push({ level, fields, message })
+  const log: Logger = { debug: as('debug'), info: as('info'), warn: as('warn'), error: as('error') }
+  const until = async (isSo: () => boolean) => {
+    while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+
+  async function watched() {
+    write(1, { alertBudgetPerMillion: 1000, rules: [{ name: 'limit', field: 'value', above: '100' }] })
+    logged.length = 0
+    const live = livePipeline(path, await loadPipeline(path), { log, everyMs: 2 })
+    await live.start!(new AbortController().signal)
+    return live
+  }
+
+  it('takes up alert budget, threshold and rules, and says so in one line', async () => {
+    const live = await watched()
+    const before = live.detection
+    write(2, { threshold: '0.99', rules: [{ name: 'other', field: 'value', above: '7' }] })
+    await until(() => live.generation === 2)
+    expect(live.detection).to.not.equal(before)
+    expect(live.detection).to.include({ threshold: '0.99', alertBudgetPerMillion: undefined })
+    expect(live.detection.rules.map(({ name }) => name)).to.deep.equal(['other'])
+    expect(logged.map(({ level, fields }) => ({ level, ...fields }))).to.deep.equal([
+      { level: 'info', generation: 2, threshold: '0.99', rules: ['other'] },
+    ])
+    await live.stop!()
+  })
+
+  it('stays the same object where nothing of that has changed, and leaves the rest to the next start', async () => {
+    const live = await watched()
+    const before = live.detection
+    const rules = [{ name: 'limit', field: 'value', above: '100' }]
+    write(2, { alertBudgetPerMillion: 1000, rules, refractorySeconds: 7 })
+    await until(() => live.generation === 2)
+    expect(live.detection).to.equal(before)
+    expect(logged.map(({ message }) => message)).to.deep.equal([
+      'the pipeline has changes that take effect when the process starts again',
+    ])
+    await live.stop!()
+  })
+
+  it('refuses a file that is not valid with one line, keeps the former one, and takes the next', async () => {
+    const live = await watched()
+    const before = live.detection
+    write(2, { alertBudgetPerMillion: -1 })
+    await until(() => logged.length > 0)
+    rmSync(path)
+    await until(() => logged.length > 1)
+    expect(live.detection).to.equal(before)
+    expect(live.generation).to.equal(1)
+    write(3, { alertBudgetPerMillion: 5 })
+    await until(() => live.generation === 3)
+    expect(live.detection.alertBudgetPerMillion).to.equal(5)
+    expect(logged.map(({ level, message }) => `${level} ${message.replace(/:.*/, '')}`)).to.deep.equal([
+      'error the changed pipeline is refused',
+      'error the pipeline cannot be read again',
+      'info the pipeline has changed',
+    ])
+    await live.stop!()
+  })
+
+  it('tells what needs a start from what does not', async () => {
+    write(1, { threshold: '0.9', refractorySeconds: 5 })
+    const { spec } = await loadPipeline(path)
+    expect(fixedDetection(spec.detection))
+      .to.include({ refractorySeconds: 5 })
+      .and.not.have.any.keys('threshold', 'rules')
+  })
+})

@@ -1,0 +1,108 @@
+import { readFile } from 'node:fs/promises'
+import { canonicalJson } from '../canonical-json.ts'
+import { messageOf } from '../errors.ts'
+import type { Part } from '../lifecycle.ts'
+import type { Logger } from '../log.ts'
+import { loadPipeline } from './load-pipeline.ts'
+import type { DetectionSpec, Pipeline } from './spec.ts'
+
+/** What of `detection` a process that runs takes up; everything else needs it to start again. */
+export const liveFields = ['alertBudget', 'alertBudgetPerMillion', 'threshold', 'rules'] as const
+
+/** The detection without what a process that runs takes up. */
+export function fixedDetection(detection: DetectionSpec): Omit<DetectionSpec, (typeof liveFields)[number]> {
+  const { alertBudget: _1, alertBudgetPerMillion: _2, threshold: _3, rules: _4, ...fixed } = detection
+  return fixed
+}
+
+/** A pipeline whose file may change while the process runs. */
+export interface LivePipeline {
+  /** By which events are judged now: another object where it has changed. */
+  readonly detection: DetectionSpec
+  /** The generation of the document that was taken up last; undefined where its file does not say. */
+  readonly generation: number | undefined
+}
+
+export interface LivePipelineOptions {
+  readonly log: Logger
+  /** How often the file is looked at. */
+  readonly everyMs?: number | undefined
+}
+
+/** One that does not change. */
+export function fixedPipeline({ metadata: { generation }, spec: { detection } }: Pipeline): LivePipeline {
+  return { detection, generation }
+}
+
+/**
+ * Takes up the live fields of the pipeline's file when it changes. A file that is not valid is refused with a line in the
+ * log, and what was taken up before stays.
+ */
+export function livePipeline(path: string, pipeline: Pipeline, options: LivePipelineOptions): LivePipeline & Part {
+  const { log, everyMs = 1000 } = options
+  const fixed = canonicalJson(fixedDetection(pipeline.spec.detection))
+  let { detection, generation } = fixedPipeline(pipeline)
+  let seen: string | undefined
+  let timer: NodeJS.Timeout | undefined
+  let isLooking = false
+
+  function take({ metadata, spec }: Pipeline): void {
+    generation = metadata.generation
+    if (canonicalJson(fixedDetection(spec.detection)) !== fixed)
+      log.info({ generation }, 'the pipeline has changes that take effect when the process starts again')
+    const next = { ...detection }
+    for (const field of liveFields) Object.assign(next, { [field]: spec.detection[field] })
+    if (canonicalJson(next) === canonicalJson(detection)) return
+    detection = next
+    log.info(
+      { generation, ...changeOf(next) },
+      'the pipeline has changed: alert budget, threshold and rules are taken up',
+    )
+  }
+
+  async function look(): Promise<void> {
+    if (isLooking) return
+    isLooking = true
+    try {
+      const text = await readFile(path, 'utf8')
+      if (text === seen) return
+      seen = text
+      try {
+        take(await loadPipeline(path))
+      } catch (error) {
+        log.error({ problem: messageOf(error) }, 'the changed pipeline is refused: the former one stays')
+      }
+    } catch (error) {
+      if (seen !== '')
+        log.error({ problem: messageOf(error) }, 'the pipeline cannot be read again: the former one stays')
+      seen = ''
+    } finally {
+      isLooking = false
+    }
+  }
+
+  return {
+    name: 'pipeline file',
+    get detection() {
+      return detection
+    },
+    get generation() {
+      return generation
+    },
+    async start() {
+      await look()
+      timer = setInterval(look, everyMs)
+      timer.unref()
+    },
+    stop: () => clearInterval(timer),
+  }
+}
+
+/** As a line of the log shows it. */
+function changeOf({ alertBudget, alertBudgetPerMillion, threshold, rules }: DetectionSpec) {
+  const budget =
+    threshold === undefined
+      ? { alertBudgetPerMillion: alertBudget?.perMillion ?? alertBudgetPerMillion }
+      : { threshold }
+  return { ...budget, rules: rules.map(({ name }) => name) }
+}

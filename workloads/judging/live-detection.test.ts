@@ -1,0 +1,76 @@
+import { expect } from 'chai'
+import { fixedPipeline } from '../../lib/pipeline/live-pipeline.ts'
+import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
+import type { DetectionSpec } from '../../lib/pipeline/spec.ts'
+import { FeatureSchema } from '../detection/feature-schema.ts'
+import { random } from '../detection/random.ts'
+import type { Verdict } from '../detection/verdict.ts'
+import { Partition } from './partition.ts'
+
+const pipelineOf = (detection: object) =>
+  parsePipeline({
+    apiVersion: 'anomaly.com/v1alpha1',
+    kind: 'AnomalyPipeline',
+    metadata: { name: 'live' },
+    spec: { source: { brokers: ['localhost:9092'] }, detection: { refractorySeconds: 0, ...detection } },
+  })
+const detectors = [{ name: 'profile', profile: {} }]
+const detectionOf = (detection: object): DetectionSpec =>
+  fixedPipeline(pipelineOf({ detectors, ...detection })).detection
+
+describe('A partition whose pipeline changes', () => {
+  const { next } = random('live')
+  let count = 0
+  /** Ordinary events, one in fifty of them strange. */
+  function feed(partition: Partition, events: number): readonly Verdict[] {
+    const batch = Array.from({ length: events }, () => {
+      const value = 10 + next() + (next() < 0.02 ? 5 + 20 * next() : 0)
+      return { id: `e${++count}`, time: count * 1000, key: `k${count % 20}`, value, features: [] }
+    })
+    const verdicts = partition.decide(partition.observe(batch), undefined)
+    partition.commit()
+    return verdicts
+  }
+  const alertsOf = (verdicts: readonly Verdict[]) => verdicts.filter(({ isAnomaly }) => isAnomaly).length
+  const partitionOf = (detection: object) =>
+    new Partition(pipelineOf({ detectors, ...detection }), { schema: new FeatureSchema(), staged: true })
+
+  it('holds another alert budget from the next batch on, beginning where the threshold had come', () => {
+    const partition = partitionOf({ alertBudgetPerMillion: 1000 })
+    feed(partition, 30_000)
+    const before = feed(partition, 1).at(-1)!.threshold
+    partition.use(detectionOf({ alertBudgetPerMillion: 10_000 }))
+    const [first] = feed(partition, 1)
+    expect(first!.threshold).to.be.closeTo(before, 1e-3)
+    expect(alertsOf(feed(partition, 30_000))).to.be.within(200, 390)
+    partition.use(detectionOf({ alertBudgetPerMillion: 1000 }))
+    feed(partition, 20_000)
+    expect(alertsOf(feed(partition, 20_000))).to.be.below(27)
+  })
+
+  it('takes up rules, and a threshold in place of a budget', () => {
+    const partition = partitionOf({
+      alertBudgetPerMillion: 1000,
+      rules: [{ name: 'low', field: 'value', below: '10.5' }],
+    })
+    feed(partition, 1000)
+    const hits = (verdicts: readonly Verdict[], rule: string) =>
+      verdicts.filter(({ reasons }) => reasons.some((reason) => reason.rule === rule)).length
+    expect(hits(feed(partition, 100), 'low')).to.be.above(10)
+    partition.use(detectionOf({ threshold: '0.5', rules: [{ name: 'high', field: 'value', above: '10.5' }] }))
+    const verdicts = feed(partition, 100)
+    expect([hits(verdicts, 'low'), verdicts[0]!.threshold]).to.deep.equal([0, 0.5])
+    expect(hits(verdicts, 'high')).to.be.above(10)
+  })
+
+  it('is undone to what it was, and judged anew by what it is now', () => {
+    const partition = partitionOf({ alertBudgetPerMillion: 1000 })
+    feed(partition, 5000)
+    const shared = partition.savePartition()
+    const event = { id: 'x', time: 9e9, key: 'k1', value: 10.5, features: [] }
+    partition.decide(partition.observe([event]), undefined)
+    partition.use(detectionOf({ alertBudgetPerMillion: 2000 }))
+    partition.rollback()
+    expect(Buffer.from(partition.savePartition()).equals(Buffer.from(shared))).to.equal(true)
+  })
+})
