@@ -141,6 +141,18 @@ describe('Lane', () => {
       expect([lane.next, told()]).to.deep.equal([10, 1])
     })
 
+    it('begins at startFrom also where its first commit fails', async () => {
+      const { broker, lane, take, work, told, failNext } = remade(0, '', { startFrom: 'Latest' })
+      broker.topicId = 'first'
+      await take()
+      await work(4)
+      broker.topicId = 'second'
+      broker.committed.clear()
+      failNext('commit', refused())
+      await take()
+      expect([lane.next, told()]).to.deep.equal([10, 1])
+    })
+
     it('goes on where another owner has committed for the new one, though it has read more of the former', async () => {
       const { broker, lane, take, work, told } = remade(0, '')
       broker.topicId = 'first'

@@ -233,6 +233,7 @@ export class Lane {
     const former = wasOther ? this.#topicId : committedId
     // What another owner has committed for the new topic says nothing of a commit of ours for the former one.
     this.#settle(wasOther && !isOther(committedId) ? undefined : committed?.offset)
+    const known = this.#topicId
     this.#topicId = topicId
     if (wasOther) {
       this.#next = -1
@@ -242,7 +243,11 @@ export class Lane {
     // With a topic Kafka forgets what groups have committed for it.
     if (committed === undefined && !wasOther) return this.#commitFirst(producer, 'Earliest')
     this.#next = -1
-    const first = await this.#commitFirst(producer, startFrom)
+    const first = await this.#commitFirst(producer, startFrom).catch((error) => {
+      // The next try must know it as well: the broker may have nothing committed to tell by.
+      this.#topicId = known
+      throw error
+    })
     onTopicRemade(of)
     log.warn(
       { ...of, former, topicId, startFrom, offset: first },
