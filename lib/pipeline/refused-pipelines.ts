@@ -186,6 +186,15 @@ export const contradictory: readonly RefusedPipeline[] = [
     message: 'exactly one of profile, isolationForest, discord must be given',
   },
   {
+    what: 'a derived feature that is made in two ways',
+    spec: {
+      source,
+      detection: { derivedFeatures: [{ name: 'both', sinceLast: {}, count: { window: '1h' } }] },
+    },
+    field: 'spec.detection.derivedFeatures[0]',
+    message: 'exactly one of count, sum, sinceLast, ratio, change must be given',
+  },
+  {
     what: 'a rule with no limit',
     spec: { source, detection: { rules: [{ name: 'limit', field: 'value' }] } },
     field: 'spec.detection.rules[0]',

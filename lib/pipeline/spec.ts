@@ -260,6 +260,29 @@ const detectorSpec = constrain(
   exactlyOne('profile', 'isolationForest', 'discord'),
 )
 
+const windowOf = () =>
+  pattern(/^[1-9][0-9]{0,3}[smhd]$/, 5, 'a duration such as 90s, 10m, 24h or 7d').describe(
+    'Length of the window that ends with the event.',
+  )
+const fieldOf = () =>
+  pattern(/^[^()]+$/, 256, 'value or the name of a feature').describe('value, or the name of a feature.')
+
+const derivedFeatureSpec = constrain(
+  object({
+    name: pattern(/^[^.*$()]+$/, 128, 'a name without . * $ ( )').describe(
+      'Name of the feature, in rules and reasons.',
+    ),
+    count: object({ window: windowOf() }).optional().describe('How many events the key had in a window.'),
+    sum: object({ field: fieldOf(), window: windowOf() }).optional().describe('Sum of a field in a window.'),
+    sinceLast: object({}).optional().describe('Seconds since the last event of the key.'),
+    ratio: object({ field: fieldOf() }).optional().describe('A field over its mean in the events of the key before.'),
+    change: object({ field: fieldOf() })
+      .optional()
+      .describe('By how much a field changed since the last event of the key, a second.'),
+  }),
+  exactlyOne('count', 'sum', 'sinceLast', 'ratio', 'change'),
+)
+
 const detectionSpec = constrain(
   object({
     alertBudget: object({
@@ -301,6 +324,14 @@ const detectionSpec = constrain(
     detectors: listMap(detectorSpec.describe('An algorithm and its options; exactly one of them.'), 'name', 1, 8)
       .optional()
       .describe('The algorithms that score events. A profile and an isolationForest if absent.'),
+    derivedFeatures: listMap(
+      derivedFeatureSpec.describe('A feature that is made of the events of the key; exactly one way of making it.'),
+      'name',
+      1,
+      16,
+    )
+      .optional()
+      .describe('Features that are made of the history of the key, beside those that events carry.'),
     feedback: object({
       topic: topicName()
         .optional()

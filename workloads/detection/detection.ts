@@ -4,6 +4,7 @@ import type { Spent } from './alert-budget.ts'
 import { anomalyScoreOf, surprisalOf } from './anomaly-score.ts'
 import { Categories, hashOf } from './categories.ts'
 import { Decision, learningEvents } from './decision.ts'
+import { DerivedFeatures } from './derived-features.ts'
 import type { KeyedDetector, SharedMemory, SlotMemory, Surprisal } from './detector.ts'
 import { Discord } from './discord.ts'
 import type { Event } from './event.ts'
@@ -62,6 +63,7 @@ export class Detection {
   readonly #profile: Profile | undefined
   readonly #feedback: FeedbackMemory | undefined
   readonly #schema: FeatureSchema
+  readonly #derived: DerivedFeatures | undefined
   readonly #numbersExpected: number
   #slots = new Int32Array(0)
   #surprisals: Float64Array[] = []
@@ -104,7 +106,8 @@ export class Detection {
       this.#feedback = new FeedbackMemory({ categories, secondaryKeys, fieldOf: (feature) => fieldOf(feature, schema) })
       if (profile !== undefined) profile.guard = this.#feedback
     }
-    this.memories = [this.#lastAlerts, ...keyed, ...(this.#feedback === undefined ? [] : [this.#feedback])]
+    if (detection.derivedFeatures !== undefined) this.#derived = new DerivedFeatures(detection.derivedFeatures, schema)
+    this.memories = [this.#lastAlerts, ...keyed, ...[this.#feedback, this.#derived].filter((one) => one !== undefined)]
     this.shared = [this.#decision, ...keyed.map(({ shared }) => shared ?? nothing)]
     this.explainFrom = explainFromOf(this.#decision)
     this.#reasons = new Reasons(schema, [...categories, ...secondaryKeys, event.key])
@@ -145,7 +148,9 @@ export class Detection {
   }
 
   /** Scores events against the histories in their keys' slots, learns them, and lays out their rows for the model. */
-  observe(events: readonly Event[], slots: Int32Array): Omit<ObservedBatch, 'keyIds'> {
+  observe(given: readonly Event[], slots: Int32Array): Omit<ObservedBatch, 'keyIds'> {
+    const derived = this.#derived
+    const events = derived === undefined ? given : given.map((event, i) => derived.extend(slots[i]!, event))
     const columns = this.#layout?.columns ?? []
     const width = columns.length
     const lateBefore = this.#profile?.notLater ?? 0

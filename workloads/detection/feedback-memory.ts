@@ -28,6 +28,8 @@ const kinds = { none: 0, normal: 1, confirmed: 2, confirmedToo: 3 } as const
 const width = riskWidth + 1 + notes * noteWidth
 const atCount = riskWidth
 const atNotes = riskWidth + 1
+/** What its bytes begin with. */
+const layout = hashOf('feedback 1')
 /** No field: what was found ordinary teaches nothing about fields. */
 const noField = -1000
 /** A pattern is the fields that were so surprising, at most so many: what looked ordinary has none. */
@@ -49,7 +51,7 @@ export interface FeedbackMemoryOptions {
  * events were confirmed anomalies. Of secondary keys only the last. All of it is bounded and can be withdrawn.
  */
 export class FeedbackMemory implements SlotMemory {
-  readonly bytesPerKey = 4 * width
+  readonly bytesPerKey = 4 * (1 + width)
   readonly #options: FeedbackMemoryOptions
   readonly #pages = new SlotPages(width)
   readonly #secondary: readonly RiskTable[]
@@ -206,14 +208,16 @@ export class FeedbackMemory implements SlotMemory {
   save(slot: number, into: DataView, offset: number): void {
     const page = this.#pages.page(slot)
     const at = this.#pages.offset(slot)
-    for (let i = 0; i < width; i++) into.setFloat32(offset + 4 * i, page[at + i]!, true)
+    into.setFloat32(offset, layout, true)
+    for (let i = 0; i < width; i++) into.setFloat32(offset + 4 * (i + 1), page[at + i]!, true)
   }
 
+  /** What is of something else, where the pipeline had no feedback, is left aside: detectors keep what they learnt. */
   load(slot: number, from: DataView, offset: number, length: number): void {
-    if (length !== this.bytesPerKey) throw new RangeError(`${length} bytes are no memory of feedback`)
+    if (length !== this.bytesPerKey || from.getFloat32(offset, true) !== layout) return
     const page = this.#pages.page(slot)
     const at = this.#pages.offset(slot)
-    for (let i = 0; i < width; i++) page[at + i] = from.getFloat32(offset + 4 * i, true)
+    for (let i = 0; i < width; i++) page[at + i] = from.getFloat32(offset + 4 * (i + 1), true)
   }
 
   trim(slots: number): void {

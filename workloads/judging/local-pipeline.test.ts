@@ -252,4 +252,22 @@ describe('createLocalPipeline()', () => {
     const { outcomes } = await judge(pipelineWith(), [{ value: '{"userId":"u"}', rejection }])
     expect(outcomes).to.deep.equal([rejection])
   })
+
+  it('judges events by what is derived from their keys, by rules too, wherever batches are cut', async () => {
+    const pipeline = pipelineWith(
+      { features: '' },
+      {
+        derivedFeatures: [{ name: 'in-10m', count: { window: '10m' } }],
+        rules: [{ name: 'burst', field: 'in-10m', above: '5' }],
+      },
+    )
+    const minute = 60_000
+    const at = [0, 30, 60, 90, 120, 121, 122, 123, 124, 125, 126, 160, 200].map((minutes) => minutes * minute)
+    const rows = at.map((ms) => ({ body: { userId: 'u', value: 1, timestamp: Date.UTC(2024, 0, 1) + ms } }))
+    const { outcomes, json } = await judge(pipeline, rows)
+    const broken = outcomes.map((outcome) => isVerdict(outcome) && outcome.isAnomaly)
+    expect(broken.flatMap((isBroken, i) => (isBroken ? [i] : []))).to.deep.equal([9, 10])
+    expect((outcomes[9] as Verdict).reasons[0]).to.include({ rule: 'burst', feature: 'in-10m', observed: 6 })
+    for (const batchSize of [1, 5]) expect((await judge(pipeline, rows, { batchSize })).json).to.deep.equal(json)
+  })
 })

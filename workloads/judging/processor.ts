@@ -111,6 +111,8 @@ export class Processor implements StreamHandler {
   readonly #inHand = new Map<number, InHand>()
   /** Time of the last event that was read. */
   #before = Number.NaN
+  /** Names of the features that are made of what came before. */
+  readonly #derived: readonly string[]
   /** Events of an earlier time are history: learnt, and no alerts. */
   readonly #liveFrom: number
 
@@ -118,6 +120,7 @@ export class Processor implements StreamHandler {
     this.#options = options
     const { learnOnlyBefore } = options.pipeline.spec.source
     this.#liveFrom = learnOnlyBefore === undefined ? Number.NEGATIVE_INFINITY : Date.parse(learnOnlyBefore)
+    this.#derived = options.pipeline.spec.detection.derivedFeatures?.map(({ name }) => name) ?? []
     this.#decode = createDecode(options.pipeline.spec.event, options.schema, options.decode)
     this.#parse = options.parse ?? (({ value }) => parseBody(value))
     if (options.parse === undefined)
@@ -137,6 +140,8 @@ export class Processor implements StreamHandler {
     const began = clock?.()
     if (this.#options.prepare !== undefined) await this.#options.prepare(batch, signal)
     let late = 0
+    if (this.#derived.some((name) => this.#options.schema.indexOf(name) === undefined))
+      await this.#extend(this.#derived)
     let { records } = batch
     const { feedback, feedbackOf } = this.#options
     let outcomes: Outcome[] = new Array(records.length)
@@ -311,17 +316,21 @@ export class Processor implements StreamHandler {
 
   /** Reads an event that brings features which the schema lacks: makes them part of it first. */
   async #readWith(unknown: readonly string[], record: StreamRecord, batch: RecordBatch): Promise<Event | Rejection> {
-    try {
-      await this.#options.extendSchema(unknown, this.#before)
-    } catch (error) {
-      // While the store is away, the event is judged by the features that are known.
-      if (!(error instanceof AppError && error.retriable)) throw error
-    }
+    await this.#extend(unknown)
     const { id, source, recordKey, arrival, latest, text, headers } = this.#options.originOf(record, batch)
     const origin = { id, source, recordKey, arrival, latest, text, headers, knownOnly: true }
     const decoded = this.#decodeBody(record, origin)
     if (isEvent(decoded) || isRejection(decoded)) return decoded
     throw new AppError('Internal', `${decoded.unknown.join(', ')} should have been left aside`)
+  }
+
+  async #extend(names: readonly string[]): Promise<void> {
+    try {
+      await this.#options.extendSchema(names, this.#before)
+    } catch (error) {
+      // While the store is away, events are judged by the features that are known.
+      if (!(error instanceof AppError && error.retriable)) throw error
+    }
   }
 
   async #learn(partition: number, feedback: Feedback): Promise<void> {
