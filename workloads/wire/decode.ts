@@ -150,7 +150,7 @@ function identityReader(mapping: EventMapping, path: string, reason: RejectReaso
     const raw = read(record)
     if (typeof raw !== 'number' || Number.isSafeInteger(raw) || !Number.isFinite(raw) || json == null)
       return identityOf(raw, path, reason)
-    return identityOf(writtenNumber(raw, json, readIn), path, reason)
+    return identityOf(writtenNumber(raw, json, readIn, path), path, reason)
   }
 }
 

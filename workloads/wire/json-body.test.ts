@@ -6,7 +6,7 @@ describe('parseBody()', () => {
   it('reads JSON from bytes and text, with or without a byte order mark', () => {
     for (const body of ['{"a":"zoë"}', '\ufeff{"a":"zoë"}'])
       for (const form of [body, Buffer.from(body)])
-        expect(parseBody(form)).to.deep.equal({ value: { a: 'zoë' }, json: form })
+        expect(parseBody(form)).to.deep.equal({ value: { a: 'zoë' }, json: '{"a":"zoë"}' })
   })
 
   it('says what is wrong, shortly', () => {
@@ -47,9 +47,13 @@ describe('writtenNumber()', () => {
       const long = `${chance.int(2) === 0 ? '-' : ''}${1 + chance.int(9)}${digits(16 + chance.int(20))}`
       const near = `${long.slice(0, -1)}${chance.int(10)}`
       const rest = [value(3), near, { id: near }].map((other) => JSON.stringify(other, null, chance.int(3)))
-      const json = `{"a":${rest[0]},"id":1,"near":[${near}, "${near}"],"id":${long},"b":${rest.join(',"c":')}}`
+      const json = `{"a":${rest[0]},"tiny":1e-1234567890123456,"id":1,"near":[${near}, "${near}"],"id":${long},"b":${rest.join(',"c":')}}`
       for (const body of [json, Buffer.from(json), `\ufeff${json}`])
-        expect(writtenNumber(Number(long), body, read), json).to.equal(long)
+        for (const name of [undefined, 'id']) expect(writtenNumber(Number(long), body, read, name), json).to.equal(long)
+      const nested = `{"parent":{"id" : ${near}},"x":${rest[0]},"i\\u0064":${long}}`
+      expect(writtenNumber(Number(long), nested, read, 'id'), nested).to.equal(long)
+      const named = `{"x\\"id":${near},"id" :\n${long},"b":${rest[0]}}`
+      expect(writtenNumber(Number(long), named, read, 'id'), named).to.equal(long)
     }
   })
 

@@ -13,7 +13,8 @@ export function parseBody(body: Buffer | string | null): ParsedBody {
     if (!isUtf8(body)) return notUtf8(body)
   }
   try {
-    return { value: JSON.parse(textOf(body)), json: body }
+    const json = textOf(body)
+    return { value: JSON.parse(json), json }
   } catch (error) {
     return { reason: 'MalformedJson', message: messageOf(error) }
   }
@@ -24,9 +25,17 @@ export function parseBody(body: Buffer | string | null): ParsedBody {
  *
  * @param rounded the double that JSON.parse makes of it
  * @param read finds the number in the parsed body; asked where the body has several that are rounded alike
+ * @param name of its field, where it is known: it is looked for there first
  */
-export function writtenNumber(rounded: number, body: Buffer | string, read: (body: unknown) => unknown): string {
+export function writtenNumber(
+  rounded: number,
+  body: Buffer | string,
+  read: (body: unknown) => unknown,
+  name?: string,
+): string {
   const json = textOf(body)
+  const named = name === undefined ? undefined : numberNamed(name, json)
+  if (named !== undefined && Number(named) === rounded && sixteenDigits.test(named)) return named
   let written: string | undefined
   longRun.lastIndex = 0
   for (let run = longRun.exec(json); run !== null; run = longRun.exec(json)) {
@@ -65,15 +74,38 @@ function textOf(body: Buffer | string): string {
 const sixteenDigits = /\d{16}/
 /** As a double holds 15 digits, two numbers of fewer are never rounded alike. */
 const longRun = /\d{16}/g
-const longNumber = /-?(?:\d{1,15}\.)?\d{16}[\d.eE+-]*/g
+const longNumber = /-?\d[\d.eE+-]{15,}/g
 
 /** The number that the digit at a place is part of. */
 function numberAt(json: string, at: number): { readonly number: string; readonly end: number } {
   let start = at
   while (start > 0 && isOfNumber(json.charCodeAt(start - 1))) start--
+  const end = endOfNumber(json, at)
+  return { number: json.slice(start, end), end }
+}
+
+function endOfNumber(json: string, at: number): number {
   let end = at + 1
   while (isOfNumber(json.charCodeAt(end))) end++
-  return { number: json.slice(start, end), end }
+  return end
+}
+
+/** The number in the only field of the name, at whatever depth; undefined where there may be several or it is no number. */
+function numberNamed(name: string, json: string): string | undefined {
+  // Quotes are everywhere: a search that begins with one takes four times as long.
+  const end = `${name}"`
+  const at = json.indexOf(end)
+  if (at < 1 || json.charCodeAt(at - 1) !== 34 || json.includes('\\')) return undefined
+  let from = at + end.length
+  if (json.indexOf(end, from) >= 0) return undefined
+  while (isSpace(json.charCodeAt(from))) from++
+  if (json.charCodeAt(from++) !== 58) return undefined
+  while (isSpace(json.charCodeAt(from))) from++
+  return isOfNumber(json.charCodeAt(from)) ? json.slice(from, endOfNumber(json, from)) : undefined
+}
+
+function isSpace(unit: number): boolean {
+  return unit === 32 || unit === 10 || unit === 13 || unit === 9
 }
 
 /** 0-9, minus, plus, point, e, E. */
@@ -91,12 +123,16 @@ function quoteLongNumbers(json: string): string {
     const end = start < 0 ? json.length : start
     // Most of what stands between two strings is too short for such a number.
     if (end - at > 16) {
-      quoted += json.slice(from, at) + json.slice(at, end).replaceAll(longNumber, '"$&"')
+      quoted += json.slice(from, at) + json.slice(at, end).replaceAll(longNumber, quotedIfLong)
       from = end
     }
     at = start < 0 ? end : endOfString(json, start)
   }
   return quoted + json.slice(from)
+}
+
+function quotedIfLong(number: string): string {
+  return sixteenDigits.test(number) ? `"${number}"` : number
 }
 
 /** Behind the string that begins at a quote. */
