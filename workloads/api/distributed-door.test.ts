@@ -197,6 +197,20 @@ describe('The door of many processes', () => {
     expect(idsSent(sent)).to.deep.equal(['a'])
   })
 
+  it('takes an event that is written otherwise for the same, at once and later', async () => {
+    const { door, sent } = doorOf()
+    const written = [
+      '{"eventId":"a","userId":9007199254740993,"value":1}',
+      '{ "value":1.0, "userId":9007199254740993,"eventId":"a"}',
+    ]
+    const bodies = written.map((text) => ({ text, value: JSON.parse(text) }))
+    expect(idsOf(await door.detectBodies(bodies))).to.deep.equal(['a', 'a'])
+    expect(idsOf(await door.detectBodies(bodies.toReversed()))).to.deep.equal(['a', 'a'])
+    const other = written[0]!.replace('993', '992')
+    expect(idsOf(await door.detectBodies([{ text: other, value: JSON.parse(other) }]))).to.deep.equal(['EventIdReused'])
+    expect(idsSent(sent)).to.deep.equal(['a'])
+  })
+
   it('replays a verdict that an earlier release stored, whatever the body', async () => {
     const { door, store } = doorOf()
     await store.results.put([{ eventId: 'a', json: '{"eventId":"a"}' }], 60)

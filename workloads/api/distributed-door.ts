@@ -16,6 +16,7 @@ import {
   type EventBody,
   idReused,
 } from '../rest/door.ts'
+import { fingerprintOf } from '../rest/fingerprint.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { EventPlace, StateStore } from '../state/state.ts'
 import { isServersFault } from '../streams/problem.ts'
@@ -125,7 +126,8 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     const event = isIdAssigned ? { ...found, id: `api-${randomUUID()}` } : found
     const value = Buffer.from(body.text)
     if (value.length > maxEventBytes) return tooLarge()
-    const job = newJob({ event, isIdAssigned, value, place: placeOf(event.key), began, trace })
+    const fingerprint = isIdAssigned ? '' : fingerprintOf(body)
+    const job = newJob({ event, isIdAssigned, fingerprint, value, place: placeOf(event.key), began, trace })
     const earlier = isIdAssigned ? undefined : (claims.held(event.id) ?? claims.unstored(event.id))
     if (earlier !== undefined && earlier.fingerprint !== job.fingerprint) return idReused(event.id)
     if (earlier !== undefined && 'json' in earlier) return { kind: 'verdict', json: earlier.json, replayed: true }

@@ -1,3 +1,4 @@
+import { formerFingerprintOf } from '../rest/fingerprint.ts'
 import { degradeWithoutStore, type EventPlace, type EventResult, type ResultStore } from '../state/state.ts'
 import type { Job, JudgedJob } from './job.ts'
 
@@ -50,6 +51,11 @@ export function setFirst(job: Job): void {
   job.stored = 'Nothing'
 }
 
+/** An earlier release stored none, or one of the text. */
+function isOf({ fingerprint, value }: Job, stored: string | undefined): boolean {
+  return stored === undefined || stored === fingerprint || stored === formerFingerprintOf(value)
+}
+
 /** The first request with an event's id claims it; those that come later get its verdict. */
 export function createEventClaims(options: EventClaimsOptions): EventClaims {
   const { results, reused, alertSeconds = resultSeconds, everyMs = 5000 } = options
@@ -94,7 +100,7 @@ export function createEventClaims(options: EventClaimsOptions): EventClaims {
         const known = claims?.[i]
         if (known?.type === 'Claimed') setFirst(job)
         const claim = known ?? { type: 'Claimed' }
-        if ('fingerprint' in claim && (claim.fingerprint ?? job.fingerprint) !== job.fingerprint) {
+        if ('fingerprint' in claim && !isOf(job, claim.fingerprint)) {
           reused(job)
         } else if (claim.type === 'Verdict') {
           job.settle({ kind: 'verdict', json: claim.json, replayed: true })

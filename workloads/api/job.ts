@@ -1,6 +1,6 @@
 import type { TraceHeaders } from '../../lib/tracing.ts'
 import type { Event } from '../detection/event.ts'
-import { type DetectOutcome, fingerprintOf, type Stored } from '../rest/door.ts'
+import type { DetectOutcome, Stored } from '../rest/door.ts'
 import type { EventPlace } from '../state/state.ts'
 
 /** An event on its way through the door. */
@@ -10,6 +10,7 @@ export interface Job {
   readonly isIdAssigned: boolean
   /** JSON, as it is published. */
   readonly value: Buffer
+  /** Of its body; empty where it has no id of its own. */
   readonly fingerprint: string
   /** Where it will be if it is published. */
   readonly place: EventPlace
@@ -34,13 +35,12 @@ export interface JudgedJob {
   readonly json: string
 }
 
-type Given = 'event' | 'isIdAssigned' | 'value' | 'place' | 'began' | 'trace'
+type Given = 'fingerprint' | 'event' | 'isIdAssigned' | 'value' | 'place' | 'began' | 'trace'
 
 export function newJob(given: Pick<Job, Given>): Job {
   const { promise: outcome, resolve: settle } = Promise.withResolvers<DetectOutcome>()
-  const fingerprint = given.isIdAssigned ? '' : fingerprintOf(given.value)
   const stored = unsent({ isFirst: given.isIdAssigned })
-  return { ...given, fingerprint, isFirst: given.isIdAssigned, stored, isWithdrawn: false, outcome, settle }
+  return { ...given, isFirst: given.isIdAssigned, stored, isWithdrawn: false, outcome, settle }
 }
 
 /** What is known of an event that this process has not sent. */

@@ -9,10 +9,10 @@ import {
   type DetectionDoor,
   type DetectOutcome,
   type EventBody,
-  fingerprintOf,
   type Health,
   idReused,
 } from '../rest/door.ts'
+import { fingerprintOf } from '../rest/fingerprint.ts'
 import { type FieldReader, fieldReader } from '../wire/event-fields.ts'
 import { feedbackOf } from '../wire/feedback-record.ts'
 import { writtenNumber } from '../wire/json-body.ts'
@@ -97,7 +97,7 @@ export function createLocalDoor(
   function detectOne(body: EventBody): Promise<DetectOutcome> {
     const id = idOf(body, readId)
     if (id === undefined) return submit(body)
-    const fingerprint = fingerprintOf(body.text)
+    const fingerprint = fingerprintOf(body)
     const earlier = results.get(id) ?? underway.get(id)
     if (earlier !== undefined && (earlier.fingerprint ?? fingerprint) !== fingerprint)
       return Promise.resolve(idReused(id))

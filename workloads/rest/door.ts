@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import { AppError, type ErrorCode } from '../../lib/errors.ts'
 import type { TraceHeaders } from '../../lib/tracing.ts'
 import type { FeedbackBody } from '../wire/feedback-record.ts'
@@ -42,11 +41,6 @@ export class DetectError extends AppError {
     super(code, message, options)
     this.stored = stored
   }
-}
-
-/** Tells bodies apart that come under one id. */
-export function fingerprintOf(body: string | Buffer): string {
-  return hash('sha256', body, 'base64url').slice(0, 22)
 }
 
 /** What is answered to an id that came before with another body. */

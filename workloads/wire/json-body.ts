@@ -48,6 +48,11 @@ export function writtenNumber(
   return written ?? String(rounded)
 }
 
+/** A body with its numbers of 16 digits and more as they are written, as text; `value` is what JSON.parse makes of it. */
+export function withWrittenNumbers(value: unknown, json: string): unknown {
+  return sixteenDigits.test(json) ? JSON.parse(quoteLongNumbers(json)) : value
+}
+
 export function notUtf8(bytes: Buffer): Rejection {
   const text = bytes.toString('utf8')
   const at = Buffer.byteLength(text.slice(0, text.indexOf('\ufffd')))
