@@ -18,6 +18,7 @@ const pipeline = parsePipeline({
     source: { brokers: ['localhost:9092'] },
     detection: {
       alertBudgetPerMillion: 1000,
+      feedback: { authentication: 'None' },
       rules: [{ name: 'limit', field: 'value', above: '100' }],
     },
   },
@@ -154,6 +155,8 @@ describe('The console', () => {
     await sees(page, '"value": 950')
     await page.getByRole('button', { name: 'Make a rule of it' }).press('Enter')
     await sees(page, 'value-above')
+    await page.getByRole('button', { name: 'A false alarm' }).press('Enter')
+    await sees(page, 'Said: a false alarm.')
     await page.goBack()
     await sees(page, 'Open episodes')
   })

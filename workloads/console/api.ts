@@ -24,8 +24,22 @@ function headers(): Record<string, string> {
 async function ask<Answer>(path: string, signal: AbortSignal): Promise<Answer> {
   const response = await fetch(`/api/v1/${path}`, { headers: headers(), signal })
   if (response.ok) return (await response.json()) as Answer
+  throw await refusalOf(response)
+}
+
+/** @throws Refused, or TypeError where nobody answers */
+export async function say(path: string, body: object): Promise<void> {
+  const response = await fetch(`/api/v1/${path}`, {
+    method: 'POST',
+    headers: { ...headers(), 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  if (!response.ok) throw await refusalOf(response)
+}
+
+async function refusalOf(response: Response): Promise<Refused> {
   const problem = (await response.json().catch(() => ({}))) as { readonly detail?: string }
-  throw new Refused(response.status, problem.detail ?? response.statusText)
+  return new Refused(response.status, problem.detail ?? response.statusText)
 }
 
 export interface Asked<Answer> {

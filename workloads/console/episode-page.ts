@@ -1,10 +1,11 @@
 import { html } from 'htm/preact'
 import { useState } from 'preact/hooks'
 import type { Episode } from '../detection/episode.ts'
+import type { FeedbackLabel } from '../detection/feedback.ts'
 import type { Reason, Verdict } from '../detection/verdict.ts'
 import type { SeriesPoint } from '../history/history.ts'
 import { counted, describeReason, formatScore, formatShare, formatTime } from '../terminal/wording.ts'
-import { useAsked } from './api.ts'
+import { say, useAsked } from './api.ts'
 import { SeriesChart } from './chart.ts'
 import { ago, alertsOver, nameOf, reasonsInWords } from './format.ts'
 import { EpisodeTable } from './key-page.ts'
@@ -38,6 +39,7 @@ export function EpisodePage({ place, present, everyMs }: EpisodeProps) {
     <${Around} episode=${episode} everyMs=${everyMs} />
     <section aria-labelledby="why"><h2 id="why">Why</h2><${ReasonBars} reasons=${episode.reasons} /></section>
     <${RawEvent} eventId=${episode.peakEventId} />
+    ${present.takesFeedback && html`<${Feedback} key=${episode.peakEventId} eventId=${episode.peakEventId} />`}
     <${Before} episode=${episode} />`
 }
 
@@ -135,6 +137,26 @@ function MakeRule({ verdict }: { readonly verdict: Verdict }) {
   const yaml = `spec:\n  detection:\n    rules:\n      - {name: ${name}-${side}, field: ${JSON.stringify(reason.feature)}, ${side}: "${Number(limit.toPrecision(3))}"}\n`
   return html`<p><button type="button" aria-expanded=${isShown} onClick=${() => setShown(!isShown)}>Make a rule of it</button></p>
     ${isShown && html`<pre tabindex="0" aria-label="Rule">${yaml}</pre>`}`
+}
+
+/** What whoever looks says of the alert: detection learns from it. */
+function Feedback({ eventId }: { readonly eventId: string }) {
+  const [told, setTold] = useState('')
+  const tell = async (label: FeedbackLabel, words: string) => {
+    try {
+      await say('feedback', { eventId, label })
+      setTold(`Said: ${words}.`)
+    } catch (error) {
+      setTold(`Not taken: ${(error as Error).message}`)
+    }
+  }
+  return html`<section aria-labelledby="feedback"><h2 id="feedback">What was it?</h2>
+    <p class="choices">
+      <button type="button" onClick=${() => tell('Confirmed', 'an anomaly')}>An anomaly</button>
+      <button type="button" onClick=${() => tell('FalseAlarm', 'a false alarm')}>A false alarm</button>
+    </p>
+    <p role="status">${told}</p>
+  </section>`
 }
 
 /** Episodes of the key that came before, and others for the same reason. */

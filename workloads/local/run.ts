@@ -87,6 +87,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const door = createLocalDoor(pipeline, () => local)
   const liveEvents = createLiveEvents()
   const meter = createFlowMeter(clock)
+  const openFeedback = pipeline.spec.detection.feedback?.authentication === 'None'
   const overview = (): Overview => {
     const { source, results, detection } = pipeline.spec
     const decision = resolveDecision(detection)
@@ -98,6 +99,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
       refractorySeconds: detection.refractorySeconds,
       lastHour: metrics.lately.totals,
       openEpisodes: local.partitions.openEpisodes,
+      takesFeedback: openFeedback,
       keys: local.partitions.keys,
       modelVersion: local.scorer.modelVersion,
       ...meter.flow,
@@ -255,7 +257,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
             live: liveEvents,
             history: options.kept,
             overview,
-            openFeedback: pipeline.spec.detection.feedback?.authentication === 'None',
+            openFeedback,
           }),
           {
             port: options.port,

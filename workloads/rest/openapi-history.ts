@@ -128,6 +128,7 @@ export const historySchemas: Readonly<Record<string, JsonSchema>> = {
       refractorySeconds: integer,
       lastHour: object({ events: integer, alerts: integer, episodes: { type: 'integer' }, rejected: integer }),
       openEpisodes: integer,
+      takesFeedback: { type: 'boolean', description: 'Whether /api/v1/feedback is answered.' },
       keys: integer,
       modelVersion: text,
       eventsPerSecond: { type: 'number' },

@@ -16,6 +16,8 @@ export interface Overview {
     readonly rejected: number
   }
   readonly openEpisodes: number
+  /** Whether what people say of a verdict is taken. */
+  readonly takesFeedback: boolean
   readonly keys: number
   readonly modelVersion: string
   readonly eventsPerSecond: number
