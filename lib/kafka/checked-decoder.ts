@@ -5,6 +5,8 @@ export interface ReplyDecoder {
   readInt16(): number
   readInt32(): number
   readString(): string | null
+  readUVarInt(): number
+  readUVarIntString(): string | null
   readBytes(size?: number): Buffer | null
   readArray<T>(read: (decoder: ReplyDecoder) => T): T[]
   readArrayAsync<T>(read: (decoder: ReplyDecoder) => Promise<T>): Promise<T[]>
@@ -15,6 +17,7 @@ export interface ReplyDecoder {
  * reply, or a broker that lies, lets it read the same bytes for ever; and it gives what is not there as empty.
  */
 export function checkLengths(decoder: ReplyDecoder): void {
+  const { readUVarInt } = decoder
   const take = (of: ReplyDecoder, size: number): Buffer => {
     if (!(size >= 0 && size <= of.buffer.length - of.offset)) {
       throw new RangeError(`${size} bytes are announced where ${of.buffer.length - of.offset} are left`)
@@ -37,6 +40,14 @@ export function checkLengths(decoder: ReplyDecoder): void {
   Object.assign(decoder, {
     readString() {
       return text(nullable(this, this.readInt16()))
+    },
+    readUVarInt() {
+      const number = readUVarInt.call(this)
+      if (this.offset > this.buffer.length) throw new RangeError('it ends within a number')
+      return number
+    },
+    readUVarIntString() {
+      return text(nullable(this, this.readUVarInt() - 1))
     },
     readBytes(size) {
       return nullable(this, size ?? this.readInt32())

@@ -16,6 +16,7 @@ export interface ReplyReader {
   readInt8(): number
   readInt16(): number
   readInt32(): number
+  readInt64(): { toString(): string }
   readBoolean(): boolean
   readBytes(length: number): Buffer
   readUVarInt(): number

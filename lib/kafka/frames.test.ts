@@ -59,9 +59,9 @@ const sound: Answer = ({ apiKey, correlationId }, socket) => {
   const bodies: Readonly<Record<number, Buffer>> = {
     18: Buffer.concat([
       Buffer.alloc(2),
-      int32(keys.length),
-      Buffer.from(new Int16Array(keys.flatMap((key) => [key, 0, 1])).buffer).swap16(),
+      Buffer.from([keys.length + 1, ...keys.flatMap((key) => [0, key, 0, 0, 0, 1, 0])]),
       int32(0),
+      Buffer.alloc(1),
     ]),
     3: Buffer.concat([int32(1, 1), text(localAddress), int32(localPort), Buffer.from([255, 255]), int32(1, 0)]),
     22: Buffer.alloc(16),
@@ -89,9 +89,11 @@ describe('replies of a broker', () => {
     'answers another request': ({ correlationId }, socket) =>
       void socket.write(framed(correlationId + 7, Buffer.alloc(10))),
     'announces more elements than it has bytes': ({ correlationId }, socket) =>
-      void socket.write(framed(correlationId, Buffer.concat([Buffer.alloc(2), int32(2 ** 31 - 1), Buffer.alloc(60)]))),
+      void socket.write(
+        framed(correlationId, Buffer.concat([Buffer.from([0, 0, 255, 255, 255, 255, 7]), Buffer.alloc(60)])),
+      ),
     'ends within an element': ({ correlationId }, socket) =>
-      void socket.write(framed(correlationId, Buffer.concat([Buffer.alloc(2), int32(2), Buffer.alloc(7)]))),
+      void socket.write(framed(correlationId, Buffer.from([0, 0, 3, ...Buffer.alloc(9)]))),
   }
   for (const [what, answer] of Object.entries(wrong)) {
     it(`closes the connection and asks again where one ${what}`, async () => {

@@ -4,10 +4,11 @@ import { type ConsumerGroup, hookConsumerGroup } from './consumer-group-hooks.ts
 import { type EncoderClass, type ProduceProtocol, withOneBuffer } from './encoder.ts'
 import { type FetchingBroker, readingRecords, withRawRecords } from './fetch.ts'
 import { FetchedBatch } from './fetched-batch.ts'
-import type { ReplyReaderClass, RequestEncoderClass } from './flexible-request.ts'
+import type { ReplyReaderClass, RequestEncoderClass, RequestVersions } from './flexible-request.ts'
 import { type Connection, checkFrames } from './frames.ts'
 import { type ProducerParts, sendMessages } from './send-messages.ts'
 import { withTopicIds } from './topic-ids.ts'
+import { followingEpochs, withEpochs, withFeatures } from './transaction-version.ts'
 import { withMembership } from './txn-offset-commit.ts'
 
 /** The only version of kafkajs whose inside this file knows; any other runs as it is. */
@@ -63,9 +64,23 @@ export function patchKafkajs(require: NodeJS.Require): boolean {
   const produce = 'protocol/requests/produce/v3/request'
   replace(produce, withOneBuffer(require(inside(produce)) as ProduceProtocol, Encoder))
   const Decoder = require(inside('protocol/decoder')) as ReplyReaderClass & { prototype: ReplyDecoder }
-  const [commit, metadata] = ['protocol/requests/txnOffsetCommit', 'protocol/requests/metadata']
-  replace(commit, withMembership(require(inside(commit)) as Parameters<typeof withMembership>[0], Encoder, Decoder))
-  replace(metadata, withTopicIds(require(inside(metadata)) as Parameters<typeof withTopicIds>[0], Encoder, Decoder))
+  const extend = <R>(
+    request: string,
+    extended: (
+      stock: RequestVersions<R>,
+      encoder: RequestEncoderClass,
+      decoder: ReplyReaderClass,
+    ) => RequestVersions<R>,
+  ): void => {
+    const path = `protocol/requests/${request}`
+    replace(path, extended(require(inside(path)) as RequestVersions<R>, Encoder, Decoder))
+  }
+  extend('apiVersions', withFeatures)
+  extend('txnOffsetCommit', withMembership)
+  extend('metadata', withTopicIds)
+  extend('endTxn', withEpochs)
+  const managers = 'producer/eosManager'
+  replace(managers, followingEpochs(require(inside(managers)) as Parameters<typeof followingEpochs>[0]))
   const decode = 'protocol/requests/fetch/v4/decodeMessages'
   replace(decode, withRawRecords(require(inside(decode)) as Parameters<typeof withRawRecords>[0]))
   replace('consumer/batch', FetchedBatch)

@@ -415,6 +415,49 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect(loop.ready()).to.equal(true)
   })
 
+  it('keeps its place when the offsets of a transaction come again within the next one of the same producer', async () => {
+    const names = await topics(10, 1)
+    const producer = await transactionalProducers(settings(kafka.proxy!.brokers))(names.group)
+    const late = kafka.proxy!.copy(kafkaApi.TxnOffsetCommit)
+    for (const offset of [4, 8]) {
+      const transaction = await producer.begin()
+      await transaction.send([{ topic: names.results, key: 'k', value: String(offset) }])
+      await transaction.sendOffsets(names.group, [{ topic: names.source, partition: 0, offset }])
+      if (offset === 8) await (await late).deliver()
+      await transaction.commit()
+    }
+    producer.discard()
+    const admin = openAdmin(settings())
+    const commits = await admin.committedOffsets(names.group, names.source)
+    admin.close()
+    expect(commits.get(0)!.offset).to.equal(8)
+    expect((await read(names.results)).map(({ value }) => String(value))).to.deep.equal(['4', '8'])
+  })
+
+  it('ends transactions as the cluster has agreed to, not as its brokers could', async () => {
+    const names = await topics(0, 1)
+    const feature = (command: string, level: number) =>
+      kafka.tool('org.apache.kafka.tools.FeatureCommand', [
+        ...['--bootstrap-server', kafka.brokers[0]!, command, '--feature', `transaction.version=${level}`],
+      ])
+    const versionOfEnd = async (): Promise<number> => {
+      const producer = await transactionalProducers(settings(kafka.proxy!.brokers))(names.group)
+      const end = kafka.proxy!.passed(kafkaApi.EndTxn)
+      for (let i = 0; i < 2; i++) {
+        const transaction = await producer.begin()
+        await transaction.send([{ topic: names.results, key: 'k', value: 'v' }])
+        await transaction.commit()
+      }
+      producer.discard()
+      return (await end).apiVersion
+    }
+    expect(await versionOfEnd()).to.equal(5)
+    await feature('downgrade', 1)
+    await eventually('version 1 is used', async () => (await versionOfEnd()) === 1)
+    await feature('upgrade', 2)
+    await eventually('version 2 is used', async () => (await versionOfEnd()) === 5)
+  })
+
   it('starts at the end of the topic where told so, and there again after a stop', async () => {
     const names = await topics(500)
     const first = run(names, learner(names.results), { startFrom: 'Latest' })

@@ -37,6 +37,8 @@ export interface KafkaProxy {
   damageReply(apiKey: number, damage: (reply: Buffer) => Buffer): void
   /** Resolves when the next matching request has gone to the broker. */
   passed(apiKey: number): Promise<KafkaRequest>
+  /** Keeps a copy of the next matching request, which passes; `deliver` sends it again, as if the network had held it back. */
+  copy(apiKey: number): Promise<{ deliver(): Promise<void> }>
   /** Cuts every connection and refuses new ones until `accept`. */
   drop(): void
   /** Connections stay open, nothing passes until `flow`. */
@@ -51,7 +53,7 @@ interface Watch {
   readonly cuts: boolean
   readonly damage?: (reply: Buffer) => Buffer
   left: number
-  readonly done: (request: KafkaRequest) => void
+  readonly done: (request: KafkaRequest, message: Buffer) => void
 }
 
 /** Calls `frame` with each complete message (4 bytes of length, then the body) of a stream. */
@@ -105,7 +107,7 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
           if (watch.apiKey !== request.apiKey || --watch.left > 0) continue
           watches.delete(watch)
           if (watch.cuts || watch.damage) cutting.set(request.correlationId, { watch, request })
-          else watch.done(request)
+          else watch.done(request, message)
         }
       }),
     )
@@ -122,7 +124,7 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
           return
         }
         destroy()
-        lost.watch.done(lost.request)
+        lost.watch.done(lost.request, message)
       }),
     )
   })
@@ -133,6 +135,21 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
     requests,
     cutReply: (apiKey, nth = 1) => new Promise((done) => void watches.add({ apiKey, cuts: true, left: nth, done })),
     damageReply: (apiKey, damage) => void watches.add({ apiKey, cuts: false, damage, left: 1, done: () => {} }),
+    copy: (apiKey) =>
+      new Promise((resolve) => {
+        const done = (_: KafkaRequest, message: Buffer): void => {
+          const bytes = Buffer.from(message)
+          resolve({
+            deliver: async () => {
+              const broker = connect(targetPort, '127.0.0.1')
+              broker.write(bytes)
+              await once(broker, 'data')
+              broker.destroy()
+            },
+          })
+        }
+        watches.add({ apiKey, cuts: false, left: 1, done })
+      }),
     passed: (apiKey) => new Promise((done) => void watches.add({ apiKey, cuts: false, left: 1, done })),
     drop: () => {
       refusing = true
