@@ -38,11 +38,20 @@ export function sleep(ms: number, { signal, clock = systemClock }: WaitOptions =
   })
 }
 
-/** What the work gives, if it does in time. Otherwise rejects with `DeadlineExceeded`; the work goes on unheeded. */
-export async function within<T>(ms: number, work: Promise<T>, message: string, clock = systemClock): Promise<T> {
+/**
+ * What the work gives, if it does in time. Otherwise rejects with `DeadlineExceeded`, or with the given error; the work
+ * goes on unheeded.
+ */
+export async function within<T>(
+  ms: number,
+  work: Promise<T>,
+  failure: string | (() => Error),
+  clock = systemClock,
+): Promise<T> {
   let cancel: (() => void) | undefined
   const late = new Promise<never>((_, reject) => {
-    const expire = (): void => reject(new AppError('DeadlineExceeded', message))
+    const expire = (): void =>
+      reject(typeof failure === 'string' ? new AppError('DeadlineExceeded', failure) : failure())
     // Where this process was held up itself, the answer may be here already: it is read before the immediate.
     cancel = clock.after(ms, () => setImmediate(expire))
   })

@@ -1,6 +1,6 @@
 import type { Random } from './random.ts'
 
-/** Blocks of rows, and rows in each. */
+/** Blocks of rows, and rows in each: 32 blocks were measured to be hardly better than 8. */
 const blocks = 8
 const perBlock = 8
 /** A column counts with so many of its standard deviations at most. */

@@ -32,13 +32,16 @@ export const seriesDoubles = 16
 export const firstValues = 3
 const firstValue = mean
 
-/** Exponential smoothing of span 24. */
+/** Exponential smoothing of span 24, as 2 / (span + 1); spans from 4 to 60 were measured to find as much. */
 const smoothing = 0.08
 /** Moments are of all history; in a longer series the past fades. */
 const longestMemory = 20_000
 /** A value moves mean and variance by so many standard deviations at most; in the beginning by the root of their number. */
 const clip = 16
-/** The mean deviation from the level is moved by so many of it at most, the level by so many, for so many values in a row. */
+/**
+ * The mean deviation from the level is moved by so many of it at most, the level by so many, for so many values in a row.
+ * Clips of the level from 1.5 to 6 were measured to find as much.
+ */
 const spreadClip = 6
 const levelClip = 3
 const longestRun = 30
@@ -47,7 +50,7 @@ const firstLevel = 11
 const sensorRepeats = 0.1
 const leastRepeat = 6
 const mostFrozen = 12
-/** Scores beyond the limit teach no more what is usual. */
+/** Scores beyond the limit teach no more what is usual; limits from 6 to 8 were measured to find as much. */
 const usualMost = 6.5
 const usualRate = 0.1
 const hourMs = 3_600_000

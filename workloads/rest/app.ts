@@ -6,6 +6,7 @@ import { createByteBudget } from '../../lib/byte-budget.ts'
 import type { Logger } from '../../lib/log.ts'
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import { extract } from '../../lib/telemetry.ts'
+import { within } from '../../lib/time.ts'
 import type { History } from '../history/history.ts'
 import { addConsoleRoutes } from './console-routes.ts'
 import { DetectError, type DetectionDoor } from './door.ts'
@@ -207,15 +208,7 @@ function worstOf(failures: readonly unknown[]): unknown {
 }
 
 /** The work's result within the time. Late work goes on: an event that is on its way to Kafka cannot be called back. */
-async function inTime<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const message = `There was no answer within ${ms / 1000} s`
-    timer = setTimeout(() => reject(new DetectError('Unknown', message, { code: 'DeadlineExceeded' })), ms)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
+function inTime<T>(ms: number, work: Promise<T>): Promise<T> {
+  const message = `There was no answer within ${ms / 1000} s`
+  return within(ms, work, () => new DetectError('Unknown', message, { code: 'DeadlineExceeded' }))
 }
