@@ -24,7 +24,7 @@ async function refusal(addresses: readonly string[]): Promise<Error> {
 
 describe('createLogger', () => {
   it('writes one JSON line with level, time, fields and message', async () => {
-    const lines = await logged({ pretty: false }, (log) => log.info({ keys: 3 }, 'learnt'))
+    const lines = await logged({ format: 'json' }, (log) => log.info({ keys: 3 }, 'learnt'))
     expect(lines).to.have.length(1)
     const { time, ...rest } = JSON.parse(lines[0]!)
     expect(rest).to.deep.equal({ level: 'info', keys: 3, msg: 'learnt' })
@@ -34,7 +34,7 @@ describe('createLogger', () => {
 
   it('writes an error with its message, code and cause', async () => {
     const error = new AppError('Unavailable', 'Cannot reach Redis', { cause: new Error('refused') })
-    const lines = await logged({ pretty: false }, (log) => log.error({ error }, 'flush failed'))
+    const lines = await logged({ format: 'json' }, (log) => log.error({ error }, 'flush failed'))
     expect(JSON.parse(lines[0]!).error).to.include({ code: 'Unavailable', message: 'Cannot reach Redis: refused' })
   })
 
@@ -56,9 +56,9 @@ describe('createLogger', () => {
       [new AppError('DeadlineExceeded', 'Too late'), { code: 'DeadlineExceeded', message: 'Too late' }],
     ]
     for (const [error, written] of table) {
-      const [line] = await logged({ pretty: false }, (log) => log.warn({ error }, 'away'))
+      const [line] = await logged({ format: 'json' }, (log) => log.warn({ error }, 'away'))
       expect(JSON.parse(line!).error).to.deep.equal(written)
-      const pretty = await logged({ pretty: true }, (log) => log.warn({ error }, 'away'))
+      const pretty = await logged({ format: 'text' }, (log) => log.warn({ error }, 'away'))
       expect(pretty.join('').trimEnd().split('\n')).to.have.length(2)
     }
   })
@@ -70,14 +70,14 @@ describe('createLogger', () => {
       new AppError('Internal', 'Cannot fit', { cause: new RangeError('too deep') }),
       new AppError('Unavailable', 'Cannot go on', { cause: refused, retriable: false }),
     ])
-      for (const pretty of [true, false]) {
-        const lines = await logged({ pretty }, (log) => log.warn({ error }, 'failed'))
+      for (const format of ['text', 'json'] as const) {
+        const lines = await logged({ format }, (log) => log.warn({ error }, 'failed'))
         expect(lines.join('')).to.include('log.test.ts').and.include(error.message)
       }
   })
 
   it('leaves out what is below its level', async () => {
-    const lines = await logged({ pretty: false, level: 'warn' }, (log) => {
+    const lines = await logged({ format: 'json', level: 'warn' }, (log) => {
       log.debug({}, 'a')
       log.info({}, 'b')
       log.warn({}, 'c')
@@ -86,7 +86,7 @@ describe('createLogger', () => {
   })
 
   it('writes for people when pretty, before the call returns', async () => {
-    const lines = await logged({ pretty: true }, (log) => log.warn({ keys: 3 }, 'learnt'))
+    const lines = await logged({ format: 'text' }, (log) => log.warn({ keys: 3 }, 'learnt'))
     expect(lines.join(''))
       .to.match(/WARN.*learnt/)
       .and.to.match(/keys.*3/)

@@ -13,17 +13,17 @@ export interface Logger {
 
 export interface LoggerOptions {
   readonly level?: LevelWithSilent | undefined
-  /** Lines for people instead of JSON; by default where stderr is a terminal. */
-  readonly pretty?: boolean | undefined
+  /** `text`: lines for people; by default where stderr is a terminal, else JSON. */
+  readonly format?: 'json' | 'text' | undefined
   /** By default stderr: stdout belongs to verdicts. Lines are written before the call returns, so none is lost at exit. */
   readonly destination?: DestinationStream | undefined
 }
 
 /** JSON lines with `level`, `time` (RFC 3339), the fields and `msg`. */
 export async function createLogger(options: LoggerOptions = {}): Promise<Logger> {
-  const { level = 'info', pretty = process.stderr.isTTY === true } = options
+  const { level = 'info', format = process.stderr.isTTY === true ? 'text' : 'json' } = options
   const destination = options.destination ?? pino.destination({ dest: 2, sync: true })
-  const stream = pretty ? await forPeople(destination) : destination
+  const stream = format === 'text' ? await forPeople(destination) : destination
   const logger: Logger = pino(
     {
       level,

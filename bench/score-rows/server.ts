@@ -19,7 +19,7 @@ await runInference({
   replica: 'bench',
   port: 0,
   probesPort: 0,
-  log: await createLogger({ level: 'error', pretty: false }),
+  log: await createLogger({ level: 'error', format: 'json' }),
   onStarted: ({ grpc }) => send({ port: grpc }),
 })
 process.disconnect()

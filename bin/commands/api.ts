@@ -3,6 +3,7 @@ import {
   drainSeconds,
   inferenceAddress,
   kafka,
+  logFormat,
   logLevel,
   otlpEndpoint,
   pipelineFile,
@@ -46,6 +47,7 @@ export const api = defineCommand({
         'drain-seconds': drainSeconds,
         'otlp-endpoint': otlpEndpoint,
         'log-level': logLevel,
+        'log-format': logFormat,
       }),
   handler: async (args) => (await import('../../workloads/api/main.ts')).apiCommand(args),
 })

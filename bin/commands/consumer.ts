@@ -1,5 +1,5 @@
 import { closing, defineCommand } from './define-command.ts'
-import { inferenceAddress, kafka, logLevel, otlpEndpoint, pipelineFile, probesPort, redis } from './flags.ts'
+import { inferenceAddress, kafka, logFormat, logLevel, otlpEndpoint, pipelineFile, probesPort, redis } from './flags.ts'
 
 export const consumer = defineCommand({
   command: 'consumer',
@@ -43,6 +43,7 @@ export const consumer = defineCommand({
         },
         'otlp-endpoint': otlpEndpoint,
         'log-level': logLevel,
+        'log-format': logFormat,
       }),
   handler: async (args) => (await import('../../workloads/consumer/main.ts')).consumerCommand(args),
 })

@@ -40,6 +40,10 @@ export const logLevel = {
   describe: 'Least severe log line to write',
 }
 
+export const logFormat = {
+  choices: ['json', 'text'] as const,
+  describe: 'Log lines for machines or for people; by default as text on a terminal, else as JSON',
+}
 export const probesPort = {
   type: 'number',
   default: 9090,

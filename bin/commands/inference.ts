@@ -1,5 +1,5 @@
 import { closing, defineCommand } from './define-command.ts'
-import { drainSeconds, logLevel, otlpEndpoint, pipelineFile, probesPort, redis } from './flags.ts'
+import { drainSeconds, logFormat, logLevel, otlpEndpoint, pipelineFile, probesPort, redis } from './flags.ts'
 
 export const inference = defineCommand({
   command: 'inference',
@@ -29,6 +29,7 @@ export const inference = defineCommand({
         'drain-seconds': drainSeconds,
         'otlp-endpoint': otlpEndpoint,
         'log-level': logLevel,
+        'log-format': logFormat,
       }),
   handler: async (args) => (await import('../../workloads/inference/main.ts')).inferenceCommand(args),
 })

@@ -462,6 +462,9 @@ const template = object({
   logLevel: choice(['debug', 'info', 'warn', 'error'])
     .optional()
     .describe("Least severe log line; the operator's workload log level if absent."),
+  logFormat: choice(['Json', 'Text'])
+    .optional()
+    .describe('Log lines as JSON, which is the default, or as text for people.'),
 })
   .optional()
   .describe('Changes to the pods.')

@@ -55,6 +55,7 @@ const full = {
       serviceAccount: { annotations: { 'iam.example.com/role': 'consumer' } },
       terminationGracePeriodSeconds: 120,
       logLevel: 'debug',
+      logFormat: 'Text',
     },
   },
   inference: {

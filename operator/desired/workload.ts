@@ -44,6 +44,7 @@ export function workload(input: WorkloadInput, options: WorkloadOptions): KubeOb
   const resources = mergedResources(pipeline.spec[role].resources, { requests, limits: { memory: memoryLimit } })
   const redis = redisAccess(input)
   const args = [role, '-f', pipelineFilePath, ...flags, ...redis.flags, '--log-level', template?.logLevel ?? logLevel]
+  if (template?.logFormat !== undefined) args.push('--log-format', template.logFormat.toLowerCase())
   if (otlpEndpoint !== undefined) args.push('--otlp-endpoint', otlpEndpoint)
   const preStop = served ? { lifecycle: { preStop: { sleep: { seconds: 5 } } } } : {}
   const body = {

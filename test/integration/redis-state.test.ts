@@ -445,7 +445,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       expect(error.message).to.contain('WRONGPASS')
       const lines: string[] = []
       const destination = { write: (line: string) => void lines.push(line) }
-      const log = await createLogger({ level: 'trace', pretty: false, destination })
+      const log = await createLogger({ level: 'trace', format: 'json', destination })
       const logged = await open({ url: url('wr0ng'), tls: server.tls!.client, startMs: 500, log })
       log.warn({ error: await failure(logged.partitions.take(0)) }, 'refused')
       const allowed = await open({ url: url('p@ss:w/rd%'), tls: server.tls!.client, keyPrefix: 'q:', log })

@@ -47,6 +47,7 @@ export interface ApiArguments extends KafkaArguments, RedisArguments {
   /** Seconds between SIGTERM and the end of the server, in which callers go elsewhere. */
   readonly drainSeconds: number
   readonly logLevel: NonNullable<LoggerOptions['level']>
+  readonly logFormat?: LoggerOptions['format']
 }
 
 export interface ApiOptions {
@@ -161,7 +162,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
 /** @throws AppError */
 export async function apiCommand(args: ApiArguments): Promise<void> {
   const pipeline = await loadKafkaPipeline(args.file)
-  const log = await createLogger({ level: args.logLevel })
+  const log = await createLogger({ level: args.logLevel, format: args.logFormat })
   const kafka = kafkaSettingsOf(pipeline, args, log)
   const state = createRedisState({ ...redisSettingsOf(pipeline, args), log })
   const live = livePipeline(args.file, pipeline, { log })

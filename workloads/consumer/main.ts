@@ -40,6 +40,7 @@ export interface ConsumerArguments extends KafkaArguments, RedisArguments, Schem
   readonly stateMebibytes?: number | undefined
   readonly otlpEndpoint?: string | undefined
   readonly logLevel: NonNullable<LoggerOptions['level']>
+  readonly logFormat?: LoggerOptions['format']
 }
 
 export interface ConsumerOptions extends ConsumerProcessorOptions {
@@ -234,7 +235,7 @@ export function stateBytesOf(mebibytes: number | undefined, limit: number): numb
 /** @throws AppError */
 export async function consumerCommand(args: ConsumerArguments): Promise<void> {
   const pipeline = await loadKafkaPipeline(args.file)
-  const log = await createLogger({ level: args.logLevel })
+  const log = await createLogger({ level: args.logLevel, format: args.logFormat })
   const kafka = kafkaSettingsOf(pipeline, args, log)
   const registry = new Registry()
   const foreign = new Counter({

@@ -32,6 +32,7 @@ export interface InferenceArguments extends RedisArguments {
   /** Seconds between SIGTERM and the end of the server, in which callers go elsewhere. */
   readonly drainSeconds: number
   readonly logLevel: NonNullable<LoggerOptions['level']>
+  readonly logFormat?: LoggerOptions['format']
 }
 
 type Limits = Pick<InferenceServerOptions, 'host' | 'maxRows' | 'maxMessageBytes' | 'maxConnectionAgeMs'>
@@ -127,7 +128,7 @@ export async function runInference(options: InferenceOptions): Promise<void> {
 /** @throws AppError */
 export async function inferenceCommand(args: InferenceArguments): Promise<void> {
   const pipeline = await loadPipeline(args.file)
-  const log = await createLogger({ level: args.logLevel })
+  const log = await createLogger({ level: args.logLevel, format: args.logFormat })
   const state = createRedisState({ ...redisSettingsOf(pipeline, args), log })
   const live = livePipeline(args.file, pipeline, { log })
   await runInference({
