@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -11,16 +11,16 @@ describe('A pipeline whose file changes', () => {
   const path = join(folder, 'pipeline.yaml')
   after(() => rmSync(folder, { recursive: true }))
 
-  const write = (generation: number, detection: object) =>
-    writeFileSync(
-      path,
-      JSON.stringify({
-        apiVersion: 'anomaly.com/v1alpha1',
-        kind: 'AnomalyPipeline',
-        metadata: { name: 'payments', generation },
-        spec: { source: { brokers: ['localhost:9092'] }, detection },
-      }),
-    )
+  const write = (generation: number, detection: object) => {
+    const document = {
+      apiVersion: 'anomaly.com/v1alpha1',
+      kind: 'AnomalyPipeline',
+      metadata: { name: 'payments', generation },
+      spec: { source: { brokers: ['localhost:9092'] }, detection },
+    }
+    writeFileSync(`${path}.new`, JSON.stringify(document))
+    renameSync(`${path}.new`, path)
+  }
   const logged: { readonly level: string; readonly fields: object; readonly message: string }[] = []
   const as = (level: string) => (fields: object, message: string) => void logged.push({ level, fields, message })
   const log: Logger = { debug: as('debug'), info: as('info'), warn: as('warn'), error: as('error') }

@@ -44,7 +44,7 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
   let { detection, generation } = fixedPipeline(pipeline)
   let seen: string | undefined
   let timer: NodeJS.Timeout | undefined
-  let isLooking = false
+  let looking: Promise<void> | undefined
 
   function take({ metadata, spec }: Pipeline): void {
     generation = metadata.generation
@@ -61,8 +61,6 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
   }
 
   async function look(): Promise<void> {
-    if (isLooking) return
-    isLooking = true
     try {
       const text = await readFile(path, 'utf8')
       if (text === seen) return
@@ -76,9 +74,14 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
       if (seen !== '')
         log.error({ problem: messageOf(error) }, 'the pipeline cannot be read again: the former one stays')
       seen = ''
-    } finally {
-      isLooking = false
     }
+  }
+
+  /** One after the other. */
+  function lookAgain(): void {
+    looking ??= look().finally(() => {
+      looking = undefined
+    })
   }
 
   return {
@@ -91,10 +94,13 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
     },
     async start() {
       await look()
-      timer = setInterval(look, everyMs)
+      timer = setInterval(lookAgain, everyMs)
       timer.unref()
     },
-    stop: () => clearInterval(timer),
+    stop() {
+      clearInterval(timer)
+      return looking
+    },
   }
 }
 
