@@ -1,5 +1,7 @@
-import { feedbackLabels } from '../../workloads/detection/feedback.ts'
+import type { FeedbackLabel } from '../../workloads/detection/feedback.ts'
 import { closing, defineCommand } from './define-command.ts'
+
+const labels = ['Confirmed', 'FalseAlarm', 'Withdrawn'] as const satisfies readonly FeedbackLabel[]
 
 export const feedback = defineCommand({
   command: 'feedback [events...]',
@@ -22,7 +24,7 @@ export const feedback = defineCommand({
       .positional('events', { type: 'string', array: true, describe: 'Ids of the events' })
       .options({
         label: {
-          choices: feedbackLabels,
+          choices: labels,
           demandOption: true,
           requiresArg: true,
           describe: 'What they were; Withdrawn takes back what was said before',
