@@ -14,6 +14,7 @@ import { resolveGroup } from '../../../lib/pipeline/resolve-pipeline.ts'
 import { type Kafka, startKafka } from '../../../tools/servers/kafka/kafka.ts'
 import { type Redis, startRedis } from '../../../tools/servers/redis.ts'
 import { freePorts, type ServerProcess, startServer, temporaryFolder } from '../../../tools/servers/server.ts'
+import type { Episode } from '../../../workloads/detection/episode.ts'
 import type { Verdict } from '../../../workloads/detection/verdict.ts'
 import { type RedisArguments, redisSettingsOf } from '../../../workloads/settings/redis-settings.ts'
 import { createRedisState, type RedisState } from '../../../workloads/state/redis.ts'
@@ -95,7 +96,12 @@ export interface Load {
 export interface Scene {
   /** Number of its Redis database. */
   readonly database: number
-  readonly topics: { readonly source: string; readonly results: string; readonly deadLetters: string }
+  readonly topics: {
+    readonly source: string
+    readonly results: string
+    readonly deadLetters: string
+    readonly episodes: string
+  }
   /** What the pipeline keeps in Redis, as any of its processes sees it. */
   readonly state: RedisState
   inference(options?: { readonly host?: string; readonly port?: number }): Promise<Role & { readonly address: string }>
@@ -126,6 +132,8 @@ export interface Scene {
    * order of its events, for each partition that has some. Answers with the verdicts.
    */
   expectExact(): Promise<Verdict[]>
+  /** Each alert is in one episode, and each episode was opened once. Answers with the episodes as they were told of last. */
+  expectEpisodesExact(): Promise<readonly Episode[]>
   /** Events by `partition key`, as the topic has them; without those that could not be read. */
   events(): Promise<ReadonlyMap<string, number>>
   /** Events that each key has learnt from according to Redis, by `partition key`. */
@@ -188,7 +196,12 @@ async function openScene(
     source = `events-${number}`,
   }: SceneOptions = {},
 ): Promise<Scene> {
-  const topics = { source, results: `results-${number}`, deadLetters: `dead-letters-${number}` }
+  const topics = {
+    source,
+    results: `results-${number}`,
+    deadLetters: `dead-letters-${number}`,
+    episodes: `episodes-${number}`,
+  }
   const document = {
     apiVersion: 'anomaly.com/v1alpha1',
     kind: 'AnomalyPipeline',
@@ -204,7 +217,12 @@ async function openScene(
       },
       event,
       detection,
-      results: { topic: topics.results, deadLetterTopic: topics.deadLetters, publish },
+      results: {
+        topic: topics.results,
+        deadLetterTopic: topics.deadLetters,
+        episodesTopic: topics.episodes,
+        publish,
+      },
       ...(access ? { state: access.state } : {}),
     },
   }
@@ -441,6 +459,21 @@ async function openScene(
         }
       }
       return verdicts
+    },
+    async expectEpisodesExact() {
+      const [results, changes] = await Promise.all([read(topics.results), read(topics.episodes)])
+      const alerts = results.filter(({ value }) => (JSON.parse(String(value)) as Verdict).isAnomaly)
+      const last = new Map<string, Episode>()
+      for (const { value } of changes) {
+        const episode = JSON.parse(String(value)) as Episode
+        const before = last.get(episode.episodeId)?.state
+        expect(before, `before ${value}`).to.equal(episode.change === 'Opened' ? undefined : 'Open')
+        last.set(episode.episodeId, episode)
+      }
+      const alone = [...last.values()].filter(({ partOf }) => partOf === undefined)
+      const counted = alone.reduce((sum, episode) => sum + episode.alerts, 0)
+      expect(counted, 'alerts in episodes').to.equal(alerts.length)
+      return alone
     },
     learnt: async () => learntOf([...(await events()).keys()]),
     async expectAllLearnt() {

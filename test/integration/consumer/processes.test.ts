@@ -14,7 +14,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   })
   after(() => cluster?.stop())
   beforeEach(async () => {
-    scene = await cluster.scene({ proxied: true })
+    const rules = [{ name: 'far', field: 'value', above: '1000' }]
+    scene = await cluster.scene({ proxied: true, detection: { rules } })
     inference = (await scene.inference()).address
   })
   afterEach(() => scene?.stop())
@@ -84,7 +85,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     })
   }
 
-  it('end in time on SIGTERM, with all that they have learnt written', async () => {
+  it('end in time on SIGTERM, with all that they have learnt written, and episodes that go on elsewhere', async () => {
     const load = scene.load()
     for (let round = 0; round < 2; round++) {
       const consumer = await scene.consumer({ inference })
@@ -97,6 +98,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await scene.caughtUp()
     await scene.expectExact()
     await scene.expectAllLearnt()
+    expect(await scene.expectEpisodesExact()).not.to.have.length(0)
   })
 
   it('share the work with one that joins, take over from one that leaves, and read partitions that are added', async () => {
@@ -116,5 +118,6 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect(new Set((await scene.read(scene.topics.source)).map(({ partition }) => partition)).size).to.equal(6)
     await scene.expectExact()
     await scene.expectAllLearnt()
+    expect(await scene.expectEpisodesExact()).not.to.have.length(0)
   })
 })
