@@ -37,11 +37,12 @@ const doublesPerSlot = fits + members * fitLength
 
 /** What differs by less of a standard deviation than this is equal. */
 const leastDeviation = 2 ** -45
+/** Part of the level in the sum of scores: weights from 0.3 to 0.6 were measured to find as much, the full weight less. */
 const levelWeight = 0.5
 /** An episode is learnt once: a surprisal above this, so few values after the last of its kind, is not counted. */
 const anomalous = 7
 const episode = 10
-/** Values before the first score, and those over which scores rise to their full weight. */
+/** Values before the first score, and those over which scores rise to their full weight: the first hundred alert ten times too often without. */
 const firstScored = 100
 const rampStart = 50
 const rampLength = 350

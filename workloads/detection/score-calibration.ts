@@ -1,6 +1,6 @@
 import type { Surprisal } from './detector.ts'
 
-/** Part of the sample that lies above the point where the fitted tail begins. */
+/** Part of the sample that lies above the point where the fitted tail begins: that of `TailHistogram`. */
 const tail = 0.05
 /** Points above that point, at least. */
 const minTailCount = 3

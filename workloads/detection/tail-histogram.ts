@@ -17,7 +17,7 @@ export interface TailShape {
   readonly priorCount: number
 }
 
-/** Part of the history that lies above the point where the fitted tail begins. */
+/** Part of the history that lies above the point where the fitted tail begins; parts from 2 to 20 % were measured to be no better. */
 const tail = 0.05
 const tailSurprisal = -Math.log(tail)
 /** Points above that point, at least. */
