@@ -76,6 +76,7 @@ export interface Role extends ServerProcess {
 interface ConsumerStatus {
   readonly events: number
   readonly rejected: number
+  readonly openEpisodes: number
   readonly modelVersion: string
   readonly generation?: number
   readonly keys: number
@@ -132,8 +133,8 @@ export interface Scene {
    * order of its events, for each partition that has some. Answers with the verdicts.
    */
   expectExact(): Promise<Verdict[]>
-  /** Each alert is in one episode, and each episode was opened once. Answers with the episodes as they were told of last. */
-  expectEpisodesExact(): Promise<readonly Episode[]>
+  /** Each alert is in one episode, each episode was opened once, and those that are open are what the consumers know of. */
+  expectEpisodesExact(consumers: readonly Role[]): Promise<void>
   /** Events by `partition key`, as the topic has them; without those that could not be read. */
   events(): Promise<ReadonlyMap<string, number>>
   /** Events that each key has learnt from according to Redis, by `partition key`. */
@@ -460,7 +461,7 @@ async function openScene(
       }
       return verdicts
     },
-    async expectEpisodesExact() {
+    async expectEpisodesExact(consumers) {
       const [results, changes] = await Promise.all([read(topics.results), read(topics.episodes)])
       const alerts = results.filter(({ value }) => (JSON.parse(String(value)) as Verdict).isAnomaly)
       const last = new Map<string, Episode>()
@@ -472,8 +473,13 @@ async function openScene(
       }
       const alone = [...last.values()].filter(({ partOf }) => partOf === undefined)
       const counted = alone.reduce((sum, episode) => sum + episode.alerts, 0)
-      expect(counted, 'alerts in episodes').to.equal(alerts.length)
-      return alone
+      expect(counted, 'alerts in episodes').to.equal(alerts.length).and.to.be.above(0)
+      const known = (await Promise.all(consumers.map((consumer) => consumer.status()))).map((one) => one.openEpisodes)
+      const open = alone.filter(({ state }) => state === 'Open').length
+      expect(
+        known.reduce((sum, one) => sum + one, 0),
+        'episodes that consumers know to be open',
+      ).to.equal(open)
     },
     learnt: async () => learntOf([...(await events()).keys()]),
     async expectAllLearnt() {
