@@ -26,7 +26,7 @@ export const apiLimits = {
   eventBytes: 2 ** 20,
   batchBytes: 8 * 2 ** 20,
   batchEvents: 10_000,
-  bodiesBytes: 64 * 2 ** 20,
+  bodiesBytes: 48 * 2 ** 20,
 } as const
 
 /** Calls `next`, or answers. As Express's handlers, of what node:http gives. */

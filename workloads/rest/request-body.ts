@@ -12,7 +12,7 @@ const decompress = promisify(gunzip)
 /** What a chunk costs beside its bytes: bodies may come a byte at a time. */
 const chunkBytes = 512
 /** A body, its text and the values in it, in its own size, while it is worked on. */
-const workedOn = 4
+const workedOn = 5
 
 /**
  * Does the work with the body as text, at most `limit` bytes of it, if it is one of these media types in UTF-8, as it is
