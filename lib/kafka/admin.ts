@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type * as Kafkajs from 'kafkajs'
 import { within } from '../time.ts'
 import { clientOf, connecting, type KafkaSettings, onCluster } from './client.ts'
@@ -38,6 +39,8 @@ export interface KafkaAdmin {
 interface MetadataCluster {
   metadata(of: { readonly topics: readonly string[] }): Promise<{ readonly topicMetadata: readonly IdentifiedTopic[] }>
 }
+
+const comesWithTime = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE'])
 
 /** Connects at the first call and again after a failure. Each call fails with `DeadlineExceeded` after `timeoutMs`. */
 export function openAdmin(
@@ -84,6 +87,18 @@ export function openAdmin(
       throw kafkaErrorOf(error, what)
     }
   }
+  /** kafkajs' own waiting takes a topic that a broker has not heard of yet for one that does not exist. */
+  async function untilLed(topics: readonly string[]): Promise<void> {
+    const deadline = performance.now() + timeoutMs
+    for (;;) {
+      try {
+        return void (await cluster!.metadata({ topics }))
+      } catch (error) {
+        if (!comesWithTime.has((error as { type?: string }).type ?? '') || performance.now() > deadline) throw error
+        await delay(50)
+      }
+    }
+  }
   const admin: KafkaAdmin = {
     createMissingTopics: (topics) =>
       use('create topics', async (client) => {
@@ -92,8 +107,9 @@ export function openAdmin(
         if (missing.length > 0) {
           await client.createTopics({
             topics: missing.map(({ topic, partitions }) => ({ topic, numPartitions: partitions })),
-            waitForLeaders: true,
+            waitForLeaders: false,
           })
+          await untilLed(missing.map(({ topic }) => topic))
         }
         return missing.map(({ topic }) => topic)
       }),
