@@ -183,7 +183,7 @@ describe('The console', () => {
         ['/?page=key&id=nobody', 'Nothing of this key in this time.'],
         ['/?page=key', 'Choose one among those that alerted'],
         ['/?page=episode&id=none', 'There is no episode "none"'],
-        ['/?page=episode', 'Choose one of the open episodes'],
+        ['/?page=episode', 'Latest episodes'],
         ['/?page=flow', 'None.'],
       ] as const) {
         const page = await visit(path, empty)

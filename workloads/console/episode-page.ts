@@ -20,15 +20,19 @@ export interface EpisodeProps {
 
 const hourMs = 3_600_000
 
-export function EpisodePage({ place, present, everyMs }: EpisodeProps) {
-  const { answer: episode, error } = useAsked<Episode>(
-    place.id === '' ? undefined : `episodes/${encodeURIComponent(place.id)}`,
-    everyMs,
-  )
-  if (episode === undefined) {
-    const words = error?.message ?? (place.id === '' ? 'Choose one of the open episodes on the page Now.' : '…')
-    return html`<h1>Episode</h1><p class="empty">${words}</p>`
-  }
+export function EpisodePage(props: EpisodeProps) {
+  return props.place.id === '' ? html`<${Latest} everyMs=${props.everyMs} />` : html`<${One} ...${props} />`
+}
+
+/** Where none is chosen: those to choose from. */
+function Latest({ everyMs }: { readonly everyMs: number }) {
+  const { answer } = useAsked<{ readonly episodes: readonly Episode[] }>('episodes?limit=50', everyMs)
+  return html`<h1>Latest episodes</h1><${EpisodeTable} named episodes=${answer?.episodes} />`
+}
+
+function One({ place, present, everyMs }: EpisodeProps) {
+  const { answer: episode, error } = useAsked<Episode>(`episodes/${encodeURIComponent(place.id)}`, everyMs)
+  if (episode === undefined) return html`<h1>Episode</h1><p class="empty">${error?.message ?? '…'}</p>`
   return html`
     <h1>${nameOf(episode)}</h1>
     <p class="lead">

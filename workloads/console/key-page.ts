@@ -4,7 +4,7 @@ import type { SeriesPoint } from '../history/history.ts'
 import { formatDuration, formatNumber, formatScore, formatTime } from '../terminal/wording.ts'
 import { useAsked } from './api.ts'
 import { SeriesChart } from './chart.ts'
-import { alertsOver, reasonsInWords } from './format.ts'
+import { alertsOver, nameOf, reasonsInWords } from './format.ts'
 import type { Present } from './now-page.ts'
 import { type Place, urlOf } from './place.ts'
 
@@ -56,15 +56,22 @@ function Profile({ points }: { readonly points: readonly SeriesPoint[] }) {
   </dl>`
 }
 
-export function EpisodeTable({ episodes }: { readonly episodes: readonly Episode[] | undefined }) {
+interface EpisodeTableProps {
+  readonly episodes: readonly Episode[] | undefined
+  /** Whether each row says whose episode it is. */
+  readonly named?: boolean
+}
+
+export function EpisodeTable({ episodes, named = false }: EpisodeTableProps) {
   if (episodes === undefined) return html`<p class="empty">…</p>`
   if (episodes.length === 0) return html`<p class="empty">None.</p>`
   return html`<table class="rows">
-    <thead><tr><th scope="col">Began (UTC)</th><th scope="col">State</th><th scope="col">Alerts</th><th scope="col">Peak</th><th scope="col">Why</th></tr></thead>
+    <thead><tr><th scope="col">Began (UTC)</th>${named && html`<th scope="col">Key</th>`}<th scope="col">State</th><th scope="col">Alerts</th><th scope="col">Peak</th><th scope="col">Why</th></tr></thead>
     <tbody>
       ${episodes.map(
         (episode) => html`<tr key=${episode.episodeId}>
           <td><a href=${urlOf({ page: 'episode', id: episode.episodeId })}>${formatTime(episode.firstTimestamp)}</a></td>
+          ${named && html`<td>${nameOf(episode)}</td>`}
           <td>${episode.state === 'Open' ? html`<strong>open</strong>` : episode.partOf === undefined ? 'closed' : 'part of one of the stream'}</td>
           <td>${alertsOver(episode)}</td>
           <td class="score">${formatScore(episode.peakScore)}</td>

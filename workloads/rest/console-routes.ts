@@ -7,12 +7,12 @@ import type { Express, RequestHandler } from 'express'
 import { send } from './respond.ts'
 
 /** What the browser begins with. */
-const entry = fileURLToPath(new URL('../console/main.ts', import.meta.url))
+const entry = fileURLToPath(new URL('../console/console.ts', import.meta.url))
 const workloads = join(dirname(entry), '..')
 const packageFolder = join(workloads, '../node_modules')
 /** What the browser loads of this house: all of it is served below one path, as it lies here. */
 const modules = [
-  ...['console/main', 'console/api', 'console/chart', 'console/format', 'console/place', 'terminal/wording'],
+  ...['console/console', 'console/api', 'console/chart', 'console/format', 'console/place', 'terminal/wording'],
   ...['console/now-page', 'console/key-page', 'console/episode-page', 'console/flow-page'],
   'console/usual-range',
 ]
@@ -51,7 +51,7 @@ const page = `<!doctype html>
 <link rel="stylesheet" href="/app/uplot.css">
 <link rel="stylesheet" href="/app/style.css">
 <script type="importmap">${importMap}</script>
-<script type="module" src="/app/console/main.ts"></script>
+<script type="module" src="/a../console/console.ts"></script>
 </head>
 <body><noscript>The console needs JavaScript.</noscript></body>
 </html>

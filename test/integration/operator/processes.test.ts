@@ -106,6 +106,8 @@ describe('Operator: two processes', () => {
     await quiet()
     expect(await leads(second)).to.equal(true)
     expect(writes(second).filter((write) => !write.includes('events'))).to.deep.equal([
+      // Pods read the generation of the document there.
+      'apply configmaps/payments-pipeline',
       'apply deployments/payments-api',
       'apply anomalypipelines/payments/status',
     ])
