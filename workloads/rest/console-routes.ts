@@ -51,7 +51,7 @@ const page = `<!doctype html>
 <link rel="stylesheet" href="/app/uplot.css">
 <link rel="stylesheet" href="/app/style.css">
 <script type="importmap">${importMap}</script>
-<script type="module" src="/a../console/console.ts"></script>
+<script type="module" src="/app/console/console.ts"></script>
 </head>
 <body><noscript>The console needs JavaScript.</noscript></body>
 </html>
