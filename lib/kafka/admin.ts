@@ -1,6 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type * as Kafkajs from 'kafkajs'
-import { within } from '../time.ts'
+import { sleep, within } from '../time.ts'
 import { clientOf, connecting, type KafkaSettings, onCluster } from './client.ts'
 import { kafkaErrorOf } from './errors.ts'
 import { retryPassing } from './retry-passing.ts'
@@ -95,7 +94,7 @@ export function openAdmin(
         return void (await cluster!.metadata({ topics }))
       } catch (error) {
         if (!comesWithTime.has((error as { type?: string }).type ?? '') || performance.now() > deadline) throw error
-        await delay(50)
+        await sleep(50)
       }
     }
   }

@@ -3,7 +3,7 @@ import { canonicalJson } from '../canonical-json.ts'
 import { messageOf } from '../errors.ts'
 import type { Part } from '../lifecycle.ts'
 import type { Logger } from '../log.ts'
-import { loadPipeline } from './load-pipeline.ts'
+import { pipelineOf } from './load-pipeline.ts'
 import type { DetectionSpec, Pipeline } from './spec.ts'
 
 /** What of `detection` a process that runs takes up; everything else needs it to start again. */
@@ -66,7 +66,7 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
       if (text === seen) return
       seen = text
       try {
-        take(await loadPipeline(path))
+        take(pipelineOf(text, path))
       } catch (error) {
         log.error({ problem: messageOf(error) }, 'the changed pipeline is refused: the former one stays')
       }

@@ -13,7 +13,11 @@ export async function loadPipeline(path: string): Promise<Pipeline> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw invalid(`${path}: ${readFailures[error.code ?? ''] ?? messageOf(error)}`, error)
   })
+  return pipelineOf(text, path)
+}
 
+/** The same of a text; `path` is the file that messages name. */
+export function pipelineOf(text: string, path: string): Pipeline {
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' })
   const [document, second] = documents.filter((one) => !isEmpty(one) || one.errors.length > 0)

@@ -65,21 +65,16 @@ export class Categories implements KeyedDetector {
   }
 
   reset(slot: number): void {
-    const at = this.#pages.offset(slot)
-    this.#pages.page(slot).fill(0, at, at + this.#pages.width)
+    this.#pages.clear(slot)
   }
 
   save(slot: number, into: DataView, offset: number): void {
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
-    for (let i = 0; i < this.#pages.width; i++) into.setFloat32(offset + 4 * i, page[at + i]!, true)
+    this.#pages.save(slot, into, offset)
   }
 
   load(slot: number, from: DataView, offset: number, length: number): void {
     if (length !== this.bytesPerKey) throw new RangeError(`${length} bytes are no memory of ${this.#fields} categories`)
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
-    for (let i = 0; i < this.#pages.width; i++) page[at + i] = from.getFloat32(offset + 4 * i, true)
+    this.#pages.load(slot, from, offset)
   }
 
   trim(slots: number): void {

@@ -58,22 +58,17 @@ export class DerivedFeatures implements SlotMemory {
   }
 
   reset(slot: number): void {
-    const at = this.#pages.offset(slot)
-    this.#pages.page(slot).fill(0, at, at + this.#pages.width)
+    this.#pages.clear(slot)
   }
 
   save(slot: number, into: DataView, offset: number): void {
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
     into.setFloat32(offset, this.#layout, true)
-    for (let i = 0; i < this.#pages.width; i++) into.setFloat32(offset + 4 * (i + 1), page[at + i]!, true)
+    this.#pages.save(slot, into, offset + 4)
   }
 
   load(slot: number, from: DataView, offset: number, length: number): void {
     if (length !== this.bytesPerKey || from.getFloat32(offset, true) !== this.#layout) return
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
-    for (let i = 0; i < this.#pages.width; i++) page[at + i] = from.getFloat32(offset + 4 * (i + 1), true)
+    this.#pages.load(slot, from, offset + 4)
   }
 
   trim(slots: number): void {

@@ -201,23 +201,18 @@ export class FeedbackMemory implements SlotMemory {
   }
 
   reset(slot: number): void {
-    const at = this.#pages.offset(slot)
-    this.#pages.page(slot).fill(0, at, at + width)
+    this.#pages.clear(slot)
   }
 
   save(slot: number, into: DataView, offset: number): void {
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
     into.setFloat32(offset, layout, true)
-    for (let i = 0; i < width; i++) into.setFloat32(offset + 4 * (i + 1), page[at + i]!, true)
+    this.#pages.save(slot, into, offset + 4)
   }
 
   /** What is of something else, where the pipeline had no feedback, is left aside: detectors keep what they learnt. */
   load(slot: number, from: DataView, offset: number, length: number): void {
     if (length !== this.bytesPerKey || from.getFloat32(offset, true) !== layout) return
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
-    for (let i = 0; i < width; i++) page[at + i] = from.getFloat32(offset + 4 * (i + 1), true)
+    this.#pages.load(slot, from, offset + 4)
   }
 
   trim(slots: number): void {

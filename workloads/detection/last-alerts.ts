@@ -57,23 +57,17 @@ export class LastAlerts implements SlotMemory {
   }
 
   reset(slot: number): void {
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
-    page.fill(0, at, at + width)
-    page[at + atSince] = Number.POSITIVE_INFINITY
+    this.#pages.clear(slot)
+    this.#pages.page(slot)[this.#pages.offset(slot) + atSince] = Number.POSITIVE_INFINITY
   }
 
   save(slot: number, into: DataView, offset: number): void {
-    const page = this.#pages.page(slot)
-    const from = this.#pages.offset(slot)
-    for (let i = 0; i < width; i++) into.setFloat32(offset + 4 * i, page[from + i]!, true)
+    this.#pages.save(slot, into, offset)
   }
 
   load(slot: number, from: DataView, offset: number, length: number): void {
     if (length !== this.bytesPerKey) throw new RangeError(`${length} bytes are no memory of a key's last alert`)
-    const page = this.#pages.page(slot)
-    const to = this.#pages.offset(slot)
-    for (let i = 0; i < width; i++) page[to + i] = from.getFloat32(offset + 4 * i, true)
+    this.#pages.load(slot, from, offset)
   }
 
   trim(slots: number): void {

@@ -119,9 +119,7 @@ export class Profile implements KeyedDetector {
   }
 
   reset(slot: number): void {
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
-    page.fill(0, at, at + this.#pages.width)
+    this.#pages.clear(slot)
   }
 
   observe(slot: number, event: Event, evidence: Evidence): Surprisal {
@@ -332,9 +330,7 @@ export class Profile implements KeyedDetector {
   }
 
   save(slot: number, into: DataView, offset: number): void {
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
-    for (let i = 0; i < this.#pages.width; i++) into.setFloat32(offset + 4 * i, page[at + i]!, true)
+    this.#pages.save(slot, into, offset)
   }
 
   /** A memory of fewer fields leaves the others new; one of more makes room. */
@@ -342,10 +338,7 @@ export class Profile implements KeyedDetector {
     const width = length / 4
     if (!Number.isInteger(width) || width < header) throw new RangeError(`${length} bytes are no memory of a profile`)
     if (width > this.#pages.width) this.#pages = this.#pages.widened(width)
-    const page = this.#pages.page(slot)
-    const at = this.#pages.offset(slot)
-    for (let i = 0; i < width; i++) page[at + i] = from.getFloat32(offset + 4 * i, true)
-    page.fill(0, at + width, at + this.#pages.width)
+    this.#pages.load(slot, from, offset, width)
   }
 
   /** Little-endian: the calibrations of amount, excess and join, then each field's statistics and calibration. */

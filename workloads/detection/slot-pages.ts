@@ -25,6 +25,26 @@ export class SlotPages {
     return (slot & (slotsPerPage - 1)) * this.width
   }
 
+  clear(slot: number): void {
+    const at = this.offset(slot)
+    this.page(slot).fill(0, at, at + this.width)
+  }
+
+  /** Writes the slot's numbers, 4 bytes each. */
+  save(slot: number, into: DataView, offset: number): void {
+    const page = this.page(slot)
+    const at = this.offset(slot)
+    for (let i = 0; i < this.width; i++) into.setFloat32(offset + 4 * i, page[at + i]!, true)
+  }
+
+  /** Reads the first `count` numbers of the slot; the others are zero. */
+  load(slot: number, from: DataView, offset: number, count = this.width): void {
+    const page = this.page(slot)
+    const at = this.offset(slot)
+    for (let i = 0; i < count; i++) page[at + i] = from.getFloat32(offset + 4 * i, true)
+    page.fill(0, at + count, at + this.width)
+  }
+
   /** Gives up the memory of slots from `slots` on. */
   trim(slots: number): void {
     this.#pages.length = Math.min(this.#pages.length, Math.ceil(slots / slotsPerPage))

@@ -27,6 +27,13 @@ stands alone, and Helm refuses a second.
 anomaly-operator-{{ .what }}{{ with .context }}{{ if .Values.namespaces }}-{{ .Release.Namespace }}{{ end }}{{ end }}
 {{- end }}
 
+{{/* Refuses a value that asks for a kind of the Prometheus operator where the cluster has none. */}}
+{{- define "anomaly-operator.needsPrometheusOperator" -}}
+{{- if not (.context.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") }}
+{{- fail (printf "%s: the cluster has no %s; install the Prometheus operator first. To `helm template` say that it has them: --api-versions monitoring.coreos.com/v1" .value .kind) }}
+{{- end }}
+{{- end }}
+
 {{/* A role with the rules of files/rules/<what>.yaml, bound to the operator: in one namespace, or in the whole cluster. */}}
 {{- define "anomaly-operator.boundRole" -}}
 {{- $prefix := ternary "" "Cluster" (hasKey . "namespace") }}
