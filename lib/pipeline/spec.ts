@@ -564,6 +564,21 @@ const stateSpec = object({
     .describe('How long the profile of a key without events is kept, and the name of a feature that no event carries.'),
 })
 
+// --- history --------------------------------------------------------------------------------------------------------
+
+const historySpec = object({
+  postgres: object({
+    urlSecretRef: secretKeyRef('Secret with the address: postgresql://user:password@host[:port]/database.'),
+    tls: tls('PostgreSQL'),
+    retentionDays: integer(1, 366)
+      .default(30)
+      .describe('How many days verdicts and episodes are kept after they were published.'),
+    keep: choice(['All', 'Alerts'])
+      .default('All')
+      .describe('All: every verdict that is published. Alerts: only those of anomalies.'),
+  }).describe('A database of PostgreSQL 15 or later. Several pipelines may share it: each has a schema of its own.'),
+})
+
 // --- the three workloads --------------------------------------------------------------------------------------------
 
 const autoscalingFields = (role: Role) => {
@@ -744,6 +759,9 @@ export const pipelineSpec = constrain(
     detection: detectionSpec.prefault({}).describe('What is called an anomaly.'),
     results: resultsSpec.prefault({}).describe('Where verdicts go.'),
     state: stateSpec.prefault({}).describe('Where what was learnt is kept.'),
+    history: historySpec
+      .optional()
+      .describe('Where verdicts and episodes are kept for later. Only alerts in Redis, for a while, if absent.'),
     consumer: consumerSpec.prefault({}).describe('The workload that reads events from Kafka.'),
     inference: inferenceSpec.prefault({}).describe('The workload that scores rows with the model.'),
     api: apiSpec.prefault({}).describe('The workload that answers requests over HTTP.'),

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { canonicalJson } from '../canonical-json.ts'
 import { parsePipeline } from './parse-pipeline.ts'
-import { workloadPart } from './workload-part.ts'
+import { readBy, workloadPart } from './workload-part.ts'
 
 const source = { brokers: ['kafka:9092'] }
 const pipeline = (spec: object) =>
@@ -57,6 +57,13 @@ describe('workloadPart', () => {
       { api: { publishEvents: 'Disabled' } },
     ])
       expect(text(change), JSON.stringify(change)).not.to.equal(text({}))
+  })
+
+  it('is read by consumers and inference without the history, which is none of theirs', () => {
+    const history = { postgres: { urlSecretRef: { name: 'history', key: 'url' } } }
+    const read = (role: Parameters<typeof readBy>[0], spec: object) => canonicalJson(readBy(role, pipeline(spec)))
+    for (const role of ['consumer', 'inference'] as const) expect(read(role, { history })).to.equal(read(role, {}))
+    expect(read('api', { history })).not.to.equal(read('api', {}))
   })
 
   it('does not depend on the order in which fields were written', () => {

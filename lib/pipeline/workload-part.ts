@@ -10,7 +10,7 @@ const readByInference = ['detection', 'state'] as const
  */
 export function workloadPart(pipeline: Pipeline) {
   const { apiVersion, kind, metadata, spec } = pipeline
-  const { source, event, detection, results, state, api } = spec
+  const { source, event, detection, results, state, history, api } = spec
   const { external } = state.redis
   return {
     apiVersion,
@@ -22,6 +22,7 @@ export function workloadPart(pipeline: Pipeline) {
       detection,
       results,
       state: { ...state, redis: external === undefined ? { managed: {} } : { external } },
+      ...(history === undefined ? {} : { history }),
       api: { auth: api.auth, publishEvents: api.publishEvents },
     },
   }
@@ -34,7 +35,7 @@ export function workloadPart(pipeline: Pipeline) {
 export function readBy(role: Role, pipeline: Pipeline) {
   const part = workloadPart(pipeline)
   const whole = { ...part.spec, detection: fixedDetection(part.spec.detection) }
-  const { api: _, ...judging } = whole
+  const { api: _, history: __, ...judging } = whole
   const ofInference = Object.fromEntries(readByInference.map((field) => [field, whole[field]]))
   const spec = role === 'api' ? whole : role === 'consumer' ? judging : ofInference
   return { ...part, spec }
