@@ -133,6 +133,9 @@ describe('The CRD', () => {
       '.spec.detection.detectors[].discord',
       '.spec.state.redis.managed',
       '.spec.state.redis.external',
+      ...['webhook', 'webhook.url', 'webhook.urlSecretRef', 'slack', 'alertmanager', 'pagerduty'].map(
+        (field) => `.spec.notifications[].${field}`,
+      ),
       ...['consumer', 'inference', 'api'].flatMap((role) => [`.spec.${role}.replicas`, `.spec.${role}.autoscaling`]),
     ]
     expect(paths(() => true)).to.include.members(members)

@@ -11,12 +11,12 @@ describe('A pipeline whose file changes', () => {
   const path = join(folder, 'pipeline.yaml')
   after(() => rmSync(folder, { recursive: true }))
 
-  const write = (generation: number, detection: object) => {
+  const write = (generation: number, detection: object, others: object = {}) => {
     const document = {
       apiVersion: 'anomaly.com/v1alpha1',
       kind: 'AnomalyPipeline',
       metadata: { name: 'payments', generation },
-      spec: { source: { brokers: ['localhost:9092'] }, detection },
+      spec: { source: { brokers: ['localhost:9092'] }, detection, ...others },
     }
     writeFileSync(`${path}.new`, JSON.stringify(document))
     renameSync(`${path}.new`, path)
@@ -60,6 +60,25 @@ describe('A pipeline whose file changes', () => {
     expect(logged.map(({ message }) => message)).to.deep.equal([
       'the pipeline has changes that take effect when the process starts again',
     ])
+    await live.stop!()
+  })
+
+  it('takes up notifications and where people reach it', async () => {
+    const live = await watched()
+    const before = live.notifications
+    const notifications = [{ name: 'chat', slack: { urlSecretRef: { name: 'slack', key: 'url' } } }]
+    const detection = { alertBudgetPerMillion: 1000, rules: [{ name: 'limit', field: 'value', above: '100' }] }
+    const results = { episodesTopic: 'episodes' }
+    const told = { notifications, results, api: { externalUrl: 'https://anomaly.example.com' } }
+    write(2, detection, told)
+    await until(() => live.generation === 2)
+    expect(before).to.deep.equal([])
+    expect(live.notifications).to.deep.equal(notifications)
+    expect(live.externalUrl).to.equal('https://anomaly.example.com')
+    const taken = live.notifications
+    write(3, { ...detection, threshold: '0.99', alertBudgetPerMillion: undefined }, told)
+    await until(() => live.generation === 3)
+    expect(live.notifications).to.equal(taken)
     await live.stop!()
   })
 

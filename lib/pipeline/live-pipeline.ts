@@ -4,7 +4,7 @@ import { messageOf } from '../errors.ts'
 import type { Part } from '../lifecycle.ts'
 import type { Logger } from '../log.ts'
 import { pipelineOf } from './load-pipeline.ts'
-import type { DetectionSpec, Pipeline } from './spec.ts'
+import type { DetectionSpec, Notification, Pipeline } from './spec.ts'
 
 /** What of `detection` a process that runs takes up; everything else needs it to start again. */
 export const liveFields = ['alertBudget', 'alertBudgetPerMillion', 'threshold', 'rules'] as const
@@ -19,6 +19,10 @@ export function fixedDetection(detection: DetectionSpec): Omit<DetectionSpec, (t
 export interface LivePipeline {
   /** By which events are judged now: another object where it has changed. */
   readonly detection: DetectionSpec
+  /** Who is told of episodes now: another list where it has changed. */
+  readonly notifications: readonly Notification[]
+  /** What links in notifications begin with now. */
+  readonly externalUrl: string | undefined
   /** The generation of the document that was taken up last; undefined where its file does not say. */
   readonly generation: number | undefined
 }
@@ -30,8 +34,9 @@ export interface LivePipelineOptions {
 }
 
 /** One that does not change. */
-export function fixedPipeline({ metadata: { generation }, spec: { detection } }: Pipeline): LivePipeline {
-  return { detection, generation }
+export function fixedPipeline({ metadata: { generation }, spec }: Pipeline): LivePipeline {
+  const { detection, notifications = [], api } = spec
+  return { detection, notifications, externalUrl: api.externalUrl, generation }
 }
 
 /**
@@ -41,13 +46,22 @@ export function fixedPipeline({ metadata: { generation }, spec: { detection } }:
 export function livePipeline(path: string, pipeline: Pipeline, options: LivePipelineOptions): LivePipeline & Part {
   const { log, everyMs = 1000 } = options
   const fixed = canonicalJson(fixedDetection(pipeline.spec.detection))
-  let { detection, generation } = fixedPipeline(pipeline)
+  let { detection, notifications, externalUrl, generation } = fixedPipeline(pipeline)
   let seen: string | undefined
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> | undefined
 
-  function take({ metadata, spec }: Pipeline): void {
+  function takeNotifications({ spec }: Pipeline): void {
+    const { notifications: others = [], api } = spec
+    if (canonicalJson([others, api.externalUrl]) === canonicalJson([notifications, externalUrl])) return
+    notifications = others
+    externalUrl = api.externalUrl
+  }
+
+  function take(changed: Pipeline): void {
+    const { metadata, spec } = changed
     generation = metadata.generation
+    takeNotifications(changed)
     if (canonicalJson(fixedDetection(spec.detection)) !== fixed)
       log.info({ generation }, 'the pipeline has changes that take effect when the process starts again')
     const next = { ...detection }
@@ -88,6 +102,12 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
     name: 'pipeline file',
     get detection() {
       return detection
+    },
+    get notifications() {
+      return notifications
+    },
+    get externalUrl() {
+      return externalUrl
     },
     get generation() {
       return generation

@@ -4,6 +4,13 @@ const source = { brokers: ['kafka:9092'] }
 const forest = (options: object) => ({ detectors: [{ name: 'forest', isolationForest: options }] })
 const external = { urlSecretRef: { name: 'redis', key: 'url' } }
 
+const slack = { slack: { urlSecretRef: { name: 'slack', key: 'url' } } }
+const told = (notification: object, results: object = { episodesTopic: 'episodes' }) => ({
+  source,
+  results,
+  notifications: [{ name: 'chat', ...notification }],
+})
+
 export interface RefusedPipeline {
   readonly what: string
   readonly metadata?: object
@@ -51,6 +58,12 @@ export const outOfBounds: readonly RefusedPipeline[] = [
     spec: { source, detection: { rules: [{ name: 'limit', field: 'value', above: '1e3' }] } },
     field: 'spec.detection.rules[0].above',
     message: '"1e3" must be a decimal number in quotes, such as "100" or "0.5"',
+  },
+  {
+    what: 'an address with a password in it',
+    spec: told({ webhook: { url: 'https://me:secret@example.com/hook' } }),
+    field: 'spec.notifications[0].webhook.url',
+    message: '"https://me:secret@example.com/hook" must be an address such as https://example.com/hook, without a user',
   },
   {
     what: 'a word that is none of the choices',
@@ -229,6 +242,61 @@ export const contradictory: readonly RefusedPipeline[] = [
     spec: { source, event: { features: 'features', featureFields: ['x*'] } },
     field: 'spec.event',
     message: 'features and featureFields exclude each other',
+  },
+  {
+    what: 'a notification without a receiver',
+    spec: told({ minScore: '0.99' }),
+    field: 'spec.notifications[0]',
+    message: 'exactly one of webhook, slack, alertmanager, pagerduty must be given',
+  },
+  {
+    what: 'a notification with two receivers',
+    spec: told({ ...slack, webhook: { url: 'https://example.com' } }),
+    field: 'spec.notifications[0]',
+    message: 'exactly one of webhook, slack, alertmanager, pagerduty must be given',
+  },
+  {
+    what: 'a webhook without an address',
+    spec: told({ webhook: { whenClosed: 'Tell' } }),
+    field: 'spec.notifications[0].webhook',
+    message: 'exactly one of url, urlSecretRef must be given',
+  },
+  {
+    what: 'a header that a request has anyhow',
+    spec: told({ webhook: { url: 'https://example.com', headers: { 'Content-Type': 'text/plain' } } }),
+    field: 'spec.notifications[0].webhook.headers',
+    message:
+      'must not be content-type, content-length, host, connection, transfer-encoding, anomaly-signature: a request has them anyhow',
+  },
+  {
+    what: 'a header whose name is none',
+    spec: told({ webhook: { url: 'https://example.com', headers: { 'X Team': 'risk' } } }),
+    field: 'spec.notifications[0].webhook.headers',
+    message: 'names of headers must be of letters, digits and hyphens',
+  },
+  {
+    what: 'a reminder for what repeats by itself',
+    spec: told({ alertmanager: { url: 'http://alertmanager:9093' }, repeatAfterSeconds: 3600 }),
+    field: 'spec.notifications[0]',
+    message: 'repeatAfterSeconds does not go with alertmanager: it has a repeat_interval of its own',
+  },
+  {
+    what: 'two ways to log in to Alertmanager',
+    spec: told({
+      alertmanager: {
+        url: 'http://alertmanager:9093',
+        basicSecretRef: { name: 'login' },
+        bearerSecretRef: { name: 'token', key: 'token' },
+      },
+    }),
+    field: 'spec.notifications[0].alertmanager',
+    message: 'basicSecretRef and bearerSecretRef exclude each other',
+  },
+  {
+    what: 'notifications without the topic that they tell of',
+    spec: told(slack, {}),
+    field: 'spec',
+    message: 'notifications need results.episodesTopic: they tell of what is published there',
   },
   {
     what: 'a managed and an external Redis',

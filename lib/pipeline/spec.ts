@@ -705,10 +705,112 @@ const apiSpec = constrain(
       .describe(
         'Enabled: events that come in by the API go to the topic of events with their verdict. Disabled: they are only scored.',
       ),
+    externalUrl: pattern(/^https?:\/\/[^\s@?#]+$/, 512, 'an address such as https://anomaly.example.com')
+      .optional()
+      .describe('Where people reach the API and its console from outside: links in notifications begin with it.'),
     resources,
     template,
   }),
   notBoth('replicas', 'autoscaling'),
+)
+
+// --- notifications --------------------------------------------------------------------------------------------------
+
+const receiverUrl = (what: string) =>
+  pattern(/^https?:\/\/[^\s@#]+$/, 1024, 'an address such as https://example.com/hook, without a user').describe(what)
+
+const whenClosed = () =>
+  choice(['Tell', 'Silent']).optional().describe('Whether it is told as well when the episode is over. Tell if absent.')
+
+/** Names of headers, in lower case, that a request has anyhow. */
+const ownHeaders = ['content-type', 'content-length', 'host', 'connection', 'transfer-encoding', 'anomaly-signature']
+
+const headers = constrain(
+  map(pattern(/^[ -~]*$/, 1024, 'printable ASCII'), 16),
+  {
+    message: 'names of headers must be of letters, digits and hyphens',
+    cel: `self.all(key, key.matches('^[A-Za-z0-9-]{1,64}$'))`,
+    holds: (given) => Object.keys(given).every((name) => /^[A-Za-z0-9-]{1,64}$/.test(name)),
+  },
+  {
+    message: `must not be ${ownHeaders.join(', ')}: a request has them anyhow`,
+    cel: `self.all(key, !(key.lowerAscii() in [${ownHeaders.map((name) => `'${name}'`).join(', ')}]))`,
+    holds: (given) => !Object.keys(given).some((name) => ownHeaders.includes(name.toLowerCase())),
+  },
+)
+
+const notificationSpec = constrain(
+  object({
+    name: itemName('Name of the receiver in metrics, logs and status.'),
+    webhook: constrain(
+      object({
+        url: receiverUrl('Where it is sent to. What is secret belongs into a Secret: urlSecretRef.').optional(),
+        urlSecretRef: secretKeyRef('Secret with the address.').optional(),
+        hmacSecretRef: secretKeyRef(
+          'Secret with the key by which each request is signed: HMAC-SHA-256 in the header Anomaly-Signature.',
+        ).optional(),
+        headers: headers.optional().describe('Headers added to each request. None of them is secret.'),
+        whenClosed: whenClosed(),
+      }),
+      exactlyOne('url', 'urlSecretRef'),
+    )
+      .optional()
+      .describe('CloudEvents 1.0, JSON, in a POST.'),
+    slack: object({
+      urlSecretRef: secretKeyRef('Secret with the address of an incoming webhook of Slack.'),
+      whenClosed: whenClosed(),
+    })
+      .optional()
+      .describe('A message in a channel of Slack, or of what takes its webhooks.'),
+    alertmanager: constrain(
+      object({
+        url: receiverUrl('Address of Alertmanager, such as http://alertmanager:9093; /api/v2/alerts is added.'),
+        basicSecretRef: secretRef('Secret with the entries username and password.').optional(),
+        bearerSecretRef: secretKeyRef('Secret with a token.').optional(),
+      }),
+      notBoth('basicSecretRef', 'bearerSecretRef'),
+    )
+      .optional()
+      .describe('An alert of Alertmanager, which fires while the episode is open.'),
+    pagerduty: object({
+      routingKeySecretRef: secretKeyRef('Secret with the integration key of a service, Events API v2.'),
+      url: receiverUrl(
+        "Where events are sent to. https://events.pagerduty.com/v2/enqueue if absent; Europe's is https://events.eu.pagerduty.com/v2/enqueue.",
+      ).optional(),
+    })
+      .optional()
+      .describe('An incident of PagerDuty, which is resolved when the episode is over.'),
+    minScore: pattern(/^0\.[0-9]{1,15}$/, 17, 'an anomaly score between 0 and 1 in quotes, such as "0.9999"')
+      .optional()
+      .describe('Only episodes whose peak score has reached it are told, and those of a rule. All if absent.'),
+    keys: list(
+      pattern(/^([^*]+\*?|\*)$/, 256, 'a key, or the start of keys followed by *').describe(
+        'A key, or the start of keys followed by *.',
+      ),
+      1,
+      64,
+    )
+      .optional()
+      .describe('Only episodes of these keys are told. All, and those of the whole stream, if absent.'),
+    reasons: list(
+      pattern(/^([^*]+\*?|\*)$/, 256, 'the name of a feature, or the start of names followed by *').describe(
+        'value, interval or the name of a feature, or the start of names followed by *; also the name of a rule.',
+      ),
+      1,
+      64,
+    )
+      .optional()
+      .describe('Only episodes with one of these among their reasons are told. All if absent.'),
+    repeatAfterSeconds: integer(60, 2_592_000)
+      .optional()
+      .describe('Told again each time that an episode has been open for so long. Once if absent.'),
+  }),
+  exactlyOne('webhook', 'slack', 'alertmanager', 'pagerduty'),
+  {
+    message: 'repeatAfterSeconds does not go with alertmanager: it has a repeat_interval of its own',
+    cel: '!(has(self.alertmanager) && has(self.repeatAfterSeconds))',
+    holds: ({ alertmanager, repeatAfterSeconds }) => alertmanager === undefined || repeatAfterSeconds === undefined,
+  },
 )
 
 // --- network --------------------------------------------------------------------------------------------------------
@@ -765,6 +867,16 @@ export const pipelineSpec = constrain(
     consumer: consumerSpec.prefault({}).describe('The workload that reads events from Kafka.'),
     inference: inferenceSpec.prefault({}).describe('The workload that scores rows with the model.'),
     api: apiSpec.prefault({}).describe('The workload that answers requests over HTTP.'),
+    notifications: listMap(
+      notificationSpec.describe(
+        'A receiver, exactly one of webhook, slack, alertmanager and pagerduty, and what it is told.',
+      ),
+      'name',
+      0,
+      16,
+    )
+      .optional()
+      .describe('Who is told of episodes, once each. Needs results.episodesTopic.'),
     monitoring: monitoringSpec.prefault({}).describe('How the pods are monitored.'),
     network: networkSpec.prefault({}).describe('Which connections NetworkPolicies allow.'),
     desiredState: choice(['Running', 'Paused'])
@@ -775,6 +887,11 @@ export const pipelineSpec = constrain(
     message: 'event.secondaryKeys needs detection.feedback: nothing else reads it',
     cel: '!has(self.event.secondaryKeys) || has(self.detection.feedback)',
     holds: ({ event, detection }) => event.secondaryKeys === undefined || detection.feedback !== undefined,
+  },
+  {
+    message: 'notifications need results.episodesTopic: they tell of what is published there',
+    cel: '!has(self.notifications) || self.notifications.size() == 0 || has(self.results.episodesTopic)',
+    holds: ({ notifications = [], results }) => notifications.length === 0 || results.episodesTopic !== undefined,
   },
   {
     message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
@@ -847,3 +964,4 @@ export type PipelineSpec = Pipeline['spec']
 export type EventMapping = PipelineSpec['event']
 export type DetectionSpec = PipelineSpec['detection']
 export type Rule = DetectionSpec['rules'][number]
+export type Notification = NonNullable<PipelineSpec['notifications']>[number]

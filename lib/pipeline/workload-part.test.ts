@@ -11,6 +11,8 @@ const pipeline = (spec: object) =>
     metadata: { name: 'payments', namespace: 'shop' },
     spec: { source, ...spec },
   })
+const results = { episodesTopic: 'episodes' }
+const notifications = [{ name: 'chat', slack: { urlSecretRef: { name: 'slack', key: 'url' } } }]
 const text = (spec: object) => canonicalJson(workloadPart(pipeline(spec)))
 
 describe('workloadPart', () => {
@@ -55,6 +57,8 @@ describe('workloadPart', () => {
       { state: { profileTtlSeconds: 3600 } },
       { state: { redis: { external } } },
       { api: { publishEvents: 'Disabled' } },
+      { api: { externalUrl: 'https://anomaly.example.com' } },
+      { results, notifications },
     ])
       expect(text(change), JSON.stringify(change)).not.to.equal(text({}))
   })

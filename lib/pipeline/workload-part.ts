@@ -10,7 +10,8 @@ const readByInference = ['detection', 'state'] as const
  */
 export function workloadPart(pipeline: Pipeline) {
   const { apiVersion, kind, metadata, spec } = pipeline
-  const { source, event, detection, results, state, history, api } = spec
+  const { source, event, detection, results, state, history, api, notifications } = spec
+  const { externalUrl } = api
   const { external } = state.redis
   return {
     apiVersion,
@@ -23,7 +24,12 @@ export function workloadPart(pipeline: Pipeline) {
       results,
       state: { ...state, redis: external === undefined ? { managed: {} } : { external } },
       ...(history === undefined ? {} : { history }),
-      api: { auth: api.auth, publishEvents: api.publishEvents },
+      api: {
+        auth: api.auth,
+        publishEvents: api.publishEvents,
+        ...(externalUrl === undefined ? {} : { externalUrl }),
+      },
+      ...(notifications === undefined ? {} : { notifications }),
     },
   }
 }
@@ -34,8 +40,10 @@ export function workloadPart(pipeline: Pipeline) {
  */
 export function readBy(role: Role, pipeline: Pipeline) {
   const part = workloadPart(pipeline)
-  const whole = { ...part.spec, detection: fixedDetection(part.spec.detection) }
-  const { api: _, history: __, ...judging } = whole
+  const { notifications: _, ...read } = part.spec
+  const { externalUrl: __, ...api } = read.api
+  const whole = { ...read, detection: fixedDetection(read.detection), api }
+  const { api: ___, history: ____, ...judging } = whole
   const ofInference = Object.fromEntries(readByInference.map((field) => [field, whole[field]]))
   const spec = role === 'api' ? whole : role === 'consumer' ? judging : ofInference
   return { ...part, spec }
