@@ -58,7 +58,7 @@ const address = `127.0.0.1:${grpcPort}`
 const settings = { brokers: kafka.brokers, clientId: 'bench', log: quiet }
 const admin = openAdmin(settings)
 await admin.createMissingTopics(
-  ['anomaly-events', 'anomaly-results', 'anomaly-events-dlq'].map((topic) => ({ topic, partitions: 12 })),
+  ['anomaly-events', 'bench-verdicts', 'bench-dead-letters'].map((topic) => ({ topic, partitions: 12 })),
 )
 const inference = await start('inference', grpcProbes, '--port', String(grpcPort), '--drain-seconds', '0')
 const consumer = await start('consumer', consumerProbes, '--inference', address, '--signing-key-file', key)

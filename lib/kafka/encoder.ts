@@ -34,7 +34,7 @@ export type ProduceProtocol = (request: ProduceRequest) => { encode(): Promise<E
 
 const noHeaders: readonly Header[] = []
 interface Header {
-  readonly key: string
+  readonly key: Buffer
   readonly keySize: number
   readonly value: unknown
   readonly valueSize: number
@@ -122,6 +122,9 @@ function measure(data: PartitionData): Sized | undefined {
   const bodySizes = new Int32Array(count)
   let headers: (readonly Header[])[] | undefined
   let size = batchOverhead
+  // Records that go together often share one object.
+  let former: unknown
+  let formerList: readonly Header[] | undefined
   for (let i = 0; i < count; i++) {
     const message = messages[i]!
     const keySize = sizeOf(message.key)
@@ -132,7 +135,9 @@ function measure(data: PartitionData): Sized | undefined {
       headers?.push(noHeaders)
       body += 1
     } else {
-      const list = headersOf(message.headers)
+      const list = message.headers === former ? formerList : headersOf(message.headers)
+      former = message.headers
+      formerList = list
       if (list === undefined) return undefined
       headers ??= Array.from({ length: i }, () => noHeaders)
       headers.push(list)
@@ -156,11 +161,12 @@ function sizeOf(value: unknown): number | undefined {
 function headersOf(headers: unknown): readonly Header[] | undefined {
   if (typeof headers !== 'object' || headers === null) return undefined
   const list: Header[] = []
-  for (const [key, values] of Object.entries(headers)) {
+  for (const [name, values] of Object.entries(headers)) {
+    const key = Buffer.from(name)
     for (const value of Array.isArray(values) ? values : [values]) {
       const valueSize = sizeOf(value)
       if (valueSize === undefined || value === undefined) return undefined
-      list.push({ key, keySize: Buffer.byteLength(key), value, valueSize })
+      list.push({ key, keySize: key.length, value, valueSize })
     }
   }
   return list

@@ -84,6 +84,7 @@ function documentSchema(): StructuralSchema {
     type: 'object',
     description: 'A stream of events on Kafka, and how the abnormal ones among them are found and told.',
     required: ['spec'],
+    'x-kubernetes-validations': document['x-kubernetes-validations'],
     properties: {
       apiVersion: { type: 'string', description: `${apiVersion}` },
       kind: { type: 'string', description: kind },

@@ -38,7 +38,7 @@ describe('parsePipeline', () => {
         },
         event: { id: 'eventId', time: 'timestamp', key: 'userId', value: 'value' },
         detection: { refractorySeconds: 300, onModelUnavailable: 'Degrade', learnFromCalls: 'Disabled', rules: [] },
-        results: { topic: 'anomaly-results', deadLetterTopic: 'anomaly-events-dlq', publish: 'All' },
+        results: { topic: 'payments-verdicts', deadLetterTopic: 'payments-dead-letters', publish: 'All' },
         state: { redis: {}, featureTtlSeconds: 300, profileTtlSeconds: 2_592_000 },
         consumer: {},
         inference: {},
@@ -48,6 +48,16 @@ describe('parsePipeline', () => {
         desiredState: 'Running',
       },
     })
+  })
+
+  it('leaves a pipeline that ran with the topics of a former release what it has', () => {
+    const former = { topic: 'anomaly-results', deadLetterTopic: 'anomaly-events-dlq' }
+    const resultsOf = (results: object, status: object) =>
+      parsePipeline({ ...document({ source, results }), status }).spec.results
+    expect(resultsOf({}, { results: former })).to.deep.equal({ ...former, publish: 'All' })
+    expect(resultsOf({ topic: 'mine' }, { results: former })).to.include({ ...former, topic: 'mine' })
+    // Who names a topic and then no more wants the default.
+    expect(resultsOf({}, { results: { topic: 'mine' } })).to.include({ topic: 'payments-verdicts' })
   })
 
   it('reads a field that is null as absent, as the API server does', () => {

@@ -343,8 +343,14 @@ export const contradictory: readonly RefusedPipeline[] = [
     message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
   },
   {
+    what: 'events read from where verdicts go by default',
+    spec: { source: { ...source, topic: 'payments-dead-letters' } },
+    field: 'spec',
+    message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
+  },
+  {
     what: 'episodes published among the verdicts',
-    spec: { source, results: { episodesTopic: 'anomaly-results' } },
+    spec: { source, results: { episodesTopic: 'payments-verdicts' } },
     field: 'spec',
     message: 'results.episodesTopic must be a topic of its own',
   },

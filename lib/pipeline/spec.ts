@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { constrain, exactlyOne, immutable, notBoth, unchanged } from './constrain.ts'
+import { type Constraint, constrain, exactlyOne, immutable, notBoth, unchanged } from './constrain.ts'
 import { anything, choice, decimal, integer, list, listMap, map, object, pattern, quantity, text } from './fields.ts'
 import type { Plain } from './plain.ts'
 
@@ -471,11 +471,18 @@ const template = object({
 
 // --- results and state ----------------------------------------------------------------------------------------------
 
+/** What the name of the pipeline is followed by where the document names no topic. */
+const resultsSuffixes = { topic: '-verdicts', deadLetterTopic: '-dead-letters' } as const
+/** What absent topics meant before they had the name of the pipeline: one that ran with them keeps them. */
+const formerResults = { topic: 'anomaly-results', deadLetterTopic: 'anomaly-events-dlq' } as const
+
 const resultsSpec = object({
-  topic: topicName().default('anomaly-results').describe('Topic of the verdicts.'),
+  topic: topicName().optional().describe(`Topic of the verdicts. <pipeline>${resultsSuffixes.topic} if absent.`),
   deadLetterTopic: topicName()
-    .default('anomaly-events-dlq')
-    .describe('Topic of the events that could not be read, with the reason.'),
+    .optional()
+    .describe(
+      `Topic of the events that could not be read, with the reason. <pipeline>${resultsSuffixes.deadLetterTopic} if absent.`,
+    ),
   episodesTopic: topicName()
     .optional()
     .describe(
@@ -893,25 +900,6 @@ export const pipelineSpec = constrain(
     cel: '!has(self.notifications) || self.notifications.size() == 0 || has(self.results.episodesTopic)',
     holds: ({ notifications = [], results }) => notifications.length === 0 || results.episodesTopic !== undefined,
   },
-  {
-    message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
-    cel: 'self.source.topic != self.results.topic && self.source.topic != self.results.deadLetterTopic && self.results.topic != self.results.deadLetterTopic',
-    holds: ({ source, results }) => new Set([source.topic, results.topic, results.deadLetterTopic]).size === 3,
-  },
-  {
-    message: 'detection.feedback.topic must be a topic of its own',
-    cel: '!has(self.detection.feedback) || !has(self.detection.feedback.topic) || !(self.detection.feedback.topic in [self.source.topic, self.results.topic, self.results.deadLetterTopic]) && (!has(self.results.episodesTopic) || self.detection.feedback.topic != self.results.episodesTopic)',
-    holds: ({ source, results, detection: { feedback } }) =>
-      feedback?.topic === undefined ||
-      ![source.topic, results.topic, results.deadLetterTopic, results.episodesTopic].includes(feedback.topic),
-  },
-  {
-    message: 'results.episodesTopic must be a topic of its own',
-    cel: '!has(self.results.episodesTopic) || !(self.results.episodesTopic in [self.source.topic, self.results.topic, self.results.deadLetterTopic])',
-    holds: ({ source, results }) =>
-      results.episodesTopic === undefined ||
-      ![source.topic, results.topic, results.deadLetterTopic].includes(results.episodesTopic),
-  },
 )
 
 /** Names of children add up to 23 characters to the pipeline's and must stay below 64. */
@@ -938,8 +926,56 @@ const otherMetadata = [
   'uid',
 ] as const
 
+type ResultsTopic = keyof typeof resultsSuffixes
+interface Stated {
+  readonly metadata: { readonly name: string }
+  readonly spec: z.output<typeof pipelineSpec>
+}
+
+const topicOf = ({ metadata, spec }: Stated, which: ResultsTopic): string =>
+  spec.results[which] ?? `${metadata.name}${resultsSuffixes[which]}`
+/** The same in CEL. */
+const celTopicOf = (which: ResultsTopic): string =>
+  `(has(self.spec.results.${which}) ? self.spec.results.${which} : self.metadata.name + '${resultsSuffixes[which]}')`
+
+const [celVerdicts, celDeadLetters] = [celTopicOf('topic'), celTopicOf('deadLetterTopic')]
+const celTaken = `[self.spec.source.topic, ${celVerdicts}, ${celDeadLetters}]`
+const taken = (document: Stated): (string | undefined)[] => [
+  document.spec.source.topic,
+  topicOf(document, 'topic'),
+  topicOf(document, 'deadLetterTopic'),
+]
+
+/** Rules that need the name of the pipeline. */
+const documentRules: readonly Constraint<Stated>[] = [
+  {
+    message: 'source.topic, results.topic and results.deadLetterTopic must be three topics',
+    cel: `self.spec.source.topic != ${celVerdicts} && self.spec.source.topic != ${celDeadLetters} && ${celVerdicts} != ${celDeadLetters}`,
+    holds: (document) => new Set(taken(document)).size === 3,
+    at: 'spec',
+  },
+  {
+    message: 'detection.feedback.topic must be a topic of its own',
+    cel: `!has(self.spec.detection.feedback) || !has(self.spec.detection.feedback.topic) || !(self.spec.detection.feedback.topic in ${celTaken}) && (!has(self.spec.results.episodesTopic) || self.spec.detection.feedback.topic != self.spec.results.episodesTopic)`,
+    holds: (document) => {
+      const { results, detection } = document.spec
+      const topic = detection.feedback?.topic
+      return topic === undefined || ![...taken(document), results.episodesTopic].includes(topic)
+    },
+    at: 'spec',
+  },
+  {
+    message: 'results.episodesTopic must be a topic of its own',
+    cel: `!has(self.spec.results.episodesTopic) || !(self.spec.results.episodesTopic in ${celTaken})`,
+    holds: (document) =>
+      document.spec.results.episodesTopic === undefined ||
+      !taken(document).includes(document.spec.results.episodesTopic),
+    at: 'spec',
+  },
+]
+
 /** The whole document as a person writes it or as a cluster returns it. */
-export const pipelineDocument = object({
+const statedDocument = object({
   apiVersion: z.literal(apiVersion),
   kind: z.literal(kind),
   metadata: object({
@@ -952,9 +988,21 @@ export const pipelineDocument = object({
   }),
   spec: pipelineSpec.describe('The pipeline as it should be.'),
   status: z.unknown().optional(),
-}).transform(({ metadata: { name, namespace, generation }, spec }) => {
+})
+
+export const pipelineDocument = constrain(statedDocument, ...documentRules).transform((document) => {
+  const { name, namespace, generation } = document.metadata
   // A file says of which generation it is; a person does not.
   const metadata = { name, namespace, ...(typeof generation === 'number' ? { generation } : {}) }
+  const results = (document.status as { results?: Partial<Record<string, string>> } | undefined)?.results
+  const topic = (which: ResultsTopic): string =>
+    document.spec.results[which] === undefined && results?.[which] === formerResults[which]
+      ? formerResults[which]
+      : topicOf(document, which)
+  const spec = {
+    ...document.spec,
+    results: { ...document.spec.results, topic: topic('topic'), deadLetterTopic: topic('deadLetterTopic') },
+  }
   return { apiVersion, kind, metadata, spec }
 })
 

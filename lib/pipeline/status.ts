@@ -73,6 +73,13 @@ export const pipelineStatus = z.object({
     })
     .optional()
     .describe('The topic of events as last sampled.'),
+  results: z
+    .object({
+      topic: words(249, 'Topic of the verdicts.'),
+      deadLetterTopic: words(249, 'Topic of the events that could not be read.'),
+    })
+    .optional()
+    .describe('Where verdicts and dead letters go.'),
   scaling: z
     .object({
       minReplicas: count('Fewest consumers that the lag asks for at present.'),

@@ -76,6 +76,7 @@ describe('pipelineStatus', () => {
     })
     expect(others).to.deep.equal({
       observedGeneration: 7,
+      results: { topic: 'payments-verdicts', deadLetterTopic: 'payments-dead-letters' },
       components: {
         redis: { desired: 1, updated: 1, ready: 1, summary: '1/1' },
         inference: { desired: 2, updated: 2, ready: 2, summary: '2/2' },

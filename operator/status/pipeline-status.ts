@@ -82,6 +82,7 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
   )
   const modelShown = reports.model === undefined ? previous.model : (reports.model ?? undefined)
   const kept = pipeline === undefined ? previous : {}
+  const results = pipeline === undefined ? previous.results : resultsOf(pipeline)
   const observedConfig = reports.config ?? previous.observedConfig
   return {
     ...kept,
@@ -94,11 +95,17 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
         ? {}
         : { source: previous.source }
       : { source: { partitions: source.partitions, lag: source.lag } }),
+    ...(results === undefined ? {} : { results }),
     ...(recommended === undefined ? {} : { scaling: { ...recommended } }),
     ...(modelShown === undefined ? {} : { model: modelShown }),
     ...(alerts === undefined ? {} : { alerts }),
   }
 }
+
+const resultsOf = ({ spec: { results } }: Pipeline): PipelineStatus['results'] => ({
+  topic: results.topic,
+  deadLetterTopic: results.deadLetterTopic,
+})
 
 /** What the former status says of the topic. */
 function knownSource({ conditions, source }: PipelineStatus): SourceSample | undefined {

@@ -108,7 +108,8 @@ export async function runApi(options: ApiOptions): Promise<void> {
     deadlineMs,
   })
   const doorPart: Part = { name: 'door', stop: door.close }
-  const events = createLiveEvents(publishedEvents(kafka, { verdicts: results.topic, episodes: results.episodesTopic }))
+  const published = { verdicts: results.topic, episodes: results.episodesTopic, pipeline: pipeline.metadata.name }
+  const events = createLiveEvents(publishedEvents(kafka, published))
   const app = createApp(door, {
     log,
     registry,

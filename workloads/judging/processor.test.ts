@@ -12,6 +12,7 @@ import { InProcessScorer } from '../scoring/in-process.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import { createMemoryState } from '../state/memory.ts'
 import { futureTolerance } from '../wire/decode.ts'
+import { isOfPipeline } from '../wire/pipeline-header.ts'
 import { recordKeyText } from '../wire/record-key.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { KeptState } from './kept-state.ts'
@@ -205,6 +206,7 @@ describe('Processor', () => {
       ['user', 'good'],
       ['other', 'second'],
     ])
+    for (const { headers } of of('verdicts')) expect(isOfPipeline(headers, 'other')).to.equal(false)
     const [{ headers, ...letter }] = of('dead') as [OutgoingRecord]
     expect(letter).to.deep.equal({ topic: 'dead', key: 'record-key', value: '{' })
     expect(headers).to.deep.include({

@@ -1,5 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
-import type { OutgoingRecord, RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
+import type { Headers, OutgoingRecord, RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
 import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { ObservedBatch } from '../detection/detection.ts'
@@ -16,6 +16,7 @@ import { createDecode, type Decode, type Decoded, isEvent, isRejection, type Ori
 import type { FeatureOptions } from '../wire/event-fields.ts'
 import { EventTemplate } from '../wire/event-template.ts'
 import { type ParsedBody, parseBody } from '../wire/json-body.ts'
+import { pipelineHeader } from '../wire/pipeline-header.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { verdictBytes, verdictJson } from '../wire/verdict-bytes.ts'
 import type { Partition } from './partition.ts'
@@ -115,9 +116,12 @@ export class Processor implements StreamHandler {
   readonly #derived: readonly string[]
   /** Events of an earlier time are history: learnt, and no alerts. */
   readonly #liveFrom: number
+  /** Headers of what is published. */
+  readonly #named: Headers
 
   constructor(options: ProcessorOptions) {
     this.#options = options
+    this.#named = pipelineHeader(options.pipeline.metadata.name)
     const { learnOnlyBefore } = options.pipeline.spec.source
     this.#liveFrom = learnOnlyBefore === undefined ? Number.NEGATIVE_INFINITY : Date.parse(learnOnlyBefore)
     this.#derived = options.pipeline.spec.detection.derivedFeatures?.map(({ name }) => name) ?? []
@@ -232,7 +236,8 @@ export class Processor implements StreamHandler {
         topic: results.topic,
         key: isRecordKey ? records[i]!.key : verdict.userId,
         value,
-        ...(traceparent === undefined ? undefined : { headers: { traceparent } }),
+        // Mostly one and the same object, which is encoded once.
+        headers: traceparent === undefined ? this.#named : { ...this.#named, traceparent },
       })
     }
     if (rejected > 0) {
@@ -246,7 +251,8 @@ export class Processor implements StreamHandler {
       if (results.episodesTopic === undefined) break
       // Those of the stream lie together as those of a key do.
       const key = episode.userId ?? episode.episodeId
-      produced.push({ topic: results.episodesTopic, key, value: JSON.stringify(episode) })
+      const value = JSON.stringify(episode)
+      produced.push({ topic: results.episodesTopic, key, value, headers: this.#named })
     }
     for (const event of eventOf) {
       if (event === undefined || !hasFeatures(event)) continue

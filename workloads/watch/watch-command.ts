@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
+import type { KafkaBatch } from '../../lib/kafka/records.ts'
 import { createLogger } from '../../lib/log.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import type { Verdict } from '../detection/verdict.ts'
@@ -7,6 +8,7 @@ import { lineOfFile } from '../settings/text-file.ts'
 import { alertLine } from '../terminal/status-line.ts'
 import { lookOf } from '../terminal/terminal.ts'
 import { counted } from '../terminal/wording.ts'
+import { isOfPipeline } from '../wire/pipeline-header.ts'
 import { followStream } from './follow-stream.ts'
 
 export interface WatchArguments extends KafkaArguments {
@@ -37,9 +39,10 @@ async function watchTopic(args: WatchArguments, show: ShowVerdicts, signal: Abor
   const settings = kafkaSettingsOf(pipeline, args, await createLogger({ level: 'warn' }))
   const { topic } = pipeline.spec.results
   const { tailTopic } = await import('../../lib/kafka/tail-topic.ts')
-  const tail = await tailTopic(settings, topic, ({ records }) => show(records.map(({ value }) => String(value))), {
-    from: args.fromBeginning ? 'Earliest' : 'Latest',
-  })
+  const { name } = pipeline.metadata
+  const onBatch = ({ records }: KafkaBatch) =>
+    show(records.flatMap(({ headers, value }) => (isOfPipeline(headers, name) ? String(value) : [])))
+  const tail = await tailTopic(settings, topic, onBatch, { from: args.fromBeginning ? 'Earliest' : 'Latest' })
   say(`watching ${topic} on ${settings.brokers.join(',')}; Ctrl-C ends it`)
   if (signal.aborted) await tail.stop()
   signal.addEventListener('abort', () => void tail.stop())

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
+import { parse } from 'yaml'
 import { crd } from '../../../lib/pipeline/crd.ts'
-import { checkPipeline } from '../../../lib/pipeline/parse-pipeline.ts'
+import { checkPipeline, parsePipeline } from '../../../lib/pipeline/parse-pipeline.ts'
 import * as kinds from '../../../operator/kinds.ts'
 import type { KubeObject } from '../../../operator/runtime/kube-object.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
@@ -32,6 +33,51 @@ describe('Operator: documents and Secrets', () => {
     )
   }
   const events = async () => (await bench.events(namespace)).map((event) => event.split(' ').slice(0, 2).join(' '))
+
+  it('leaves a pipeline of the former release its topics, whatever becomes of its document, and gives a new one its own', async () => {
+    const fieldsOf = (definition: KubeObject) => {
+      const { versions } = definition.spec as ReturnType<typeof crd>['spec']
+      return versions[0]!.schema.openAPIV3Schema.properties!.spec!.properties!.results!.properties!
+    }
+    const former = crd() as unknown as KubeObject
+    const named = { topic: 'anomaly-results', deadLetterTopic: 'anomaly-events-dlq' }
+    for (const [field, name] of Object.entries(named)) Object.assign(fieldsOf(former)[field]!, { default: name })
+    const resultsOf = async (name: string) => {
+      const { data } = await bench.get(kinds.configMaps, namespace, `${name}-pipeline`)
+      return parsePipeline(parse((data as Record<string, string>)['pipeline.yaml']!)).spec.results
+    }
+    await bench.client.patch(kinds.definitions, former.metadata, { spec: former.spec })
+    await eventually(async () => {
+      await bench.client.delete(kinds.pipelines, { namespace, name: 'payments' }).catch(() => {})
+      await bench.apply(namespace)
+      expect((await bench.get(kinds.pipelines, namespace, 'payments')).spec).to.deep.include({
+        results: { ...named, publish: 'All' },
+      })
+    })
+    await bench.client.patch(kinds.definitions, former.metadata, {
+      spec: { ...crd().spec, versions: crd().spec.versions },
+    })
+    await bench.start()
+    await eventually(async () => expect((await bench.status(namespace)).results).to.deep.equal(named))
+    expect(await resultsOf('payments')).to.include(named)
+    // As kubectl replace does with a file that names no topic.
+    await bench.client.patch(
+      kinds.pipelines,
+      { namespace, name: 'payments' },
+      { spec: { results: null, desiredState: 'Paused' } },
+    )
+    await eventually(async () => expect((await bench.status(namespace)).observedGeneration).to.equal(2))
+    await eventually(async () =>
+      expect((await bench.get(kinds.pipelines, namespace, 'payments')).spec).to.deep.include({
+        results: { publish: 'All' },
+      }),
+    )
+    expect(await resultsOf('payments')).to.include(named)
+    await bench.apply(namespace, undefined, { name: 'new' })
+    await eventually(async () =>
+      expect(await resultsOf('new')).to.include({ topic: 'new-verdicts', deadLetterTopic: 'new-dead-letters' }),
+    )
+  })
 
   it('waits for a Secret that is missing, says so, and goes on when it appears', async () => {
     await bench.start()
