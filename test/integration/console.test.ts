@@ -122,6 +122,7 @@ describe('The console', () => {
     ['Now', '/', 'user-3'],
     ['Key', '/?page=key&id=user-3', 'Its episodes'],
     ['Episode', '/?page=episode&id=e298', 'is above 100'],
+    ['What if', '/?page=what-if&hours=0', 'Episodes that would come'],
     ['Flow', '/?page=flow', 'InvalidTime'],
   ] as const
   for (const [name, path, text] of pages) {
@@ -161,6 +162,20 @@ describe('The console', () => {
     await sees(page, 'Open episodes')
   })
 
+  it('tries another budget by a slider, from the keyboard, and keeps it in the URL', async () => {
+    const page = await visit('/?page=what-if&hours=0')
+    await sees(page, 'alertBudgetPerMillion: 1000')
+    const slider = page.getByRole('slider', { name: 'Alerts per million events' })
+    await slider.focus()
+    await page.keyboard.press('End')
+    await sees(page, 'alertBudgetPerMillion: 100000')
+    expect(new URL(page.url()).searchParams.get('budget')).to.equal('100000')
+    await sees(page, /among the 1 that were recorded/)
+    await page.goBack()
+    await sees(page, 'alertBudgetPerMillion: 1000')
+    expect(await slider.getAttribute('aria-valuetext')).to.equal('1,000 per million')
+  })
+
   it('shows an alert as it happens, on the page that is open', async () => {
     const other = await serve(database())
     try {
@@ -184,6 +199,7 @@ describe('The console', () => {
         ['/?page=key', 'Choose one among those that alerted'],
         ['/?page=episode&id=none', 'There is no episode "none"'],
         ['/?page=episode', 'Latest episodes'],
+        ['/?page=what-if', 'Nothing was judged in this time.'],
         ['/?page=flow', 'None.'],
       ] as const) {
         const page = await visit(path, empty)

@@ -8,8 +8,17 @@ import { spanChoices } from './format.ts'
 import { KeyPage } from './key-page.ts'
 import { NowPage, type Present } from './now-page.ts'
 import { type Page, type Place, urlOf, usePlace } from './place.ts'
+import { WhatIfPage } from './what-if-page.ts'
 
-const names: Readonly<Record<Page, string>> = { now: 'Now', key: 'Key', episode: 'Episode', flow: 'Flow' }
+const names: Readonly<Record<Page, string>> = {
+  now: 'Now',
+  key: 'Key',
+  episode: 'Episode',
+  'what-if': 'What if',
+  flow: 'Flow',
+}
+/** Pages that look at a time. */
+const timed: readonly Page[] = ['now', 'key', 'what-if']
 const everyMs = 2000
 /** Alerts that are shown as they come. */
 const mostAlerts = 30
@@ -55,6 +64,8 @@ function pageOf(place: Place, present: Present, alerts: readonly Verdict[], ever
       return html`<${KeyPage} ...${props} />`
     case 'episode':
       return html`<${EpisodePage} ...${props} />`
+    case 'what-if':
+      return html`<${WhatIfPage} ...${props} />`
     case 'flow':
       return html`<${FlowPage} ...${props} />`
   }
@@ -62,7 +73,7 @@ function pageOf(place: Place, present: Present, alerts: readonly Verdict[], ever
 
 /** The time that is looked at, where a page has one. */
 function Spans({ place }: { readonly place: Place }) {
-  if (place.page !== 'now' && place.page !== 'key') return null
+  if (!timed.includes(place.page)) return null
   return html`<nav aria-label="Time" class="spans">
     ${spanChoices(place.hours).map(
       ([hours, name]) =>

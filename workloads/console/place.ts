@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 
-export const pages = ['now', 'key', 'episode', 'flow'] as const
+export const pages = ['now', 'key', 'episode', 'what-if', 'flow'] as const
 export type Page = (typeof pages)[number]
 
 /** What is looked at: all of it stands in the URL, so that it can be sent to somebody. */
@@ -12,6 +12,8 @@ export interface Place {
   readonly hours: number
   /** Keys that are paged over. */
   readonly offset: number
+  /** The alert budget that is tried, per million; 0 for the present one. */
+  readonly budget: number
 }
 
 const usualHours = 24
@@ -20,13 +22,19 @@ export function placeOf(search: string): Place {
   const given = new URLSearchParams(search)
   const page = pages.find((one) => one === given.get('page')) ?? 'now'
   const hours = Number(given.get('hours') ?? usualHours)
-  const offset = Number(given.get('offset') ?? 0)
+  const [offset, budget] = [countOf(given.get('offset')), countOf(given.get('budget'))]
   return {
     page,
     id: given.get('id') ?? '',
     hours: Number.isFinite(hours) && hours >= 0 ? hours : usualHours,
-    offset: Number.isInteger(offset) && offset >= 0 ? offset : 0,
+    offset,
+    budget,
   }
+}
+
+function countOf(text: string | null): number {
+  const count = Number(text ?? 0)
+  return Number.isInteger(count) && count >= 0 ? count : 0
 }
 
 export function urlOf({
@@ -34,14 +42,22 @@ export function urlOf({
   id = '',
   hours = usualHours,
   offset = 0,
+  budget = 0,
 }: Partial<Place> & { readonly page: Page }): string {
   const given = new URLSearchParams()
   if (page !== 'now') given.set('page', page)
   if (id !== '' || page === 'key' || page === 'episode') given.set('id', id)
   if (hours !== usualHours) given.set('hours', String(hours))
   if (offset !== 0) given.set('offset', String(offset))
+  if (budget !== 0) given.set('budget', String(budget))
   const search = given.toString()
   return search === '' ? '/' : `/?${search}`
+}
+
+/** Goes to a place as a link would. */
+export function goTo(place: Partial<Place> & { readonly page: Page }): void {
+  history.pushState(null, '', urlOf(place))
+  dispatchEvent(new PopStateEvent('popstate'))
 }
 
 /** The place, and whoever asks is told when it changes: by a link of this page, or back and forth. */

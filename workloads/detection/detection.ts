@@ -1,5 +1,5 @@
 import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
-import type { DetectionSpec, Pipeline } from '../../lib/pipeline/spec.ts'
+import type { DetectionSpec, Pipeline, PipelineSpec } from '../../lib/pipeline/spec.ts'
 import type { Spent } from './alert-budget.ts'
 import { anomalyScoreOf, surprisalOf } from './anomaly-score.ts'
 import { Categories, hashOf } from './categories.ts'
@@ -79,26 +79,20 @@ export class Detection {
   constructor(pipeline: Pipeline, schema: FeatureSchema) {
     const { event, detection } = pipeline.spec
     this.#schema = schema
-    const keyed: KeyedDetector[] = []
-    const modelNames: string[] = []
-    for (const detector of resolveDetectors(detection)) {
-      if (detector.type === 'isolationForest') modelNames.push(detector.name)
-      else keyed.push(detector.type === 'profile' ? new Profile(detector) : new Discord(detector.name))
-    }
-    if (event.categories !== undefined) keyed.push(new Categories(event.categories))
+    const { keyed, modelNames } = detectorsOf(pipeline.spec)
     this.#keyed = keyed
     this.keyedDetectors = keyed
     this.modelNames = modelNames
     this.#limits = limitsOf(detection.rules, schema)
     this.#lastAlerts = new LastAlerts({
       refractoryMs: detection.refractorySeconds * 1000,
-      refractoryEvents: Math.max(0, ...keyed.map((detector) => detector.refractoryEvents)),
+      refractoryEvents: refractoryEventsOf(keyed),
     })
     const profile = keyed.find((detector) => detector instanceof Profile)
     this.#decision = new Decision(detection, {
       lastAlerts: this.#lastAlerts,
       members: keyed.length + modelNames.length,
-      isCalibrated: !keyed.some((detector) => detector instanceof Discord),
+      isCalibrated: isCalibrated(keyed),
       hasProfiles: profile !== undefined,
     })
     const { categories = [], secondaryKeys = [] } = event
@@ -307,6 +301,27 @@ export class Detection {
     this.#surprisals = this.#keyed.map(() => new Float64Array(n))
     this.#evidence = this.#keyed.map(() => Array.from({ length: n }, () => new Evidence()))
   }
+}
+
+/** The detectors that keep memories, as new, and the names of those with a model. */
+export function detectorsOf({ detection, event }: Pick<PipelineSpec, 'detection' | 'event'>) {
+  const keyed: KeyedDetector[] = []
+  const modelNames: string[] = []
+  for (const detector of resolveDetectors(detection)) {
+    if (detector.type === 'isolationForest') modelNames.push(detector.name)
+    else keyed.push(detector.type === 'profile' ? new Profile(detector) : new Discord(detector.name))
+  }
+  if (event.categories !== undefined) keyed.push(new Categories(event.categories))
+  return { keyed, modelNames }
+}
+
+export function refractoryEventsOf(keyed: readonly KeyedDetector[]): number {
+  return Math.max(0, ...keyed.map((detector) => detector.refractoryEvents))
+}
+
+/** Whether a single member's surprisal is a tail probability: a discord's is not. */
+export function isCalibrated(keyed: readonly KeyedDetector[]): boolean {
+  return !keyed.some((detector) => detector instanceof Discord)
 }
 
 const explainFromOf = ({ theta }: Decision): Surprisal => Math.max(1, Math.min(4, 0.8 * theta))

@@ -1,5 +1,6 @@
 import type { Episode } from '../detection/episode.ts'
 import type { Verdict } from '../detection/verdict.ts'
+import type { DecidedEvent } from '../detection/what-if.ts'
 
 /** A verdict to keep. */
 export interface JudgedEvent {
@@ -77,6 +78,13 @@ export interface LaneQuery {
   readonly offset: number
 }
 
+export interface DecidedQuery {
+  readonly from: number
+  readonly to: number
+  /** The latest so many within the time. */
+  readonly limit: number
+}
+
 /** What was judged, and the episodes: written as it happens, read by whoever looks back. */
 export interface History {
   record(events: readonly JudgedEvent[], episodes: readonly Episode[]): Promise<void>
@@ -96,9 +104,29 @@ export interface History {
   ): Promise<readonly SeriesPoint[]>
   /** Keys that alerted within the time, most alerts first. */
   lanes(query: LaneQuery): Promise<readonly Lane[]>
+  /** Events with their scores and what was decided on them, in the order of their times, in portions. */
+  decided(query: DecidedQuery): AsyncIterable<readonly DecidedEvent[]>
   /** Times of the earliest and the latest event; undefined before the first. */
   span(): Promise<{ readonly first: number; readonly last: number } | undefined>
   close(): Promise<void>
+}
+
+/** Columns that every history has, and the verdict's JSON where it alerted or its score reached the threshold. */
+export interface DecidedRow {
+  readonly eventId: string
+  readonly key: string
+  readonly time: number
+  readonly score: number
+  readonly threshold: number
+  readonly isAnomaly: boolean
+  readonly feature: string
+  readonly json: string | null
+}
+
+export function decidedEventOf({ json, ...row }: DecidedRow): DecidedEvent {
+  if (json === null) return { ...row, isHit: false }
+  const { reasons, suppressedBy } = JSON.parse(json) as Pick<Verdict, 'reasons' | 'suppressedBy'>
+  return { ...row, isHit: row.isAnomaly && reasons.some(({ rule }) => rule !== undefined), suppressedBy }
 }
 
 /** The page's place in words that a URL takes; `order` is a number that grows with time, `id` tells equals apart. */

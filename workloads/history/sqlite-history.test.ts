@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import type { Episode } from '../detection/episode.ts'
 import { random } from '../detection/random.ts'
 import type { Verdict } from '../detection/verdict.ts'
+import type { DecidedEvent } from '../detection/what-if.ts'
 import { temporaryFolder } from '../files/temporary-folder.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
 import type { History, JudgedEvent, VerdictQuery } from './history.ts'
@@ -165,6 +166,31 @@ describe('History in SQLite', () => {
     expect(stretches.map(({ events }) => events)).to.deep.equal(new Array(9).fill(10))
     expect(stretches[6]).to.deep.include({ low: 70, high: 79, value: 74.5, score: 0.079, alerts: 1 })
     expect(await history.series('nobody', { points: 9 })).to.deep.equal([])
+  })
+
+  it('tells what was decided on each event, in the order of their times, the latest where there are too many', async () => {
+    const history = open()
+    const rule = { detector: 'rule', rule: 'limit', feature: 'value', observed: 9, expected: 1, contribution: 1 }
+    const events = Array.from({ length: 5000 }, (_, i) => judged(i, { timestamp: start + 1000 * (4999 - i) }))
+    events[4990] = judged(4990, { timestamp: start + 9000, isAnomaly: true, reasons: [rule] })
+    events[4995] = judged(4995, { timestamp: start + 4000, anomalyScore: 0.9999, suppressedBy: 'Refractory' })
+    await history.record(events, [])
+    const read = async (query: Parameters<History['decided']>[0]) => {
+      const found: DecidedEvent[] = []
+      for await (const portion of history.decided(query)) found.push(...portion)
+      return found
+    }
+    const all = await read({ from: start, to: start + 5_000_000, limit: 9999 })
+    expect(all.map(({ eventId }) => eventId)).to.deep.equal(events.map(({ verdict }) => verdict.eventId).reverse())
+    expect(all[0]).to.deep.equal({
+      ...{ eventId: 'e4999', key: 'k1', time: start, score: 0.5, threshold: 0.999, feature: 'value' },
+      ...{ isAnomaly: false, isHit: false },
+    })
+    expect(all[4]).to.include({ suppressedBy: 'Refractory', isHit: false })
+    expect(all[9]).to.include({ isAnomaly: true, isHit: true })
+    const some = await read({ from: start + 2000, to: start + 4_998_000, limit: 3000 })
+    expect(some).to.deep.equal(all.slice(1998, 4998))
+    expect(await read({ from: 0, to: start, limit: 10 })).to.deep.equal([])
   })
 
   it('shows which keys alert most, and when', async () => {

@@ -1,8 +1,13 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { setImmediate } from 'node:timers/promises'
 import { AppError } from '../../lib/errors.ts'
 import { type Episode, leadingFeature } from '../detection/episode.ts'
+import type { DecidedEvent } from '../detection/what-if.ts'
 import {
   cursorOf,
+  type DecidedQuery,
+  type DecidedRow,
+  decidedEventOf,
   type EpisodeQuery,
   type History,
   type JudgedEvent,
@@ -17,6 +22,8 @@ import {
 
 /** So many verdicts are kept, and every alert: the oldest of the others go first. */
 const mostVerdicts = 1_000_000
+/** Events that are read at once where all are read, one portion after the other: between them the process judges. */
+const portion = 2000
 /** Verdicts between two looks at how many there are. */
 const trimEvery = 10_000
 /** Of this layout; a file of another one is refused. */
@@ -129,6 +136,7 @@ export function openSqliteHistory(path: string, { keep = mostVerdicts }: { reado
     async lanes(query) {
       return lanesOf(db, query)
     },
+    decided: (query) => decidedOf(db, query),
     async span() {
       // Each by itself is found in the index.
       const [first, last] = [earliest, latest].map((edge) => (edge.get() as { time: number | null }).time)
@@ -258,4 +266,26 @@ function lanesOf(db: DatabaseSync, { from, to, buckets, limit, offset }: LaneQue
     for (const { bucket, score } of found) lane[bucket] = score
     return { key, alerts, scores: lane }
   })
+}
+
+type Stored = Omit<DecidedRow, 'isAnomaly'> & { readonly id: number; readonly isAnomaly: number }
+
+async function* decidedOf(db: DatabaseSync, { from, to, limit }: DecidedQuery): AsyncIterable<readonly DecidedEvent[]> {
+  const first = db
+    .prepare('SELECT time, id FROM verdicts WHERE time >= ? AND time < ? ORDER BY time DESC, id DESC LIMIT 1 OFFSET ?')
+    .get(from, to, limit - 1) as { time: number; id: number } | undefined
+  const next = db.prepare(
+    `SELECT id, event_id AS eventId, key, time, score, threshold, is_anomaly AS isAnomaly, feature,
+       CASE WHEN is_anomaly = 1 OR score >= threshold THEN json END AS json
+     FROM verdicts WHERE (time, id) >= (?, ?) AND time < ? ORDER BY time, id LIMIT ?`,
+  )
+  let [time, id] = first === undefined ? [from, 0] : [first.time, first.id]
+  for (;;) {
+    const rows = next.all(time, id, to, portion) as unknown as Stored[]
+    yield rows.map(({ id: _, ...row }) => decidedEventOf({ ...row, isAnomaly: row.isAnomaly === 1 }))
+    const last = rows.at(-1)
+    if (last === undefined || rows.length < portion) return
+    ;[time, id] = [last.time, last.id + 1]
+    await setImmediate()
+  }
 }

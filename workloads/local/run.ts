@@ -257,6 +257,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
             live: liveEvents,
             history: options.kept,
             overview,
+            detection: () => pipeline.spec.detection,
             openFeedback,
           }),
           {

@@ -4,7 +4,7 @@ import express, { type RequestHandler } from 'express'
 import type { Registry } from 'prom-client'
 import { createByteBudget } from '../../lib/byte-budget.ts'
 import type { Logger } from '../../lib/log.ts'
-import type { EventMapping } from '../../lib/pipeline/spec.ts'
+import type { DetectionSpec, EventMapping } from '../../lib/pipeline/spec.ts'
 import { extract } from '../../lib/telemetry.ts'
 import { within } from '../../lib/time.ts'
 import type { History } from '../history/history.ts'
@@ -20,6 +20,7 @@ import type { Overview } from './overview.ts'
 import { problemOfError } from './problem.ts'
 import { mediaType, parseJson, withText } from './request-body.ts'
 import { send, sendJson, sendProblem, sendRefusal } from './respond.ts'
+import { addWhatIfRoute } from './what-if-route.ts'
 
 /** `bodiesBytes`: of all bodies that are being read or worked on at once. */
 export const apiLimits = {
@@ -42,6 +43,8 @@ export interface AppOptions {
   readonly history?: History | undefined
   /** What the pipeline is doing; with a history the console is served, which shows both. */
   readonly overview?: (() => Overview) | undefined
+  /** By which events are judged now; with a history, another budget can be tried on the past. */
+  readonly detection?: (() => DetectionSpec) | undefined
   /** Lets a request for or with verdicts through, or answers it. Health, metrics and the description are always open. */
   readonly authenticate?: Guard | undefined
   /** Whether feedback is taken from anyone, where nobody is asked for a token. */
@@ -56,7 +59,7 @@ const ndjson = 'application/x-ndjson'
 
 /** The REST routes before a door. Each error is a problem+json of RFC 9457. */
 export function createApp(door: DetectionDoor, options: AppOptions): RequestListener {
-  const { log, registry, event, live, history, overview, authenticate, timeoutMs = 10_000 } = options
+  const { log, registry, event, live, history, overview, detection, authenticate, timeoutMs = 10_000 } = options
   const budget = createByteBudget(apiLimits.bodiesBytes)
   const guards = authenticate === undefined ? [] : [authenticate]
   const description = JSON.stringify(
@@ -123,6 +126,8 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     .all(allowOnly('GET', 'HEAD'))
 
   if (history !== undefined) addHistoryRoutes(app, { history, overview, guards, allowOnly })
+  if (history !== undefined && detection !== undefined)
+    addWhatIfRoute(app, { history, spec: () => ({ event, detection: detection() }), guards, allowOnly })
   if (history !== undefined && overview !== undefined) addConsoleRoutes(app, allowOnly)
   addFeedbackRoute(app, {
     take: door.feedback && ((said) => inTime(timeoutMs, door.feedback!(said))),

@@ -58,14 +58,21 @@ describe('REST routes of the past', () => {
     await history.record(judged, [episode])
     const metadata = { name: 'test', namespace: 'default' }
     const spec = { source: { brokers: ['localhost:9092'] } }
-    const { event } = parsePipeline({
+    const { event, detection } = parsePipeline({
       apiVersion: 'anomaly.com/v1alpha1',
       kind: 'AnomalyPipeline',
       metadata,
       spec,
     }).spec
     const log = await createLogger({ level: 'silent' })
-    const options = { log, registry: new Registry(), event, live: createLiveEvents(), history }
+    const options = {
+      log,
+      registry: new Registry(),
+      event,
+      live: createLiveEvents(),
+      history,
+      detection: () => detection,
+    }
     server = createApiServer(createApp(createStubDoor(event), options), { port: 0, host: '127.0.0.1' })
     await server.start!(new AbortController().signal)
   })
@@ -103,6 +110,13 @@ describe('REST routes of the past', () => {
     expect(keys).to.deep.equal([{ key, alerts: 3, scores: [0.5, 0, 0.5, 0, 0.5] }])
   })
 
+  it('answer what another budget would have made of it', async () => {
+    const answer = await json(`what-if?budget=100000&from=${start}&to=${start + 2_500_000}`)
+    expect(answer).to.deep.include({ budgetPerMillion: 100_000, from: start, events: 2500 })
+    expect(answer.was).to.deep.equal({ alerts: 3, episodes: 3 })
+    expect(answer.go.episodes[0].reasons).to.deep.equal(verdicts[0]!.reasons)
+  })
+
   it('export all that matches as NDJSON and as CSV', async () => {
     const lines = (await ask('results?format=ndjson')).text.trim().split('\n')
     expect(lines.map((line) => JSON.parse(line).eventId)).to.deep.equal(
@@ -126,6 +140,9 @@ describe('REST routes of the past', () => {
     ['episodes?state=open', 'state'],
     ['keys', 'from'],
     ['keys?from=2&to=1', 'from'],
+    ['what-if?from=1&to=2', 'budget'],
+    ['what-if?budget=100001&from=1&to=2', 'budget'],
+    ['what-if?budget=5&from=1', 'from'],
   ] as const)
     it(`refuse ${path}`, async () => {
       const { status, text } = await ask(path)
@@ -133,6 +150,16 @@ describe('REST routes of the past', () => {
       expect(JSON.parse(text)).to.deep.include({ reason: 'InvalidArgument' })
       expect(JSON.parse(text).detail).to.match(new RegExp(`^${name}\\b`))
     })
+
+  it('refuse to try a budget on alerts alone', async () => {
+    const alerts = Array.from({ length: 30 }, (_, i) => {
+      const verdict: Verdict = { ...verdicts[0]!, eventId: `a${i}`, timestamp: start - 9_000_000 + i }
+      return { verdict, json: verdictJson(verdict), value: i }
+    })
+    await history.record(alerts, [])
+    const { status, text } = await ask(`what-if?budget=10&from=${start - 9_000_000}&to=${start - 8_000_000}`)
+    expect([status, JSON.parse(text).reason]).to.deep.equal([409, 'Conflict'])
+  })
 
   it('are described, by a document that is valid', async () => {
     const response = await fetch(`http://127.0.0.1:${server.port}/openapi.json`)

@@ -152,7 +152,7 @@ function drained(response: ServerResponse): Promise<void> {
 }
 
 /** What stands after the path's question mark. @throws AppError InvalidArgument */
-function parametersOf(request: IncomingMessage) {
+export function parametersOf(request: IncomingMessage) {
   const given = new URLSearchParams(request.url!.split('?')[1])
   const fail = (name: string, expected: string): never => {
     throw new AppError('InvalidArgument', `${name}: ${JSON.stringify(given.get(name))} must be ${expected}`)

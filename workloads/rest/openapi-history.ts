@@ -86,6 +86,19 @@ export function historyPaths(problems: Problems) {
       ],
       { ...answer('The keys', { $ref: '#/components/schemas/Keys' }), ...failures },
     ),
+    '/api/v1/what-if': get(
+      'getWhatIf',
+      'What another alert budget would have made of the past',
+      [
+        query('budget', { ...integer, minimum: 1, maximum: 100_000 }, 'Events per million that may alert.', true),
+        { ...from, required: true },
+        { ...to, required: true },
+      ],
+      {
+        ...answer('Beside what it was', { $ref: '#/components/schemas/WhatIf' }),
+        ...problems(400, 401, 409, 500, 503, 504),
+      },
+    ),
     '/api/v1/keys/{key}/series': get(
       'getSeries',
       "A key's events over time",
@@ -99,6 +112,12 @@ export function historyPaths(problems: Problems) {
     ),
   } as const
 }
+
+const tally = object({ alerts: integer, episodes: integer })
+const someEpisodes = object({
+  count: integer,
+  episodes: { type: 'array', items: { $ref: '#/components/schemas/Episode' }, description: 'The highest peaks.' },
+})
 
 export const historySchemas: Readonly<Record<string, JsonSchema>> = {
   Episode: object(
@@ -144,6 +163,22 @@ export const historySchemas: Readonly<Record<string, JsonSchema>> = {
     },
     ['budgetPerMillion', 'latencyMs'],
   ),
+  WhatIf: object({
+    budgetPerMillion: integer,
+    from: { ...optionalNumber, description: 'Time of the first event that was decided again; null without any.' },
+    to: { ...optionalNumber, description: 'Time of the last.' },
+    events: integer,
+    was: tally,
+    wouldBe: tally,
+    check: {
+      ...object({ alerts: integer, same: integer }),
+      description:
+        'Alerts of the same events decided again by the present document, and how many of them were recorded as alerts: how far the answer can be trusted.',
+    },
+    come: someEpisodes,
+    go: someEpisodes,
+    yaml: { ...text, description: 'What to put into the document for this budget.' },
+  }),
   Results: pageOf('results', 'Verdict'),
   Episodes: pageOf('episodes', 'Episode'),
   Keys: object({
