@@ -22,7 +22,7 @@ COPY workloads workloads
 # Compiled once here and not at each start of a pod: half the time, and 20 MB less memory.
 USER 1000:1000
 RUN bin/anomaly --help >/dev/null && \
-    NODE_COMPILE_CACHE=$PWD/node_modules/.cache/compiled node --disable-warning=ExperimentalWarning --input-type=module \
+    NODE_COMPILE_CACHE=$PWD/node_modules/.cache/compiled node --expose-gc --disable-warning=ExperimentalWarning --input-type=module \
       --eval 'for (const path of process.argv.slice(1)) await import(path)' \
       "$PWD"/operator/main.ts "$PWD"/workloads/*/main.ts "$PWD"/workloads/*/*-command.ts && \
     chmod -R a+rX node_modules/.cache/compiled

@@ -9,10 +9,10 @@ import { sendSteadily } from './pipeline/open-loop.ts'
 import { quantile } from './spread.ts'
 
 /**
- * The pipeline under a steady load, `--minutes 10`, `--rate 2000`: memory of each role, the median of the second fifth
- * of the time against that of the last, and whether they are within 5 %. The first fifth is warm-up. What grows is told
- * apart: JavaScript's heap, buffers that belong to it, and the rest, which is the allocator's, code and threads. Every
- * five minutes a line says what the median of them was.
+ * The pipeline under a steady load, `--minutes 10`, `--rate 2000`: memory of each role by twelfths of the time, and
+ * whether from the third on all of their medians are within 5 % of that one; the two before are warm-up. What grows is
+ * told apart: JavaScript's heap, buffers that belong to it, and the rest, which is the allocator's, code and threads.
+ * After each twelfth a line says what its medians were.
  */
 
 const { values } = parseArgs({
@@ -22,6 +22,8 @@ const [minutes, rate] = [Number(values.minutes), Number(values.rate)]
 const seconds = minutes * 60
 const everySeconds = Math.min(5, seconds / 30)
 const partitions = 4
+/** Of the time; the first ones are warm-up. */
+const [parts, warmUp] = [12, 2]
 
 const [kafka, redis] = await Promise.all([startKafka(), startRedis()])
 const settings = { brokers: kafka.brokers, clientId: 'soak', log: quiet }
@@ -52,25 +54,18 @@ async function sampleOf(role: (typeof roles)[number]): Promise<Sample> {
   return { rss, heap, external, rest: rss - heap - external }
 }
 async function sample(): Promise<void> {
+  let told = 0
   while (!over.signal.aborted) {
     await delay(everySeconds * 1000, undefined, { signal: over.signal }).catch(() => {})
     for (const role of roles) samples[role].push(await sampleOf(role))
-    if (performance.now() - began < lines * linesEveryMs) continue
-    console.error(`${5 * lines} min: ${latest()}`)
-    lines++
-    told = samples.inference.length
+    if (performance.now() - began < ((told + 1) * seconds * 1000) / parts) continue
+    told++
+    const of = (role: (typeof roles)[number]) =>
+      `${role} ${JSON.stringify(rounded(partOf(samples[role], told - 1, told)))}`
+    console.error(`${((told * minutes) / parts).toFixed(1)} min: ${roles.map(of).join(', ')}`)
   }
 }
-/** Of the samples since the last line. */
-function latest(): string {
-  const of = (role: (typeof roles)[number]) => `${role} ${JSON.stringify(rounded(samples[role].slice(told)))}`
-  return roles.map(of).join(', ')
-}
 const began = performance.now()
-const linesEveryMs = 300_000
-let lines = 1
-/** Samples that the lines so far were about. */
-let told = 0
 const sampling = sample()
 const events = await sendSteadily(producer, 'events', { rate, seconds })
 over.abort()
@@ -83,17 +78,19 @@ function medianOf(of: readonly Sample[], kind: keyof Sample): number {
 function rounded(of: readonly Sample[]): Partial<Sample> {
   return Object.fromEntries(kinds.map((kind) => [kind, Math.round(medianOf(of, kind))]))
 }
+/** @param parts how many of them there are so far */
+function partOf(of: readonly Sample[], number: number, parts: number): readonly Sample[] {
+  return of.slice((number * of.length) / parts, ((number + 1) * of.length) / parts)
+}
 function memoryOf(of: readonly Sample[]) {
-  const fifth = (number: number) => of.slice((number * of.length) / 5, ((number + 1) * of.length) / 5)
-  const [early, late] = [medianOf(fifth(1), 'rss'), medianOf(fifth(4), 'rss')]
+  const medians = Array.from({ length: parts }, (_, number) => medianOf(partOf(of, number, parts), 'rss'))
+  const [first, ...later] = medians.slice(warmUp) as [number, ...number[]]
+  const changes = later.map((median) => Number((100 * (median / first - 1)).toFixed(1)))
   return {
-    mebibytes: {
-      early: rounded(fifth(1)),
-      late: rounded(fifth(4)),
-      most: Math.round(Math.max(...of.map(({ rss }) => rss))),
-    },
-    changePercent: Number(((late / early - 1) * 100).toFixed(1)),
-    isFlat: Math.abs(late / early - 1) <= 0.05,
+    mebibytes: medians.map(Math.round),
+    most: Math.round(Math.max(...of.map(({ rss }) => rss))),
+    changePercent: { lowest: Math.min(...changes), highest: Math.max(...changes) },
+    isFlat: changes.every((change) => Math.abs(change) <= 5),
   }
 }
 const judged = (await deployment.consumer.status()).events ?? 0
