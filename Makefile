@@ -33,8 +33,8 @@ down: node_modules ## end what `make up` started
 bench: node_modules ## every benchmark, and docs/benchmarks.md; takes some minutes on an idle machine
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/run.ts
 
-soak: node_modules ## the pipeline under load, and whether memory stays flat; MINUTES=10
-	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/soak.ts --minutes $(or $(MINUTES),10)
+soak: node_modules ## the pipeline under load, and whether memory stays flat: MINUTES=10 RATE=2000
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/soak.ts --minutes $(or $(MINUTES),10) --rate $(or $(RATE),2000)
 
 chaos: node_modules ## everything under random faults, counted by Kafka's own client: MINUTES=1 SEED=1
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/chaos.ts --minutes $(or $(MINUTES),1) --seed $(or $(SEED),1)
