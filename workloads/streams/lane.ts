@@ -1,37 +1,20 @@
-import { AppError, messageOf } from '../../lib/errors.ts'
-import type { Commit, KafkaAdmin } from '../../lib/kafka/admin.ts'
+import { messageOf } from '../../lib/errors.ts'
 import type { Membership } from '../../lib/kafka/consumer-group-hooks.ts'
 import { failureOf, KafkaError, type KafkaFailure } from '../../lib/kafka/errors.ts'
 import type { BatchControl } from '../../lib/kafka/group.ts'
 import type { KafkaBatch, KafkaRecord, OutgoingRecord, TopicPartition } from '../../lib/kafka/records.ts'
-import type { OpenProducer, Transaction, TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
-import type { Logger } from '../../lib/log.ts'
+import type { TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
 import { extract, traced } from '../../lib/telemetry.ts'
-import { backoff, type Clock, sleep } from '../../lib/time.ts'
+import { backoff, sleep } from '../../lib/time.ts'
 import type { TraceHeaders } from '../../lib/tracing.ts'
 import { Isolation } from './isolation.ts'
-import type { PartitionHandler } from './partition-handler.ts'
+import { type Owner, openPartition, type PartitionOptions, sendOffset } from './open-partition.ts'
 import { isServersFault, lineOf, type Part, type Problem, problemOf } from './problem.ts'
 import { SendLimits } from './send-limits.ts'
-import { topicIdIn, topicIdText } from './topic-id-text.ts'
-import { formerTransactionalId, transactionalId } from './transactional-id.ts'
-
-export interface Group {
-  readonly groupId: string
-  /** No earlier version can be a member. */
-  readonly isNew: boolean
-}
+import { aborted } from './waits.ts'
 
 /** What the lanes of a process share. */
-export interface LaneOptions {
-  readonly group: () => Group
-  readonly handler: PartitionHandler
-  readonly openProducer: OpenProducer
-  readonly admin: Pick<KafkaAdmin, 'topicOffsets' | 'committedOffsets' | 'topicId'>
-  readonly startFrom: 'Earliest' | 'Latest'
-  readonly onTopicRemade: (of: TopicPartition) => void
-  readonly clock: Clock
-  readonly log: Logger
+export interface LaneOptions extends PartitionOptions {
   readonly maxRecords: number
   readonly maxSendBytes: number
   /** Where the member reads next. */
@@ -59,13 +42,15 @@ interface Blamed {
 const mostLinks = 100
 export const retry = { baseMs: 100, maxMs: 5000 }
 
-/** An owned partition: its producer, its position, and the transactions that move both. */
+/**
+ * An owned partition: its producer, its position, and the transactions that move both. One thing is done after the
+ * other: of two openings at once, one would fence the other.
+ */
 export class Lane {
   readonly of: TopicPartition
-  /** Whether it may be worked on; false when the partition was taken away meanwhile. */
-  ready: Promise<boolean> = Promise.resolve(false)
   readonly #options: LaneOptions
   readonly #limits: SendLimits
+  /** Undefined while nothing may be worked on. */
   #producer: TransactionalProducer | undefined
   #membership: Membership | undefined
   /** Of the topic that `next` is of; undefined where the broker knows no ids. */
@@ -74,6 +59,8 @@ export class Lane {
   #next = -1
   /** Offset after the last record of the partition, as far as it is known. */
   logEnd = 0
+  /** Settles when all that was asked for so far is over. */
+  #last: Promise<unknown>
   #busy: Promise<void> = Promise.resolve()
   /** When the batch in work last made progress, by the monotonic clock; undefined while there is none. */
   #movedAt: number | undefined
@@ -87,8 +74,10 @@ export class Lane {
   #unsettled: number | undefined
   #failures = 0
 
-  constructor(of: TopicPartition, options: LaneOptions) {
+  /** @param former settles when nothing is under way any more of an earlier lane of the partition */
+  constructor(of: TopicPartition, options: LaneOptions, former: Promise<unknown> = Promise.resolve()) {
     this.of = of
+    this.#last = former
     this.#options = options
     this.#limits = new SendLimits(options.maxSendBytes)
   }
@@ -115,6 +104,11 @@ export class Lane {
     return this.#busy
   }
 
+  /** Settles when nothing is under way. */
+  get settled(): Promise<unknown> {
+    return this.#last
+  }
+
   /** Aborted when the partition may be another's, until it is taken again. */
   get signal(): AbortSignal {
     return this.#stop.signal
@@ -124,12 +118,22 @@ export class Lane {
     if (this.#movedAt !== undefined) this.#movedAt = this.#options.clock.monotonic()
   }
 
-  /** The partition is ours after a join: opens the lane when the batch in work has ended. */
-  take(membership: Membership | undefined): void {
+  /**
+   * The partition is ours after a join: opens the lane after what is under way. Answers whether it may be worked on;
+   * false when the partition was taken away meanwhile.
+   */
+  take(membership: Membership | undefined): Promise<boolean> {
     this.#stop.abort()
     this.#stop = new AbortController()
     this.#membership = membership
-    this.reopen()
+    const { signal } = this.#stop
+    return this.#inTurn(() => this.#openUntilDone(signal))
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work)
+    this.#last = done.catch(() => {})
+    return done
   }
 
   /** What is in work is not committed any more. */
@@ -153,17 +157,27 @@ export class Lane {
     this.#options.seek(this.of, offset)
   }
 
-  /** Runs the work of a batch: nothing else of the lane begins before it has ended. */
-  async occupy(work: () => Promise<void>): Promise<void> {
-    const done = Promise.withResolvers<void>()
-    this.#busy = done.promise
-    this.#movedAt = this.#options.clock.monotonic()
-    try {
-      await work()
-    } finally {
-      this.#movedAt = undefined
-      done.resolve()
-    }
+  /**
+   * Does the work in its turn, if the lane is open then; nothing else of the lane begins before it has ended. Does not
+   * wait for a turn once the signal is aborted.
+   */
+  async occupy(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    let hasBegun = false
+    const done = this.#inTurn(async () => {
+      if (signal.aborted || this.#producer === undefined) return
+      hasBegun = true
+      const ended = Promise.withResolvers<void>()
+      this.#busy = ended.promise
+      this.#movedAt = this.#options.clock.monotonic()
+      try {
+        await work()
+      } finally {
+        this.#movedAt = undefined
+        ended.resolve()
+      }
+    })
+    await Promise.race([done, aborted(signal)])
+    if (hasBegun) await done
   }
 
   async #openUntilDone(signal: AbortSignal): Promise<boolean> {
@@ -190,90 +204,28 @@ export class Lane {
     this.moved()
   }
 
-  /** Takes a partition: fence, epoch, offset, in this order. */
   async #open(signal: AbortSignal): Promise<void> {
-    const { handler, openProducer, seek } = this.#options
-    const { groupId, isNew } = this.#options.group()
-    const { of } = this
     this.#producer?.discard()
     this.#producer = undefined
-    if (!isNew) (await openProducer(formerTransactionalId(groupId, of.topic, of.partition))).discard()
-    const producer = await openProducer(transactionalId(groupId, of.topic, of.partition))
-    try {
-      signal.throwIfAborted()
-      this.#onward()
-      await handler.assigned(of, signal)
-      this.#onward()
-      const topicId = await this.#options.admin.topicId(of.topic)
-      const committed = (await this.#options.admin.committedOffsets(groupId, of.topic)).get(of.partition)
-      this.#onward()
-      const next = await this.#start(producer, committed, topicId)
-      signal.throwIfAborted()
-      // What was acknowledged stays done, even where the broker then skips its markers, as Kafka 4.3 may when all replicas restart.
-      this.#next = Math.max(this.#next, next)
-      this.#producer = producer
-      seek(of, this.#next)
-    } catch (error) {
-      producer.discard()
-      throw error
-    }
-  }
-
-  /** Where to go on: at what is committed, unless that is of another topic of the same name. */
-  async #start(
-    producer: TransactionalProducer,
-    committed: Commit | undefined,
-    topicId: string | undefined,
-  ): Promise<number> {
-    const { of } = this
-    const { log, onTopicRemade, startFrom } = this.#options
-    const committedId = committed === undefined ? undefined : topicIdIn(committed.metadata)
-    const isOther = (id: string | undefined): boolean => id !== undefined && topicId !== undefined && id !== topicId
-    const wasOther = isOther(this.#topicId)
-    const former = wasOther ? this.#topicId : committedId
-    // What another owner has committed for the new topic says nothing of a commit of ours for the former one.
-    this.#settle(wasOther && !isOther(committedId) ? undefined : committed?.offset)
-    const known = this.#topicId
+    const { producer, start, topicId, isOther } = await openPartition(this.of, this.#options, {
+      ...this.#owner,
+      signal,
+      onward: () => this.#onward(),
+      committedUpTo: (offset) => this.#settle(offset),
+    })
     this.#topicId = topicId
-    if (wasOther) {
+    if (isOther) {
       this.#next = -1
       this.logEnd = 0
     }
-    if (committed !== undefined && !isOther(committedId)) return committed.offset
-    // With a topic Kafka forgets what groups have committed for it.
-    if (committed === undefined && !wasOther) return this.#commitFirst(producer, 'Earliest')
-    this.#next = -1
-    const first = await this.#commitFirst(producer, startFrom).catch((error) => {
-      // The next try must know it as well: the broker may have nothing committed to tell by.
-      this.#topicId = known
-      throw error
-    })
-    onTopicRemade(of)
-    log.warn(
-      { ...of, former, topicId, startFrom, offset: first },
-      'the topic was deleted and made anew: it is another one',
-    )
-    return first
+    // What was acknowledged stays done, even where the broker then skips its markers, as Kafka 4.3 may when all replicas restart.
+    this.#next = Math.max(this.#next, start)
+    this.#producer = producer
+    this.#options.seek(this.of, this.#next)
   }
 
-  /** A partition that has nothing committed, or whose topic is another one, begins. */
-  async #commitFirst(producer: TransactionalProducer, startFrom: 'Earliest' | 'Latest'): Promise<number> {
-    const { of } = this
-    const { admin, log } = this.#options
-    const offsets = (await admin.topicOffsets(of.topic)).get(of.partition)
-    if (offsets === undefined) throw new AppError('NotFound', `Cannot find partition ${of.partition} of ${of.topic}`)
-    const offset = startFrom === 'Latest' ? offsets.high : offsets.low
-    const transaction = await producer.begin()
-    await this.#sendOffset(transaction, offset)
-    await transaction.commit()
-    log.info({ ...of, offset }, 'a partition begins')
-    return offset
-  }
-
-  #sendOffset(transaction: Transaction, offset: number): Promise<void> {
-    const metadata = topicIdText(this.#topicId)
-    const { groupId } = this.#options.group()
-    return transaction.sendOffsets(groupId, [{ ...this.of, offset, metadata }], { membership: this.#membership })
+  get #owner(): Owner {
+    return { topicId: this.#topicId, membership: this.#membership }
   }
 
   /** Whether the topic is not the one that was read so far. */
@@ -281,10 +233,9 @@ export class Lane {
     return topicId !== undefined && this.#topicId !== undefined && topicId !== this.#topicId
   }
 
-  /** Looks anew for where to go on, after the batch in work. */
-  reopen(): void {
-    const { signal } = this.#stop
-    this.ready = this.#busy.then(() => this.#openUntilDone(signal))
+  /** Looks anew for where to go on, within the turn of what is in work; where the partition was taken anew, that follows. */
+  async reopen(signal: AbortSignal): Promise<void> {
+    await this.#openUntilDone(signal)
   }
 
   /** After the committed offset is known, so is the fate of the last commit. */
@@ -336,7 +287,7 @@ export class Lane {
       }
       if (blamed === undefined) {
         seek(this.of, this.#next)
-        await this.#failed(error, 'state', 'the handler failed; its records come again')
+        await this.#failed(error, 'state', 'the handler failed; its records come again', work.signal)
         return false
       }
       outgoing.splice(0, outgoing.length, handler.unprocessable(blamed.record, this.of, error))
@@ -346,16 +297,13 @@ export class Lane {
     if (end === this.#next) return false
     const wasActive = this.#isolation.isActive
     this.#blamed = blamed
-    if (!(await this.#commit(outgoing, end))) return false
+    if (!(await this.#commit(outgoing, end, work.signal))) return false
     this.#next = end
     this.#failures = 0
     this.#problem = undefined
     control.resolve(end)
     this.#promote(end)
-    if (this.#producer!.isSpent) {
-      this.#reopenNow()
-      await this.ready
-    }
+    if (this.#producer!.isSpent) await this.reopen(work.signal)
     return wasActive && end < control.end
   }
 
@@ -400,8 +348,8 @@ export class Lane {
   }
 
   /** Whether the transaction is known to have committed; where it is not, the lane was opened again. */
-  async #commit(outgoing: readonly OutgoingRecord[], end: number): Promise<boolean> {
-    const { handler } = this.#options
+  async #commit(outgoing: readonly OutgoingRecord[], end: number, signal: AbortSignal): Promise<boolean> {
+    const { handler, group } = this.#options
     let isCommitting = false
     try {
       await traced('commit', { kind: 'producer', links: tracesOf(outgoing) }, async () => {
@@ -411,7 +359,7 @@ export class Lane {
           await transaction.send(records)
         }
         this.moved()
-        await this.#sendOffset(transaction, end)
+        await sendOffset(transaction, group().groupId, { ...this.of, offset: end }, this.#owner)
         this.moved()
         isCommitting = true
         await transaction.commit()
@@ -419,7 +367,7 @@ export class Lane {
       return true
     } catch (error) {
       if (failureOf(error) === 'TooLarge') this.#limits.tighten(outgoing)
-      await this.#undo(error, isCommitting ? end : undefined)
+      await this.#undo(error, isCommitting ? end : undefined, signal)
       return false
     }
   }
@@ -428,7 +376,7 @@ export class Lane {
    * The producer is of no use any more.
    * @param end of a commit that threw, and may have committed all the same
    */
-  async #undo(error: unknown, end: number | undefined): Promise<void> {
+  async #undo(error: unknown, end: number | undefined, signal: AbortSignal): Promise<void> {
     const { log } = this.#options
     this.#producer?.discard()
     this.#producer = undefined
@@ -436,26 +384,20 @@ export class Lane {
     if (end !== undefined && failure !== 'Fenced') this.#unsettled = end
     else this.#drop()
     if (fencing.has(failure)) {
-      this.ready = Promise.resolve(false)
       log.warn({ ...this.of, error: messageOf(error) }, 'fenced: another process owns the partition; joining anew')
       throw new KafkaError('Rejoin', `fenced on ${this.of.topic}-${this.of.partition}`)
     }
-    await this.#failed(error, 'kafka', 'a transaction failed; its outcome is being looked up')
-    this.#reopenNow()
-    await this.ready
+    await this.#failed(error, 'kafka', 'a transaction failed; its outcome is being looked up', signal)
+    await this.reopen(signal)
   }
 
-  #reopenNow(): void {
-    this.ready = this.#openUntilDone(this.#stop.signal)
-  }
-
-  async #failed(error: unknown, server: Part, message: string): Promise<void> {
+  async #failed(error: unknown, server: Part, message: string, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options
     this.#failures++
     log.warn({ ...this.of, error: messageOf(error), failures: this.#failures }, message)
     if (this.#failures === 1) return
     this.#problem = problemOf(error, server)
-    await sleep(backoff(this.#failures, retry), { signal: this.#stop.signal, clock })
+    await sleep(backoff(this.#failures, retry), { signal, clock })
     this.moved()
   }
 }

@@ -1,21 +1,34 @@
 import { expect } from 'chai'
 import type { BatchControl } from '../../lib/kafka/group.ts'
+import type { OpenProducer, TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
 import { eventually } from '../../test/harness/eventually.ts'
 import { controlOf, MemoryBroker, rebalancing, refused, unknownMember } from '../../test/harness/memory-broker.ts'
+import { random } from '../detection/random.ts'
 import { Lanes } from './lanes.ts'
 import type { PartitionHandler } from './partition-handler.ts'
 import { Pulse } from './pulse.ts'
 
+interface Around {
+  readonly openProducer: (id: string, open: OpenProducer) => Promise<TransactionalProducer>
+  readonly warn: (message: string | undefined) => void
+}
+
 const both = [0, 1].map((partition) => ({ topic: 'events', partition }))
 
-function open(handler: Partial<PartitionHandler> = {}) {
+function open(
+  handler: Partial<PartitionHandler> = {},
+  { openProducer = (id, open) => open(id), warn = () => {} }: Partial<Around> = {},
+) {
   const broker = new MemoryBroker(['a', 'b', 'c', 'd'], ['e'])
+  const { clients } = broker
   for (const { partition } of both) broker.committed.set(partition, 0)
   const calls: string[] = []
   const lost: object[] = []
   const stopping = new AbortController()
   const lanes = new Lanes({
-    ...broker.clients,
+    ...clients,
+    openProducer: (id) => openProducer(id, clients.openProducer),
+    log: { ...clients.log, warn: (_: object, message?: string) => warn(message) },
     group: () => ({ groupId: 'group', isNew: true }),
     maxRecords: 2,
     maxSendBytes: 1 << 20,
@@ -42,7 +55,7 @@ function open(handler: Partial<PartitionHandler> = {}) {
   })
   const join = async (partitions = both): Promise<void> => {
     lanes.joined(partitions, undefined)
-    await Promise.all([...lanes.values()].map(({ ready }) => ready))
+    await Promise.all([...lanes.values()].map(({ settled }) => settled))
   }
   const fetched = (control: Partial<BatchControl> = {}) =>
     lanes.batch(
@@ -193,5 +206,71 @@ describe('Lanes', () => {
     await lanes.close(async () => false)
     expect(calls).to.deep.equal(['releasing 0,1', 'revoked 0', 'revoked 1'])
     expect([...lanes.values()]).to.deep.equal([])
+  })
+
+  it('opens a partition once at a time, so that no opening fences a later one', async () => {
+    const { open: answer, reached, wait } = gate()
+    const opened: string[] = []
+    const { broker, lanes, fetched } = open(
+      {},
+      {
+        openProducer: async (id, open) => {
+          if (opened.push(id) === 1) await wait()
+          return open(id)
+        },
+      },
+    )
+    lanes.joined([both[0]!], undefined)
+    await reached
+    lanes.joined([both[1]!], undefined)
+    lanes.joined([both[0]!], undefined)
+    const working = fetched()
+    answer()
+    await working
+    expect(broker.committed.get(0)).to.equal(4)
+  })
+
+  it('is never fenced while it is alone, however joins, new topics and failures fall', async function () {
+    this.timeout(60_000)
+    for (let seed = 1; seed <= 300; seed++) {
+      const chance = random(seed)
+      const turns = async (most: number): Promise<void> => {
+        for (let left = chance.int(most + 1); left > 0; left--) await new Promise(setImmediate)
+      }
+      const warnings: (string | undefined)[] = []
+      let isCalm = false
+      const { broker, lanes, fetched } = open(
+        { assigned: () => turns(5) },
+        {
+          openProducer: async (id, open) => {
+            await turns(8)
+            return open(id)
+          },
+          warn: (message) => void warnings.push(message),
+        },
+      )
+      broker.fault = () =>
+        isCalm || chance.next() > 0.1 ? undefined : { error: refused(), isLost: chance.next() < 0.5 }
+      const working: Promise<unknown>[] = []
+      for (let step = 0; step < 30; step++) {
+        const drawn = chance.next()
+        if (drawn < 0.3) lanes.joined([...both].slice(chance.int(2)), undefined)
+        else if (drawn < 0.4) {
+          broker.topicId = `topic ${step}`
+          broker.committed.clear()
+        } else if (drawn < 0.5)
+          working.push(lanes.outOfRange(both[0]!).catch(() => {})) // it asks the broker as well
+        else working.push(fetched())
+        await turns(4)
+      }
+      isCalm = true
+      lanes.joined(both, undefined)
+      await Promise.all(working)
+      expect(
+        warnings.filter((message) => message?.startsWith('fenced')),
+        `seed ${seed}`,
+      ).to.deep.equal([])
+      await lanes.close(async () => true)
+    }
   })
 })

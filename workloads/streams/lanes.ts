@@ -6,7 +6,7 @@ import type { KafkaBatch, TopicPartition } from '../../lib/kafka/records.ts'
 import { type Clock, sleep } from '../../lib/time.ts'
 import { Lane, type LaneOptions, type Work } from './lane.ts'
 import type { Pulse } from './pulse.ts'
-import { aborted, every } from './waits.ts'
+import { every } from './waits.ts'
 
 export interface LanesOptions extends Omit<LaneOptions, 'turned'> {
   readonly pulse: Pulse
@@ -29,6 +29,8 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
   readonly #clock: Clock
   readonly #pulse: Pulse
   readonly #lanes = new Map<number, Lane>()
+  /** Of partitions that were lost while something of them is under way. */
+  readonly #former = new Map<number, Promise<void>>()
   #generation = 0
   #isReading = false
   #topicId: Promise<string | undefined> = Promise.resolve(undefined)
@@ -62,14 +64,11 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
       lane.abort()
       if (!owned.has(partition)) this.#lose(lane)
     }
-    const taken = partitions.map((of) => {
-      const lane = this.#lanes.get(of.partition) ?? this.#newLane(of)
-      lane.take(membership)
-      return lane
-    })
+    this.#topicIdAt = Number.NEGATIVE_INFINITY
+    const taken = partitions.map((of) => (this.#lanes.get(of.partition) ?? this.#newLane(of)).take(membership))
     const generation = ++this.#generation
-    Promise.all(taken.map(({ ready }) => ready)).then((ready) => {
-      if (generation !== this.#generation || ready.includes(false)) return
+    Promise.all(taken).then((isOpen) => {
+      if (generation !== this.#generation || isOpen.includes(false)) return
       this.#isReading = true
       const { group, log } = this.#options
       log.info({ groupId: group().groupId, partitions: [...owned] }, 'reading')
@@ -77,18 +76,21 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
   }
 
   #newLane(of: TopicPartition): Lane {
-    const lane = new Lane(of, { ...this.#options, turned: () => this.#pulse.turned() })
-    this.#lanes.set(of.partition, lane)
+    const { partition } = of
+    const lane = new Lane(of, { ...this.#options, turned: () => this.#pulse.turned() }, this.#former.get(partition))
+    this.#lanes.set(partition, lane)
     return lane
   }
 
   #lose(lane: Lane): void {
     const { partition } = lane.of
     this.#lanes.delete(partition)
-    lane.idle.finally(() => {
+    const gone = lane.settled.then(() => {
       lane.discard()
       if (!this.#lanes.has(partition)) this.#options.handler.revoked(lane.of)
+      if (this.#former.get(partition) === gone) this.#former.delete(partition)
     })
+    this.#former.set(partition, gone)
   }
 
   /** Lets what is in work end, for some seconds, and writes what the next owner should find. */
@@ -151,10 +153,10 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
 
   async #work(lane: Lane, records: KafkaBatch, control: BatchControl, work: Work): Promise<void> {
     const { signal } = work
-    if (lane.isRemade(await this.#currentTopicId(lane.of.topic))) lane.reopen()
-    const isReady = await Promise.race([lane.ready, aborted(signal)])
-    if (!isReady || signal.aborted || control.isStale() || this.#lanes.get(records.partition) !== lane) return
-    await lane.occupy(async () => {
+    const topicId = await this.#currentTopicId(lane.of.topic)
+    await lane.occupy(signal, async () => {
+      if (control.isStale() || this.#lanes.get(records.partition) !== lane) return
+      if (lane.isRemade(topicId)) return lane.reopen(signal)
       const began = this.#clock.monotonic()
       await lane.work(records, control, work)
       const restMs = this.#options.spacingMs - (this.#clock.monotonic() - began)
@@ -206,20 +208,20 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
   /** The position is not in the log: goes on at the first record that is. */
   async outOfRange(of: TopicPartition): Promise<void> {
     const lane = this.#lanes.get(of.partition)
-    if (lane === undefined || !(await lane.ready)) return
+    if (lane === undefined) return
+    const { signal } = lane
     const { admin, log, onOffsetLost } = this.#options
-    if (lane.isRemade(await admin.topicId(of.topic))) {
-      lane.reopen()
-      return void (await lane.ready)
-    }
-    const offsets = (await admin.topicOffsets(of.topic)).get(of.partition)
-    if (offsets === undefined || (lane.next >= offsets.low && lane.next <= offsets.high)) return
-    onOffsetLost(of, { from: lane.next, to: offsets.low })
-    log.error(
-      { ...of, from: lane.next, to: offsets.low },
-      'the next offset is not in the log: records were lost before they were read',
-    )
-    lane.skipTo(offsets.low)
+    await lane.occupy(signal, async () => {
+      if (lane.isRemade(await admin.topicId(of.topic))) return lane.reopen(signal)
+      const offsets = (await admin.topicOffsets(of.topic)).get(of.partition)
+      if (offsets === undefined || (lane.next >= offsets.low && lane.next <= offsets.high)) return
+      onOffsetLost(of, { from: lane.next, to: offsets.low })
+      log.error(
+        { ...of, from: lane.next, to: offsets.low },
+        'the next offset is not in the log: records were lost before they were read',
+      )
+      lane.skipTo(offsets.low)
+    })
   }
 
   /**
