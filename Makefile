@@ -36,8 +36,8 @@ bench: node_modules ## every benchmark, and docs/benchmarks.md; takes some minut
 soak: node_modules ## the pipeline under load, and whether memory stays flat: MINUTES=10 RATE=2000
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/soak.ts --minutes $(or $(MINUTES),10) --rate $(or $(RATE),2000)
 
-chaos: node_modules ## everything under random faults, counted by Kafka's own client: MINUTES=1 SEED=1
-	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/chaos.ts --minutes $(or $(MINUTES),1) --seed $(or $(SEED),1)
+chaos: node_modules ## everything under random faults, counted by Kafka's own client: MINUTES=1 SEED=1 BROKERS=1|3
+	@node_modules/.bin/node --disable-warning=ExperimentalWarning bench/chaos.ts --minutes $(or $(MINUTES),1) --seed $(or $(SEED),1) --brokers $(or $(BROKERS),1)
 
 bench-operator: node_modules ## the operator with PIPELINES=1000 on one API server, and days of lag simulated
 	@node_modules/.bin/node bench/lag-policy.ts

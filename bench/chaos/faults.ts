@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Cluster, Role, Scene } from '../../test/integration/consumer/cluster.ts'
+import type { KafkaServers } from '../../tools/servers/kafka/kafka.ts'
 import { kafkaApi } from '../../tools/servers/proxy.ts'
 import type { Gate } from './gate.ts'
 import { type ReadRecord, readWithJava } from './java-reader.ts'
@@ -8,7 +9,7 @@ import { isOfRest } from './rest-callers.ts'
 
 /** What runs, and is replaced where a fault ended it. */
 export interface World {
-  readonly cluster: Cluster
+  readonly cluster: Cluster<KafkaServers>
   readonly scene: Scene
   readonly inferenceAddress: { readonly host: string; readonly port: number }
   readonly apiPort: number
@@ -79,10 +80,17 @@ const topic = 'topic'
 export const topicRemade = 'topic made anew'
 const steps = Object.values(kafkaApi)
 
-/** Every fault with how often it comes, in relation to the others. Two that touch the same do not come at once. */
-export const faults: Readonly<
-  Record<string, { readonly weight: number; readonly touches?: string; readonly run: Fault }>
-> = {
+interface RandomFault {
+  /** How often it comes, in relation to the others. */
+  readonly weight: number
+  /** Two that touch the same do not come at once. */
+  readonly touches?: string
+  /** Where there is one broker, its kill may lose what it has acknowledged: see docs/operations.md. */
+  readonly needsReplicas?: boolean
+  readonly run: Fault
+}
+
+export const faults: Readonly<Record<string, RandomFault>> = {
   'consumer killed': { weight: 3, run: (world) => replaceConsumer(world, (role) => role.kill()) },
   'consumer ended by SIGTERM': { weight: 2, run: (world) => replaceConsumer(world, (role) => role.stop(30_000)) },
   'consumer stands still': {
@@ -122,9 +130,21 @@ export const faults: Readonly<
     weight: 1,
     touches: topic,
     run: async ({ cluster, random }) => {
-      cluster.kafka.pause()
+      const node = random.oneOf(cluster.kafka.nodes)
+      node.pause()
       await delay(random.below(5000))
-      cluster.kafka.resume()
+      node.resume()
+    },
+  },
+  'broker killed': {
+    weight: 3,
+    touches: topic,
+    needsReplicas: true,
+    run: async ({ cluster, random }) => {
+      const node = random.oneOf(cluster.kafka.nodes)
+      await node.kill()
+      await delay(random.below(8000))
+      await node.start()
     },
   },
   'Redis stands still': {
@@ -163,8 +183,8 @@ export const faults: Readonly<
 }
 
 /** One at random, by weight; gives its name. */
-export function drawFault(random: Random): string {
-  const entries = Object.entries(faults)
+export function drawFault({ random, cluster }: World): string {
+  const entries = Object.entries(faults).filter(([, fault]) => !fault.needsReplicas || cluster.kafka.nodes.length > 1)
   let at = random.next() * entries.reduce((sum, [, { weight }]) => sum + weight, 0)
   for (const [name, { weight }] of entries) {
     at -= weight

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { openAdmin } from '../../lib/kafka/admin.ts'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { connectProducer } from '../../lib/kafka/producer.ts'
-import type { Kafka } from '../../tools/servers/kafka/kafka.ts'
+import type { KafkaServers } from '../../tools/servers/kafka/kafka.ts'
 import { noLog } from './no-log.ts'
 
 /** What is kept of a record: of an hour there are millions. */
@@ -28,14 +28,14 @@ const separator = '\u0001'
  * @param keepsValue of which ids the value is kept
  */
 export async function readWithJava(
-  kafka: Kafka,
+  kafka: KafkaServers,
   topic: string,
   keepsValue: (id: string) => boolean,
 ): Promise<ReadRecord[]> {
   const open = new Set(await writeEnds(kafka, topic))
   const properties = ['print.partition', 'print.offset', 'print.key', 'print.value']
   const args = [
-    ...['--bootstrap-server', kafka.brokers[0]!, '--topic', topic, '--from-beginning'],
+    ...['--bootstrap-server', kafka.brokers.join(), '--topic', topic, '--from-beginning'],
     ...['--isolation-level', 'read_committed', '--timeout-ms', String(quietMs)],
     ...properties.flatMap((name) => ['--formatter-property', `${name}=true`]),
     ...['--formatter-property', `key.separator=${separator}`],
@@ -51,7 +51,7 @@ export async function readWithJava(
 }
 
 /** Answers with their ids. */
-async function writeEnds(kafka: Kafka, topic: string): Promise<readonly string[]> {
+async function writeEnds(kafka: KafkaServers, topic: string): Promise<readonly string[]> {
   const settings: KafkaSettings = { brokers: kafka.brokers, clientId: 'chaos', log: noLog }
   const [admin, producer] = [openAdmin(settings), await connectProducer(settings)]
   const ends = Array.from((await admin.topicOffsets(topic)).keys(), (partition) => {

@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { startCluster } from '../../test/integration/consumer/cluster.ts'
+import { startThreeBrokers } from '../../test/harness/three-brokers.ts'
+import { type Cluster, clusterOf, startCluster } from '../../test/integration/consumer/cluster.ts'
+import type { KafkaServers } from '../../tools/servers/kafka/kafka.ts'
+import { startRedis } from '../../tools/servers/redis.ts'
 import { freePorts } from '../../tools/servers/server.ts'
 import { type Exactness, exactnessOf, isExact } from './exactness.ts'
 import { drawFault, faults, topicRemade, type World } from './faults.ts'
@@ -12,6 +15,7 @@ import { sendAborted, sendEvents, sendUnreadable } from './senders.ts'
 export interface ChaosResult extends Exactness {
   readonly seed: number
   readonly seconds: number
+  readonly brokers: number
   /** How often each fault came. */
   readonly faults: Readonly<Record<string, number>>
   /** Records of transactions that were aborted: nobody may judge them. */
@@ -24,6 +28,8 @@ export interface ChaosResult extends Exactness {
 export interface ChaosOptions {
   readonly seed: number
   readonly seconds: number
+  /** One broker, or three with each topic on all of them; then brokers are killed as well. */
+  readonly brokers?: 1 | 3 | undefined
   readonly onFault?: ((name: string) => void) | undefined
 }
 
@@ -32,8 +38,9 @@ const startPartitions = 4
 const pauseMs = 2000
 
 /** Everything runs for so long under faults; then what was published is compared with what was sent. */
-export async function runChaos({ seed, seconds, onFault = () => {} }: ChaosOptions): Promise<ChaosResult> {
-  const cluster = await startCluster()
+export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
+  const { seed, seconds, brokers = 1, onFault = () => {} } = options
+  const cluster = await (brokers === 1 ? startCluster() : startReplicated())
   try {
     const scene = await cluster.scene({ partitions: startPartitions, proxied: true })
     const [port, apiPort] = (await freePorts(2)) as [number, number]
@@ -73,10 +80,18 @@ export async function runChaos({ seed, seconds, onFault = () => {} }: ChaosOptio
     // With Redis the claims of ids are gone, and with the API what it knew of them.
     const mayDouble = Object.keys(counts).some((name) => name.startsWith('Redis')) && counts['API killed'] !== undefined
     const isRestExact = rest.missing + rest.stored + rest.differing + (mayDouble ? 0 : rest.doubled) === 0
-    return { seed, seconds, faults: counts, aborted, ...exactness, rest, isExact: isExact(exactness) && isRestExact }
+    return {
+      ...{ seed, seconds, brokers, faults: counts, aborted, ...exactness, rest },
+      isExact: isExact(exactness) && isRestExact,
+    }
   } finally {
     await cluster.stop()
   }
+}
+
+async function startReplicated(): Promise<Cluster<KafkaServers>> {
+  const [kafka, redis] = await Promise.all([startThreeBrokers({ proxied: true }), startRedis()])
+  return clusterOf({ kafka, redis })
 }
 
 /** One fault after the other, at most two at once; the topic is made anew once at least. Answers how often each came. */
@@ -91,7 +106,7 @@ async function disturb(
   const running = new Map<string, Promise<void>>()
   while (elapsed() < seconds) {
     const isTurn = elapsed() > seconds / 2 && counts[topicRemade] === undefined
-    const name = isTurn ? topicRemade : drawFault(world.random)
+    const name = isTurn ? topicRemade : drawFault(world)
     const { touches = name, run } = faults[name]!
     // twice at once it would take from itself what it puts back
     if (running.has(touches)) {

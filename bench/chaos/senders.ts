@@ -2,12 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { transactionalProducers } from '../../lib/kafka/transactional-producer.ts'
 import { eventOf, recordOf, type Scene } from '../../test/integration/consumer/cluster.ts'
-import type { Kafka } from '../../tools/servers/kafka/kafka.ts'
+import type { KafkaServers } from '../../tools/servers/kafka/kafka.ts'
 import type { Gate } from './gate.ts'
 import { noLog } from './no-log.ts'
 
 /** Two producers whose transactions overlap, never commit, and are aborted by their successors. Gives how many records. */
-export async function sendAborted(kafka: Kafka, topic: string, signal: AbortSignal): Promise<number> {
+export async function sendAborted(kafka: KafkaServers, topic: string, signal: AbortSignal): Promise<number> {
   const settings: KafkaSettings = { brokers: kafka.brokers, clientId: 'chaos', log: noLog }
   const open = transactionalProducers(settings, { timeoutMs: 10_000 })
   let sent = 0

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { answers, jars } from '../../tools/servers/kafka/kafka.ts'
+import { answers, jars, type KafkaServers, kafkaTools } from '../../tools/servers/kafka/kafka.ts'
+import { type KafkaProxy, startProxy } from '../../tools/servers/proxy.ts'
 import {
   freePorts,
   removeFolder,
@@ -12,33 +13,34 @@ import {
   temporaryFolder,
 } from '../../tools/servers/server.ts'
 
-export interface ThreeBrokers {
-  readonly brokers: readonly string[]
-  /** As `kill -9`. */
-  kill(number: number): Promise<void>
-  /** Starts a broker that was killed, with its data. */
-  start(number: number): Promise<void>
-  stop(): Promise<void>
-}
-
-/** Three brokers that are controllers as well: each topic on all of them, and a write acknowledged by two at least. */
-export async function startThreeBrokers(): Promise<ThreeBrokers> {
+/**
+ * Three brokers that are controllers as well: each topic on all of them, and a write acknowledged by two at least.
+ * `proxied`: with a proxy before each.
+ */
+export async function startThreeBrokers({ proxied = false } = {}): Promise<KafkaServers> {
   const folder = temporaryFolder('brokers')
   const classPath = join(await jars(), '*')
-  const ports = await freePorts(6)
+  const ports = await freePorts(9)
   const portOf = (number: number): number => ports[number]!
   const controllerOf = (number: number): number => ports[3 + number]!
+  const proxiedOf = (number: number): number => ports[6 + number]!
   const numbers = [0, 1, 2]
+  const proxies = proxied ? await Promise.all(numbers.map((number) => startProxy(proxiedOf(number)))) : []
   const clusterId = randomBytes(16).toString('base64url').replace(/^-/, 'A')
   const configurationOf = (number: number): string => join(folder, `${number}.properties`)
   for (const number of numbers) {
+    const proxy = proxies[number]
+    const listeners = [`PLAINTEXT://127.0.0.1:${portOf(number)}`]
+    if (proxy !== undefined) listeners.push(`PROXIED://127.0.0.1:${proxiedOf(number)}`)
+    const advertised = [`PLAINTEXT://127.0.0.1:${portOf(number)}`]
+    if (proxy !== undefined) advertised.push(`PROXIED://127.0.0.1:${proxy.port}`)
     const properties = {
       'process.roles': 'broker,controller',
       'node.id': number + 1,
       'controller.quorum.voters': numbers.map((one) => `${one + 1}@127.0.0.1:${controllerOf(one)}`).join(),
-      listeners: `PLAINTEXT://127.0.0.1:${portOf(number)},CONTROLLER://127.0.0.1:${controllerOf(number)}`,
-      'advertised.listeners': `PLAINTEXT://127.0.0.1:${portOf(number)}`,
-      'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+      listeners: [...listeners, `CONTROLLER://127.0.0.1:${controllerOf(number)}`].join(),
+      'advertised.listeners': advertised.join(),
+      'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT',
       'controller.listener.names': 'CONTROLLER',
       'inter.broker.listener.name': 'PLAINTEXT',
       'log.dirs': join(folder, `data-${number}`),
@@ -74,12 +76,32 @@ export async function startThreeBrokers(): Promise<ThreeBrokers> {
   }
   await Promise.all(numbers.map(start))
   return {
+    ...kafkaTools(classPath),
     brokers: numbers.map((number) => `127.0.0.1:${portOf(number)}`),
-    kill: async (number) => servers.get(number)!.kill(),
-    start,
+    nodes: numbers.map((number) => ({
+      kill: async () => servers.get(number)!.kill(),
+      start: () => start(number),
+      pause: () => servers.get(number)!.pause(),
+      resume: () => servers.get(number)!.resume(),
+    })),
+    ...(proxied ? { proxy: allOf(proxies) } : {}),
     stop: async () => {
       await Promise.all(Array.from(servers.values(), (server) => server.kill()))
+      await Promise.all(proxies.map((proxy) => proxy.close()))
       removeFolder(folder)
     },
+  }
+}
+
+/** What is done is done to each of them. */
+function allOf(proxies: readonly KafkaProxy[]): NonNullable<KafkaServers['proxy']> {
+  const each = (act: (proxy: KafkaProxy) => void) => () => proxies.forEach(act)
+  return {
+    brokers: proxies.map(({ port }) => `127.0.0.1:${port}`),
+    cutReply: (apiKey, nth) => Promise.race(proxies.map((proxy) => proxy.cutReply(apiKey, nth))),
+    drop: each((proxy) => proxy.drop()),
+    accept: each((proxy) => proxy.accept()),
+    stall: each((proxy) => proxy.stall()),
+    flow: each((proxy) => proxy.flow()),
   }
 }

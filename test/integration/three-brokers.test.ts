@@ -6,8 +6,9 @@ import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { connectProducer, type KafkaProducer } from '../../lib/kafka/producer.ts'
 import { readTopic } from '../../lib/kafka/read-topic.ts'
 import { createLogger } from '../../lib/log.ts'
+import type { KafkaServers } from '../../tools/servers/kafka/kafka.ts'
 import { eventually } from '../harness/eventually.ts'
-import { startThreeBrokers, type ThreeBrokers } from '../harness/three-brokers.ts'
+import { startThreeBrokers } from '../harness/three-brokers.ts'
 
 const patience = 180_000
 const log = await createLogger({ level: 'silent' })
@@ -15,7 +16,7 @@ const log = await createLogger({ level: 'silent' })
 const skipped = process.env.SKIP_INTEGRATION === '1'
 ;(skipped ? describe.skip : describe)('On three brokers', function () {
   this.timeout(900_000)
-  let kafka: ThreeBrokers
+  let kafka: KafkaServers
   const members: ChildProcess[] = []
   before(async () => {
     kafka = await startThreeBrokers()
@@ -61,14 +62,14 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       await producer?.close()
     })()
 
-    for (const number of [0, 1, 2]) {
+    for (const node of kafka.nodes) {
       const from = sent
       await eventually(() => expect(sent).to.be.at.least(from + 500), patience)
       victim.kill('SIGKILL')
-      await kafka.kill(number)
+      await node.kill()
       victim = start()
       await delay(5000)
-      await kafka.start(number)
+      await node.start()
     }
     isOver = true
     await feeding

@@ -11,7 +11,7 @@ import type { KafkaRecord, OutgoingRecord, TopicPartition } from '../../../lib/k
 import { createLogger } from '../../../lib/log.ts'
 import { parsePipeline } from '../../../lib/pipeline/parse-pipeline.ts'
 import { resolveGroup } from '../../../lib/pipeline/resolve-pipeline.ts'
-import { type Kafka, startKafka } from '../../../tools/servers/kafka/kafka.ts'
+import { type Kafka, type KafkaServers, startKafka } from '../../../tools/servers/kafka/kafka.ts'
 import { type Redis, startRedis } from '../../../tools/servers/redis.ts'
 import { freePorts, type ServerProcess, startServer, temporaryFolder } from '../../../tools/servers/server.ts'
 import type { Episode } from '../../../workloads/detection/episode.ts'
@@ -28,8 +28,8 @@ export const patience = 240_000
 const bin = new URL('../../../bin/anomaly', import.meta.url).pathname
 const silent = await createLogger({ level: 'silent' })
 
-export interface Cluster {
-  readonly kafka: Kafka
+export interface Cluster<K extends KafkaServers = Kafka> {
+  readonly kafka: K
   readonly redis: Redis
   /** A pipeline with topics, a group and a Redis database of its own. */
   scene(options?: SceneOptions): Promise<Scene>
@@ -165,13 +165,18 @@ export async function startCluster({ secured = false } = {}): Promise<Cluster> {
     startKafka({ proxied: true, secured }),
     startRedis(secured ? { tls: true, args: redisUser.args } : {}),
   ])
+  return clusterOf({ kafka, redis })
+}
+
+export function clusterOf<K extends KafkaServers>(servers: { readonly kafka: K; readonly redis: Redis }): Cluster<K> {
+  const { kafka, redis } = servers
   const scenes: Scene[] = []
   let count = 0
   return {
     kafka,
     redis,
     scene: async (options) => {
-      const scene = await openScene({ kafka, redis }, ++count, options)
+      const scene = await openScene(servers, ++count, options)
       scenes.push(scene)
       return scene
     },
@@ -183,7 +188,7 @@ export async function startCluster({ secured = false } = {}): Promise<Cluster> {
 }
 
 async function openScene(
-  { kafka, redis }: Pick<Cluster, 'kafka' | 'redis'>,
+  { kafka, redis }: Pick<Cluster<KafkaServers>, 'kafka' | 'redis'>,
   number: number,
   {
     partitions = 4,
@@ -302,7 +307,7 @@ async function openScene(
   }
 
   async function alterTopic(...change: readonly string[]): Promise<void> {
-    const topic = ['--bootstrap-server', kafka.brokers[0]!, '--topic', topics.source]
+    const topic = ['--bootstrap-server', kafka.brokers.join(), '--topic', topics.source]
     await kafka.tool('org.apache.kafka.tools.TopicCommand', [...topic, ...change])
   }
 

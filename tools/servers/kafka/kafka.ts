@@ -24,10 +24,36 @@ const version = '4.3.1'
 /** The one user of a secured broker, for PLAIN and SCRAM. */
 export const kafkaUser = { username: 'anomaly', password: 'a password of tests' } as const
 
-export interface Kafka {
-  readonly port: number
+/** A broker process. */
+export interface KafkaNode {
+  /** As `kill -9`; `start` brings it back with its data. */
+  kill(): Promise<void>
+  start(): Promise<void>
+  pause(): void
+  resume(): void
+}
+
+/** One broker or several. */
+export interface KafkaServers extends KafkaTools {
+  readonly nodes: readonly KafkaNode[]
   readonly brokers: readonly string[]
-  /** With `proxied`: the same broker for clients that should lose replies. */
+  /** With `proxied`: the same brokers for clients that should lose replies. */
+  readonly proxy?: Pick<KafkaProxy, 'cutReply' | 'drop' | 'accept' | 'stall' | 'flow'> & {
+    readonly brokers: readonly string[]
+  }
+  /** Ends the brokers and drops their data. */
+  stop(): Promise<void>
+}
+
+export interface KafkaTools {
+  /** Runs one of Kafka's own tools, e.g. `org.apache.kafka.tools.TopicCommand`, and gives its output. */
+  tool(className: string, args: readonly string[], options?: { readonly input?: string }): Promise<string>
+  /** The output of a tool as it comes; who has enough of it ends the tool. */
+  toolLines(className: string, args: readonly string[]): AsyncIterable<string>
+}
+
+export interface Kafka extends KafkaServers, KafkaNode {
+  readonly port: number
   readonly proxy?: KafkaProxy & { readonly brokers: readonly string[] }
   /** With `secured`: further listeners of the same broker. */
   readonly secured?: {
@@ -39,18 +65,8 @@ export interface Kafka {
   }
   /** The folder of its logs. */
   readonly data: string
-  /** Ends the broker and drops its data. */
-  stop(): Promise<void>
-  /** As `kill -9`; `restart` brings it back with its data. */
-  kill(): Promise<void>
   /** Stops it, waits `downMs`, starts it on the same ports with the same data. */
   restart(options?: { readonly downMs?: number }): Promise<void>
-  pause(): void
-  resume(): void
-  /** Runs one of Kafka's own tools, e.g. `org.apache.kafka.tools.TopicCommand`, and gives its output. */
-  tool(className: string, args: readonly string[], options?: { readonly input?: string }): Promise<string>
-  /** The output of a tool as it comes; who has enough of it ends the tool. */
-  toolLines(className: string, args: readonly string[]): AsyncIterable<string>
 }
 
 export interface KafkaOptions {
@@ -204,9 +220,20 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     })
   let server = await start()
   const at = (p: number): readonly string[] => [`${host}:${p}`]
+  const own: KafkaNode = {
+    kill: () => server.kill(),
+    start: async () => {
+      server = await start()
+    },
+    pause: () => server.pause(),
+    resume: () => server.resume(),
+  }
   return {
+    ...kafkaTools(classPath),
+    ...own,
     port,
     data,
+    nodes: [own],
     brokers: at(port),
     ...(proxy ? { proxy: { ...proxy, brokers: at(proxy.port) } } : {}),
     ...(certificates
@@ -224,15 +251,17 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
       await proxy?.close()
       removeFolder(folder)
     },
-    kill: () => server.kill(),
     restart: async ({ downMs = 0 } = {}) => {
       // Killed, it may forget to mark transactions that it has acknowledged: see docs/operations.md.
       await server.stop(60_000)
       if (downMs > 0) await new Promise((done) => setTimeout(done, downMs))
-      server = await start()
+      await own.start()
     },
-    pause: () => server.pause(),
-    resume: () => server.resume(),
+  }
+}
+
+export function kafkaTools(classPath: string): KafkaTools {
+  return {
     tool: async (className, args, { input } = {}) => {
       const call = run('java', ['-Xmx256m', '-cp', classPath, className, ...args], {
         maxBuffer: 1 << 29,
