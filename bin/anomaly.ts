@@ -11,6 +11,7 @@ import { feedback } from './commands/feedback.ts'
 import { inference } from './commands/inference.ts'
 import { init } from './commands/init.ts'
 import { operator } from './commands/operator.ts'
+import { recorder } from './commands/recorder.ts'
 import { replay } from './commands/replay.ts'
 import { run } from './commands/run.ts'
 import { schema } from './commands/schema.ts'
@@ -42,6 +43,7 @@ const cli: Argv = yargs(args)
   .command(consumer)
   .command(api)
   .command(inference)
+  .command(recorder)
   .command(schema)
   .command(operator)
   .version('version', 'Show the version', version)

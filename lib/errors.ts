@@ -14,7 +14,7 @@ export const errorCodes = [
 export type ErrorCode = (typeof errorCodes)[number]
 
 /** What the data plane talks to. */
-export type Server = 'kafka' | 'state' | 'inference'
+export type Server = 'kafka' | 'state' | 'inference' | 'history'
 
 /** Exit code of a command that ends with this error: 2 where what the user wrote is at fault, 3 where all went well and nothing came of it, else 1. */
 const exitCodes: Partial<Record<ErrorCode, number>> = {

@@ -65,6 +65,21 @@ export const redis = {
   'redis-cert-file': { type: 'string', requiresArg: true, describe: 'Client certificate (PEM) for Redis' },
   'redis-key-file': { type: 'string', requiresArg: true, describe: 'Key (PEM) of that certificate' },
 } as const
+export const postgres = {
+  'postgres-url': {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'Address of the history, postgresql://user:password@host[:port]/database; of its parameters sslmode counts',
+  },
+  'postgres-ca-file': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Authorities (PEM) that sign the certificate of PostgreSQL',
+  },
+  'postgres-cert-file': { type: 'string', requiresArg: true, describe: 'Client certificate (PEM) for PostgreSQL' },
+  'postgres-key-file': { type: 'string', requiresArg: true, describe: 'Key (PEM) of that certificate' },
+} as const
 export const kafka = {
   'kafka-ca-file': {
     type: 'string',

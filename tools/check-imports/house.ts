@@ -29,9 +29,9 @@ export const house: House = {
   'workloads/state': ground,
   'workloads/scoring': ground,
   'workloads/files': [...ground, 'workloads/streams'],
-  'workloads/settings': ports,
+  'workloads/settings': [...ports, 'workloads/files', 'workloads/history'],
   'workloads/judging': judging,
-  'workloads/history': [...ground, 'workloads/files'],
+  'workloads/history': [...ground, 'workloads/streams', 'workloads/files'],
   'workloads/rest': [...judging, 'workloads/settings', 'workloads/history'],
   /** What a browser runs: of the others it takes types, and the words of the terminal. */
   'workloads/console': [...ground, 'workloads/terminal', 'workloads/history', 'workloads/rest'],
@@ -41,6 +41,7 @@ export const house: House = {
   'workloads/consumer': doors,
   'workloads/api': doors,
   'workloads/inference': doors,
+  'workloads/recorder': doors,
   'workloads/local': [...doors, ...desk],
   'workloads/backtest': desk,
   'workloads/replay': desk,
@@ -51,9 +52,19 @@ export const house: House = {
 
   bin: [
     ...everything,
-    ...['consumer', 'api', 'inference', 'local', 'backtest', 'replay', 'schema', 'watch', 'feedback', 'init'].map(
-      (role) => `workloads/${role}`,
-    ),
+    ...[
+      'consumer',
+      'api',
+      'inference',
+      'recorder',
+      'local',
+      'backtest',
+      'replay',
+      'schema',
+      'watch',
+      'feedback',
+      'init',
+    ].map((role) => `workloads/${role}`),
   ],
   tools: everything,
 }

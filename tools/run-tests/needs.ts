@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { binaryStep, isDownloaded, moduleStep } from '../servers/binaries/binaries.ts'
 import { jarsStep } from '../servers/kafka/kafka.ts'
+import { postgresStep } from '../servers/postgres.ts'
 import { commandsStep } from '../servers/server.ts'
 import type { SetUpStep } from '../servers/set-up.ts'
 
@@ -18,6 +19,7 @@ export const needs: readonly SetUpStep[] = [
     promtool: 'prometheus',
     chromium: 'chromium',
   }),
+  postgresStep,
   jarsStep,
   binaryStep('etcd'),
   binaryStep('kube-apiserver'),

@@ -1,3 +1,4 @@
+import { AppError } from '../../lib/errors.ts'
 import type { Episode } from '../detection/episode.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { DecidedEvent } from '../detection/what-if.ts'
@@ -129,12 +130,22 @@ export function decidedEventOf({ json, ...row }: DecidedRow): DecidedEvent {
   return { ...row, isHit: row.isAnomaly && reasons.some(({ rule }) => rule !== undefined), suppressedBy }
 }
 
+/** What databases and calendars have; an event may claim any time. */
+const [earliest, latest] = [Date.UTC(-4000, 0, 1), 8.64e15]
+
+/** Events without a time lie together at the beginning, in the order in which they came. */
+export function timeOf(timestamp: number | null): number {
+  return timestamp === null ? 0 : Math.min(latest, Math.max(earliest, Math.floor(timestamp)))
+}
+
 /** The page's place in words that a URL takes; `order` is a number that grows with time, `id` tells equals apart. */
 export function cursorOf(order: number, id: number): string {
   return `${order}.${id}`
 }
 
-export function placeOf(cursor: string): readonly [order: number, id: number] | undefined {
-  const match = /^(\d{1,16})\.(\d{1,16})$/.exec(cursor)
-  return match === null ? undefined : [Number(match[1]), Number(match[2])]
+/** @throws AppError InvalidArgument where it is none */
+export function placeOf(cursor: string): readonly [order: number, id: number] {
+  const match = /^(-?\d{1,16})\.(\d{1,16})$/.exec(cursor)
+  if (match === null) throw new AppError('InvalidArgument', `cursor: ${JSON.stringify(cursor)} is the end of no page`)
+  return [Number(match[1]), Number(match[2])]
 }

@@ -17,6 +17,7 @@ import {
   type PageOptions,
   placeOf,
   type SeriesPoint,
+  timeOf,
   type VerdictQuery,
 } from './history.ts'
 
@@ -166,11 +167,6 @@ function openFile(path: string): DatabaseSync {
   }
 }
 
-/** Events without a time lie together at the beginning, in the order in which they came. */
-function timeOf(timestamp: number | null): number {
-  return timestamp === null ? 0 : Math.floor(timestamp)
-}
-
 interface Filter {
   readonly conditions: readonly string[]
   readonly values: readonly SQLInputValue[]
@@ -207,8 +203,6 @@ function pageOf(
   { limit, cursor }: PageOptions,
 ): Page<string> {
   const place = cursor === undefined ? undefined : placeOf(cursor)
-  if (cursor !== undefined && place === undefined)
-    throw new AppError('InvalidArgument', `cursor: ${JSON.stringify(cursor)} is the end of no page`)
   const after = place === undefined ? [] : [`(${order}, id) < (?, ?)`]
   const where = [...conditions, ...after].join(' AND ')
   const rows = db

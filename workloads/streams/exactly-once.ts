@@ -36,6 +36,8 @@ export interface ExactlyOnceOptions {
   readonly sessionTimeoutMs?: number | undefined
   /** New partitions are seen after it. */
   readonly metadataMaxAgeMs?: number | undefined
+  /** Offsets are kept where they may be set back, together with what was done: a database restored from a backup. */
+  readonly offsetsGoBack?: boolean | undefined
   /** Least time from the begin of a partition's transaction to that of its next: sooner, the broker makes it wait longer. */
   readonly spacingMs?: number | undefined
 }
@@ -111,14 +113,14 @@ export class ExactlyOnceLoop implements ExactlyOnce {
   #unwatch = (): void => {}
 
   constructor(clients: ExactlyOnceClients, options: ExactlyOnceOptions) {
-    const { maxRecords = 2000, maxSendBytes = 768 * 1024, spacingMs = 20 } = options
+    const { maxRecords = 2000, maxSendBytes = 768 * 1024, spacingMs = 20, offsetsGoBack = false } = options
     const { handler, onOffsetLost, startFrom, onTopicRemade = () => {} } = options
     this.#clients = clients
     this.#options = options
     this.#pulse = new Pulse(clients.clock)
     this.#lanes = new Lanes({
       ...clients,
-      ...{ handler, onOffsetLost, startFrom, onTopicRemade, maxRecords, maxSendBytes, spacingMs },
+      ...{ handler, onOffsetLost, startFrom, onTopicRemade, maxRecords, maxSendBytes, spacingMs, offsetsGoBack },
       group: () => this.#group,
       pulse: this.#pulse,
       stopping: this.#stopping.signal,

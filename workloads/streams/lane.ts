@@ -17,6 +17,7 @@ import { aborted } from './waits.ts'
 export interface LaneOptions extends PartitionOptions {
   readonly maxRecords: number
   readonly maxSendBytes: number
+  readonly offsetsGoBack?: boolean | undefined
   /** Where the member reads next. */
   readonly seek: (of: TopicPartition, offset: number) => void
   /** The loop is at work, though it fetches nothing. */
@@ -219,7 +220,7 @@ export class Lane {
       this.logEnd = 0
     }
     // What was acknowledged stays done, even where the broker then skips its markers, as Kafka 4.3 may when all replicas restart.
-    this.#next = Math.max(this.#next, start)
+    this.#next = this.#options.offsetsGoBack ? start : Math.max(this.#next, start)
     this.#producer = producer
     this.#options.seek(this.of, this.#next)
   }

@@ -1,7 +1,7 @@
 import { AppError, messageOf } from '../../lib/errors.ts'
 
 /** What a stream needs in order to get on, and a record that holds it up. */
-export const parts = ['kafka', 'state', 'inference', 'record'] as const
+export const parts = ['kafka', 'state', 'inference', 'history', 'record'] as const
 export type Part = (typeof parts)[number]
 
 export interface Problem {

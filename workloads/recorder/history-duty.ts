@@ -1,0 +1,154 @@
+import type { Registry } from 'prom-client'
+import { messageOf } from '../../lib/errors.ts'
+import { openAdmin } from '../../lib/kafka/admin.ts'
+import type { KafkaSettings } from '../../lib/kafka/client.ts'
+import { joinGroup } from '../../lib/kafka/group.ts'
+import type { Logger } from '../../lib/log.ts'
+import { resolveGroup } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { systemClock } from '../../lib/time.ts'
+import type { HistorySettings } from '../history/open-history.ts'
+import { PostgresConnection } from '../history/postgres-connection.ts'
+import { PostgresDays } from '../history/postgres-days.ts'
+import { PostgresRecording, type RecordingOptions } from '../history/postgres-recording.ts'
+import { migrate } from '../history/postgres-schema.ts'
+import { episodeWriter, verdictWriter } from '../history/published-records.ts'
+import { ExactlyOnceLoop } from '../streams/exactly-once.ts'
+import type { Duty } from './duty.ts'
+import { createRecordMetrics, type Recordable, type RecordLag } from './record-metrics.ts'
+
+export interface HistoryDutyOptions {
+  readonly pipeline: Pipeline
+  readonly kafka: KafkaSettings
+  readonly history: HistorySettings
+  readonly registry: Registry
+  readonly log: Logger
+}
+
+/** Two that write, and one that looks after the tables. */
+const connections = 3
+const maintainMs = 3_600_000
+/** Rows of so long share a transaction; somebody looks at a history seconds later. */
+const spacingMs = 250
+/** As much as a reply brings: many rows a transaction where there is much to catch up with. */
+const fetchBytes = 4 * 2 ** 20
+const stuckMs = 60_000
+
+interface Topic {
+  readonly what: Recordable
+  readonly loop: ExactlyOnceLoop
+  readonly lag: () => RecordLag
+}
+
+/** Keeps what the pipeline publishes in PostgreSQL. */
+export function historyDuty({ pipeline, kafka, history, registry, log }: HistoryDutyOptions): Duty {
+  const { results } = pipeline.spec
+  const { address, schema, retentionDays, keep } = history
+  const connection = new PostgresConnection({ address, name: 'anomaly-recorder', connections, log })
+  const days = new PostgresDays(connection, { schema, retentionDays, log })
+  const metrics = createRecordMetrics(registry, () => Object.fromEntries(topics.map(({ what, lag }) => [what, lag()])))
+  let prepared: Promise<void> | undefined
+
+  /** Done once, and again after each failure: the database may be another one by then. */
+  function prepare(): Promise<void> {
+    prepared ??= migrate(connection, schema)
+      .then(() => days.maintain(Date.now()))
+      .catch((error) => {
+        forget()
+        throw error
+      })
+    return prepared
+  }
+
+  function forget(): void {
+    prepared = undefined
+    days.forget()
+  }
+
+  function recordingOf(what: Recordable, topic: string, write: RecordingOptions['write']): Topic {
+    const group = resolveGroup(pipeline).groupId
+    const groupId = what === 'verdict' ? `${group}_history` : `${group}_history_episodes`
+    const recording = new PostgresRecording({
+      ...{ connection, schema, topic, groupId, prepare, write },
+      onRecorded: (recorded) => metrics.recorded(what, recorded),
+      onFailed() {
+        metrics.failed()
+        forget()
+      },
+    })
+    const admin = openAdmin(kafka)
+    const loop = new ExactlyOnceLoop(
+      {
+        openProducer: recording.openProducer,
+        admin: { ...admin, committedOffsets: recording.committedOffsets },
+        joinGroup: (member, events) => joinGroup(kafka, member, events),
+        clock: systemClock,
+        log,
+      },
+      {
+        ...{ topic, groupId, startFrom: 'Earliest', handler: recording, offsetsGoBack: true, spacingMs },
+        maxBytesPerPartition: fetchBytes,
+        onOffsetLost: (of, lost) => log.error({ ...of, ...lost }, 'records were deleted before they were recorded'),
+      },
+    )
+    const lag = (): RecordLag => {
+      const behind = [...loop.lag()].filter(([, records]) => records > 0)
+      const now = Date.now()
+      return {
+        records: behind.reduce((sum, [, records]) => sum + records, 0),
+        seconds: Math.max(0, ...behind.map(([partition]) => recording.behind(partition, now))) / 1000,
+      }
+    }
+    return { what, loop, lag }
+  }
+
+  const options = { isOwn: () => true, schema, days, keep, wall: Date.now }
+  const topics: readonly Topic[] = [
+    recordingOf('verdict', results.topic, verdictWriter(options)),
+    ...(results.episodesTopic === undefined
+      ? []
+      : [recordingOf('episode', results.episodesTopic, episodeWriter(options))]),
+  ]
+  const why = (): string | undefined => {
+    const { problem } = connection
+    if (problem !== undefined) return `${problem.message} (since ${new Date(problem.since).toISOString()})`
+    for (const { loop } of topics) {
+      const found = loop.problem()
+      if (found !== undefined) return found.message
+    }
+    return undefined
+  }
+  let timer: NodeJS.Timeout | undefined
+  return {
+    name: 'history',
+    parts: [
+      { name: 'history database', stop: () => connection.close() },
+      {
+        name: 'history',
+        start() {
+          timer = setInterval(() => {
+            days.maintain(Date.now()).catch((error) => {
+              log.warn({ error: messageOf(error) }, 'the days of the history cannot be looked after; in an hour again')
+            })
+          }, maintainMs)
+          for (const { loop } of topics) loop.start()
+        },
+        async stop() {
+          clearInterval(timer)
+          await Promise.all(topics.map(({ loop }) => loop.stop()))
+        },
+      },
+    ],
+    live: () => {
+      const oldest = Math.min(...topics.map(({ loop }) => loop.polledAt()))
+      const ms = performance.now() - oldest
+      return ms > stuckMs ? `has not turned for ${Math.round(ms / 1000)} s` : undefined
+    },
+    ready: why,
+    status: () => ({
+      problem: why() ?? 'ok',
+      recorded: { ...metrics.rows },
+      lag: Object.fromEntries(topics.map(({ what, lag }) => [what, lag()])),
+    }),
+  }
+}
