@@ -36,16 +36,17 @@ describe('A pipeline whose file changes', () => {
     return live
   }
 
-  it('takes up alert budget, threshold and rules, and says so in one line', async () => {
+  it('takes up alert budget, threshold, rules and mutes, and says so in one line', async () => {
     const live = await watched()
     const before = live.detection
-    write(2, { threshold: '0.99', rules: [{ name: 'other', field: 'value', above: '7' }] })
+    const mutes = [{ keys: ['user-*'], until: '2026-02-01T00:00:00Z' }]
+    write(2, { threshold: '0.99', rules: [{ name: 'other', field: 'value', above: '7' }], mutes })
     await until(() => live.generation === 2)
     expect(live.detection).to.not.equal(before)
-    expect(live.detection).to.include({ threshold: '0.99', alertBudgetPerMillion: undefined })
+    expect(live.detection).to.deep.include({ threshold: '0.99', alertBudgetPerMillion: undefined, mutes })
     expect(live.detection.rules.map(({ name }) => name)).to.deep.equal(['other'])
     expect(logged.map(({ level, fields }) => ({ level, ...fields }))).to.deep.equal([
-      { level: 'info', generation: 2, threshold: '0.99', rules: ['other'] },
+      { level: 'info', generation: 2, threshold: '0.99', rules: ['other'], mutes: 1 },
     ])
     await live.stop!()
   })

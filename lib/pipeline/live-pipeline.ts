@@ -7,11 +7,11 @@ import { pipelineOf } from './load-pipeline.ts'
 import type { DetectionSpec, Notification, Pipeline } from './spec.ts'
 
 /** What of `detection` a process that runs takes up; everything else needs it to start again. */
-export const liveFields = ['alertBudget', 'alertBudgetPerMillion', 'threshold', 'rules'] as const
+export const liveFields = ['alertBudget', 'alertBudgetPerMillion', 'threshold', 'rules', 'mutes'] as const
 
 /** The detection without what a process that runs takes up. */
 export function fixedDetection(detection: DetectionSpec): Omit<DetectionSpec, (typeof liveFields)[number]> {
-  const { alertBudget: _1, alertBudgetPerMillion: _2, threshold: _3, rules: _4, ...fixed } = detection
+  const { alertBudget: _1, alertBudgetPerMillion: _2, threshold: _3, rules: _4, mutes: _5, ...fixed } = detection
   return fixed
 }
 
@@ -70,7 +70,7 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
     detection = next
     log.info(
       { generation, ...changeOf(next) },
-      'the pipeline has changed: alert budget, threshold and rules are taken up',
+      'the pipeline has changed: alert budget, threshold, rules and mutes are taken up',
     )
   }
 
@@ -125,10 +125,10 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
 }
 
 /** As a line of the log shows it. */
-function changeOf({ alertBudget, alertBudgetPerMillion, threshold, rules }: DetectionSpec) {
+function changeOf({ alertBudget, alertBudgetPerMillion, threshold, rules, mutes = [] }: DetectionSpec) {
   const budget =
     threshold === undefined
       ? { alertBudgetPerMillion: alertBudget?.perMillion ?? alertBudgetPerMillion }
       : { threshold }
-  return { ...budget, rules: rules.map(({ name }) => name) }
+  return { ...budget, rules: rules.map(({ name }) => name), mutes: mutes.length }
 }

@@ -42,6 +42,12 @@ export const outOfBounds: readonly RefusedPipeline[] = [
     message: '"2026-01-31 00:00:00" must be an RFC 3339 time such as 2026-01-31T00:00:00Z',
   },
   {
+    what: 'a mute without an end',
+    spec: { source, detection: { mutes: [{ keys: ['user-1'], until: 'tomorrow' }] } },
+    field: 'spec.detection.mutes[0].until',
+    message: '"tomorrow" must be an RFC 3339 time such as 2026-01-31T00:00:00Z',
+  },
+  {
     what: 'a number with a fraction',
     spec: { source, detection: { refractorySeconds: 1.5 } },
     field: 'spec.detection.refractorySeconds',

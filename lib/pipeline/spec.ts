@@ -56,6 +56,13 @@ const tls = (server: string) =>
     .optional()
     .describe(`Present, if only as {}: connections to ${server} use TLS.`)
 
+const timestamp = () =>
+  pattern(
+    /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/,
+    35,
+    'an RFC 3339 time such as 2026-01-31T00:00:00Z',
+  )
+
 // --- source ---------------------------------------------------------------------------------------------------------
 
 const topicName = () =>
@@ -80,11 +87,7 @@ const sourceSpec = constrain(
     startFrom: choice(['Earliest', 'Latest'])
       .default('Latest')
       .describe('Where to begin in a topic that the group never read.'),
-    learnOnlyBefore: pattern(
-      /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/,
-      35,
-      'an RFC 3339 time such as 2026-01-31T00:00:00Z',
-    )
+    learnOnlyBefore: timestamp()
       .optional()
       .describe(
         'Events with an earlier time are learnt and never alert, for a start with a past: set startFrom to Earliest, and this to now.',
@@ -226,6 +229,17 @@ const ruleSpec = constrain(
   exactlyOne('above', 'below'),
 )
 
+const muteSpec = object({
+  keys: list(text(256).describe('A key; * stands for any text.'), 1, 64).describe(
+    'Whose events do not alert: keys as they are, or with * for any text.',
+  ),
+  reasons: list(text(256).describe('Name of a feature, or value, interval, missing features.'), 1, 32)
+    .optional()
+    .describe('Only alerts whose strongest reason names one of these. Any if absent.'),
+  until: timestamp().describe('Events with this time or a later one alert again.'),
+  note: text(256).optional().describe('Why, and who asked for it.'),
+})
+
 const forest = unionDefaults.isolationForest
 
 const detectorSpec = constrain(
@@ -321,6 +335,11 @@ const detectionSpec = constrain(
     rules: listMap(ruleSpec.describe('A fixed limit.'), 'name', 0, 32)
       .default([])
       .describe('Fixed limits. A hit always alerts, outside calibration, budget and refractory period.'),
+    mutes: list(muteSpec.describe('A silence with an end.'), 0, 64)
+      .optional()
+      .describe(
+        'What is known and does not alert for a while, by budget or by rule. Events are judged all the same, and their verdicts say so.',
+      ),
     detectors: listMap(detectorSpec.describe('An algorithm and its options; exactly one of them.'), 'name', 1, 8)
       .optional()
       .describe('The algorithms that score events. A profile and an isolationForest if absent.'),

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { parse } from 'yaml'
 import { createLogger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import type { Verdict } from '../../workloads/detection/verdict.ts'
@@ -156,6 +157,17 @@ describe('The console', () => {
     await sees(page, '"value": 950')
     await page.getByRole('button', { name: 'Make a rule of it' }).press('Enter')
     await sees(page, 'value-above')
+    await page.getByRole('combobox', { name: 'Mute for' }).selectOption('7 days')
+    await page.getByRole('button', { name: 'Mute it' }).press('Enter')
+    const mute = await page.getByLabel('Mute', { exact: true }).textContent()
+    const { detection } = parsePipeline({ ...pipeline, spec: { ...pipeline.spec, ...parse(mute!).spec } }).spec
+    expect(detection.mutes).to.deep.equal([
+      {
+        keys: ['user-3'],
+        reasons: ['value'],
+        until: new Date(start + 60_000 * 299 + 7 * 86_400_000).toISOString().replace('.000Z', 'Z'),
+      },
+    ])
     await page.getByRole('button', { name: 'A false alarm' }).press('Enter')
     await sees(page, 'Said: a false alarm.')
     await page.goBack()

@@ -11,6 +11,7 @@ import { ago, alertsOver, nameOf, reasonsInWords } from './format.ts'
 import { EpisodeTable } from './key-page.ts'
 import type { Present } from './now-page.ts'
 import { type Place, urlOf } from './place.ts'
+import { MakeRule, Mute } from './yaml-offer.ts'
 
 export interface EpisodeProps {
   readonly place: Place
@@ -43,6 +44,7 @@ function One({ place, present, everyMs }: EpisodeProps) {
     <${Around} episode=${episode} everyMs=${everyMs} />
     <section aria-labelledby="why"><h2 id="why">Why</h2><${ReasonBars} reasons=${episode.reasons} /></section>
     <${RawEvent} eventId=${episode.peakEventId} />
+    <section aria-labelledby="mute"><h2 id="mute">Is it known?</h2><${Mute} episode=${episode} now=${present.now} /></section>
     ${present.takesFeedback && html`<${Feedback} key=${episode.peakEventId} eventId=${episode.peakEventId} />`}
     <${Before} episode=${episode} />`
 }
@@ -124,23 +126,6 @@ function RawEvent({ eventId }: { readonly eventId: string }) {
     ${verdict.answer !== undefined && html`<details><summary>Its verdict</summary><pre tabindex="0" aria-label="Verdict">${JSON.stringify(verdict.answer, null, 2)}</pre></details>`}
     ${verdict.answer !== undefined && html`<${MakeRule} verdict=${verdict.answer} />`}
   </section>`
-}
-
-/** A limit that would have caught this, to put into the pipeline. */
-function MakeRule({ verdict }: { readonly verdict: Verdict }) {
-  const [isShown, setShown] = useState(false)
-  const reason = verdict.reasons.find(({ observed, category }) => observed !== null && category === undefined)
-  if (reason === undefined) return null
-  const side = (reason.observed ?? 0) > (reason.expected ?? 0) ? 'above' : 'below'
-  const limit = reason.expected === null ? (reason.observed ?? 0) : ((reason.observed ?? 0) + reason.expected) / 2
-  const name =
-    reason.feature
-      .toLowerCase()
-      .replace(/[^a-z0-9]+/g, '-')
-      .replace(/^-+|-+$/g, '') || 'limit'
-  const yaml = `spec:\n  detection:\n    rules:\n      - {name: ${name}-${side}, field: ${JSON.stringify(reason.feature)}, ${side}: "${Number(limit.toPrecision(3))}"}\n`
-  return html`<p><button type="button" aria-expanded=${isShown} onClick=${() => setShown(!isShown)}>Make a rule of it</button></p>
-    ${isShown && html`<pre tabindex="0" aria-label="Rule">${yaml}</pre>`}`
 }
 
 /** What whoever looks says of the alert: detection learns from it. */

@@ -100,8 +100,9 @@ export class Decision implements SharedMemory {
    * Decides on the next event, of the key in `slot`, and learns from it.
    * @param mean of the detectors' surprisals
    * @param risk what the event is more surprising by because of confirmed anomalies of its keys
+   * @param isMuted asked of an event that would alert: it costs no budget then, and begins no refractory period
    */
-  decide(slot: number, time: number, mean: Surprisal, risk: Surprisal): void {
+  decide(slot: number, time: number, mean: Surprisal, risk: Surprisal, isMuted?: () => boolean): void {
     const lastAlerts = this.#lastAlerts
     const means = this.#means !== undefined && this.#means.total >= leastCounted ? this.#means : undefined
     const surprisal = (means?.surprisal(mean) ?? mean) + risk
@@ -113,12 +114,13 @@ export class Decision implements SharedMemory {
       if (isLearning) suppressedBy = 'Learning'
       else if (lastAlerts.goesOn(slot, time) && surprisal < escalation * lastAlerts.lastAlert(slot))
         suppressedBy = 'Refractory'
+      else if (isMuted?.() === true) suppressedBy = 'Muted'
       else wish = true
     } else if (surprisal >= this.#nominal && !isLearning) suppressedBy = 'Budget'
     const isAlert = this.#budget?.spend(wish) ?? wish
     if (wish && !isAlert) suppressedBy = 'Budget'
-    // An episode is counted with its alerts: what else belongs to it would make the next one ordinary.
-    if (suppressedBy !== 'Refractory') this.#means?.add(mean)
+    // An episode is counted with its alerts: what else belongs to it, or is muted, would make the next one ordinary.
+    if (suppressedBy !== 'Refractory' && suppressedBy !== 'Muted') this.#means?.add(mean)
     this.#events++
     lastAlerts.learn(slot, time, surprisal, isAlert)
     this.surprisal = surprisal

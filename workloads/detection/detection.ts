@@ -7,12 +7,14 @@ import { Decision, learningEvents } from './decision.ts'
 import { DerivedFeatures } from './derived-features.ts'
 import type { KeyedDetector, SharedMemory, SlotMemory, Surprisal } from './detector.ts'
 import { Discord } from './discord.ts'
+import { leadingFeature } from './episode.ts'
 import type { Event } from './event.ts'
 import { Evidence, firstFeature, intervalField, missingField, valueField } from './evidence.ts'
 import type { FeatureSchema } from './feature-schema.ts'
 import type { Feedback } from './feedback.ts'
 import { FeedbackMemory } from './feedback-memory.ts'
 import { LastAlerts } from './last-alerts.ts'
+import { isMuted, type Mute, mutesOf } from './mutes.ts'
 import { Profile } from './profile.ts'
 import { Reasons } from './reasons.ts'
 import { RowLayout } from './row-layout.ts'
@@ -56,6 +58,7 @@ export class Detection {
   readonly shared: readonly SharedMemory[]
   readonly #keyed: readonly KeyedDetector[]
   #limits: readonly Limit[]
+  #mutes: readonly Mute[]
   readonly #lastAlerts: LastAlerts
   readonly #decision: Decision
   readonly #reasons: Reasons
@@ -75,6 +78,8 @@ export class Detection {
   /** Of each event, the features that it lacks and its key usually carries. */
   #missing = new Uint16Array(0)
   #rows = new Float64Array(0)
+  /** Whether the reasons of the event in hand are complete. */
+  #isExplained = false
 
   constructor(pipeline: Pipeline, schema: FeatureSchema) {
     const { event, detection } = pipeline.spec
@@ -84,6 +89,7 @@ export class Detection {
     this.keyedDetectors = keyed
     this.modelNames = modelNames
     this.#limits = limitsOf(detection.rules, schema)
+    this.#mutes = mutesOf(detection)
     this.#lastAlerts = new LastAlerts({
       refractoryMs: detection.refractorySeconds * 1000,
       refractoryEvents: refractoryEventsOf(keyed),
@@ -113,9 +119,10 @@ export class Detection {
     this.#evidence = keyed.map(() => [])
   }
 
-  /** Decides by other rules, and another budget or threshold, from the next event on. What was learnt stays. */
+  /** Decides by other rules and mutes, and another budget or threshold, from the next event on. What was learnt stays. */
   use(detection: DetectionSpec): void {
     this.#limits = limitsOf(detection.rules, this.#schema)
+    this.#mutes = mutesOf(detection)
     this.#decision.use(detection)
     this.explainFrom = explainFromOf(this.#decision)
   }
@@ -209,19 +216,22 @@ export class Detection {
     const decision = this.#decision
     const risk = this.#feedback === undefined ? 0 : this.#risks[i]!
     // The mean of the members: the maximum follows the worst of them.
-    decision.decide(slot, event.time, answering === 0 ? 0 : sum / answering, risk)
-
-    const isHit = this.#reasons.begin(this.#limits, event)
+    const mean = answering === 0 ? 0 : sum / answering
     const riskSum = risk * Math.max(1, answering)
     sum += riskSum
     if (risk > 0) this.#riskShares[i] = riskSum / sum
-    this.#explain(i, sum, scored, decision.surprisal >= suspicious || decision.isAlert)
+    const isHit = this.#reasons.begin(this.#limits, event)
+    this.#isExplained = false
+    const muted = this.#mutes.length === 0 ? undefined : this.#mutedOf(event, i, sum, scored)
+    decision.decide(slot, event.time, mean, risk, muted)
+    if (!this.#isExplained) this.#explain(i, sum, scored, decision.surprisal >= suspicious || decision.isAlert)
+    const isSilent = decision.suppressedBy === 'Muted' || (isHit && muted?.() === true)
     const isWithoutModel = answering < this.#keyed.length + this.modelNames.length
     const verdict: { -readonly [Field in keyof Verdict]: Verdict[Field] } = {
       eventId: event.id,
       userId: event.key,
       timestamp: Number.isNaN(event.time) ? null : event.time,
-      isAnomaly: decision.isAlert || isHit,
+      isAnomaly: (decision.isAlert || isHit) && !isSilent,
       anomalyScore: anomalyScoreOf(decision.surprisal),
       threshold: anomalyScoreOf(decision.threshold),
       confidence: isHit ? 1 : history * this.#shareCarried(event, this.#missing[i]!) * (isWithoutModel ? 0.5 : 1),
@@ -229,10 +239,20 @@ export class Detection {
       reasons: this.#reasons.list,
       scores,
     }
-    if (decision.suppressedBy !== undefined && !isHit) verdict.suppressedBy = decision.suppressedBy
+    if (isSilent) verdict.suppressedBy = 'Muted'
+    else if (decision.suppressedBy !== undefined && !isHit) verdict.suppressedBy = decision.suppressedBy
     if (degraded !== undefined) verdict.degraded = degraded
     else if (event.isCut) verdict.degraded = 'SchemaFull'
     return verdict
+  }
+
+  /** Answers whether the event is muted, which depends on its reasons. */
+  #mutedOf(event: Event, i: number, sum: Surprisal, scored: ScoredRows | undefined): () => boolean {
+    return () => {
+      if (!this.#isExplained) this.#explain(i, sum, scored, true)
+      this.#isExplained = true
+      return isMuted(this.#mutes, event.key, event.time, leadingFeature({ reasons: this.#reasons.list }))
+    }
   }
 
   /** Of what made the event surprising, the share that was called normal for its key. */

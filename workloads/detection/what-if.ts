@@ -7,6 +7,7 @@ import { detectorsOf, isCalibrated, refractoryEventsOf } from './detection.ts'
 import type { Surprisal } from './detector.ts'
 import { type Episode, leadingFeature } from './episode.ts'
 import { LastAlerts } from './last-alerts.ts'
+import { isMuted, type Mute, mutesOf } from './mutes.ts'
 import { OpenEpisodes } from './open-episodes.ts'
 import type { Suppression, Verdict } from './verdict.ts'
 
@@ -135,6 +136,7 @@ export class WhatIf {
 class Replay {
   readonly grouping: Grouping
   readonly #decision: Decision
+  readonly #mutes: readonly Mute[]
   readonly #lastAlerts: LastAlerts
 
   constructor(
@@ -142,6 +144,7 @@ class Replay {
     options: { readonly refractoryEvents: number; readonly isCalibrated: boolean },
   ) {
     this.grouping = new Grouping(detection)
+    this.#mutes = mutesOf(detection)
     this.#lastAlerts = new LastAlerts({
       refractoryMs: detection.refractorySeconds * 1000,
       refractoryEvents: options.refractoryEvents,
@@ -161,8 +164,10 @@ class Replay {
 
   decide(event: DecidedEvent, slot: number, surprisal: Surprisal, counts: boolean): boolean {
     const decision = this.#decision
-    decision.decide(slot, event.time === 0 ? Number.NaN : event.time, surprisal, 0)
-    const isAlert = decision.isAlert || event.isHit
+    const time = event.time === 0 ? Number.NaN : event.time
+    const muted = () => isMuted(this.#mutes, event.key, time, event.feature)
+    decision.decide(slot, time, surprisal, 0, muted)
+    const isAlert = decision.isAlert || (event.isHit && !muted())
     this.grouping.add(event, isAlert, isAlert ? undefined : decision.suppressedBy, counts)
     return isAlert
   }

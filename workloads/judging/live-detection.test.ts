@@ -63,6 +63,39 @@ describe('A partition whose pipeline changes', () => {
     expect(hits(verdicts, 'high')).to.be.above(10)
   })
 
+  it('takes up mutes, which silence by key, reason and time what would alert, and cost no budget', () => {
+    const rules = [{ name: 'high', field: 'value', above: '1000000' }]
+    const partition = partitionOf({ alertBudgetPerMillion: 50_000, rules })
+    feed(partition, 5000)
+    const judge = (key: number, value: number) => {
+      while ((count + 1) % 20 !== key) feed(partition, 1)
+      const event = { id: `e${++count}`, time: count * 1000, key: `k${key}`, value, features: [] }
+      return partition.decide(partition.observe([event]), undefined)[0]!
+    }
+    const told = (verdict: Verdict) => [verdict.isAnomaly, verdict.suppressedBy, verdict.reasons[0]?.feature]
+    const until = new Date((count + 30) * 1000).toISOString()
+    partition.use(
+      detectionOf({ alertBudgetPerMillion: 50_000, rules, mutes: [{ keys: ['k1*'], reasons: ['value'], until }] }),
+    )
+    const { threshold } = judge(5, 10)
+    expect(told(judge(1, 5_000_000))).to.deep.equal([false, 'Muted', 'value'])
+    expect(told(judge(11, 500_000))).to.deep.equal([false, 'Muted', 'value'])
+    expect(judge(5, 10).threshold).to.be.below(threshold)
+    expect(told(judge(1, 500_000))).to.deep.equal([true, undefined, 'value'])
+    expect(told(judge(2, 500_000))).to.deep.equal([true, undefined, 'value'])
+    expect(told(judge(3, 5_000_000))).to.deep.equal([true, undefined, 'value'])
+    partition.commit()
+  })
+
+  it('is silent from the start where everything is muted', () => {
+    const verdicts = feed(
+      partitionOf({ threshold: '0.9', mutes: [{ keys: ['*'], until: '2100-01-01T00:00:00Z' }] }),
+      2000,
+    )
+    expect(alertsOf(verdicts)).to.equal(0)
+    expect(verdicts.filter(({ suppressedBy }) => suppressedBy === 'Muted').length).to.be.above(20)
+  })
+
   it('is undone to what it was, and judged anew by what it is now', () => {
     const partition = partitionOf({ alertBudgetPerMillion: 1000 })
     feed(partition, 5000)

@@ -14,7 +14,7 @@ const packageFolder = join(workloads, '../node_modules')
 const modules = [
   ...['console/console', 'console/api', 'console/chart', 'console/format', 'console/place', 'terminal/wording'],
   ...['console/now-page', 'console/key-page', 'console/episode-page', 'console/flow-page'],
-  ...['console/what-if-page', 'console/usual-range'],
+  ...['console/what-if-page', 'console/usual-range', 'console/yaml-offer'],
 ]
 /** What the browser's modules import by name, and which file of the package that is. */
 const packages = {

@@ -58,6 +58,7 @@ function truthOf({ label }: JudgedEvent): Insert {
 
 const suppressions: Record<Suppression, string> = {
   Learning: 'still learning',
+  Muted: 'muted by the document',
   Refractory: 'same episode as an earlier alert',
   Budget: 'alert budget spent',
 }
