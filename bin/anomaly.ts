@@ -59,7 +59,7 @@ const cli: Argv = yargs(args)
 function checkFlags(flags: Readonly<Record<string, unknown>>): true {
   for (const [name, value] of Object.entries(flags)) {
     if (Number.isNaN(value)) throw new AppError('InvalidArgument', `--${name}: must be a number`)
-    if (Array.isArray(value) && !['_', 'input', 'history', 'names', 'events'].includes(name))
+    if (Array.isArray(value) && !['_', 'input', 'history', 'names', 'events', 'peer'].includes(name))
       throw new AppError('InvalidArgument', `--${name}: may be given only once`)
   }
   return true

@@ -44,6 +44,13 @@ export const api = defineCommand({
           describe: 'Folder in which each file is a bearer token; read again when it changes',
         },
         'token-file': { type: 'string', requiresArg: true, describe: 'File with a bearer token' },
+        peer: {
+          type: 'string',
+          array: true,
+          requiresArg: true,
+          describe:
+            'ROLE=HOST:PORT of the probes of other roles (consumer, inference, recorder), of whose /status the console tells. May be repeated',
+        },
         'drain-seconds': drainSeconds,
         'otlp-endpoint': otlpEndpoint,
         'log-level': logLevel,

@@ -1,7 +1,16 @@
 import type { KubeObject } from '../runtime/kube-object.ts'
-import { ports } from './child.ts'
+import { childName, type Parent, ports } from './child.ts'
 import { service } from './service.ts'
 import { inferenceAddress, kafkaAccess, signingAccess, tokensMount, type WorkloadInput, workload } from './workload.ts'
+
+/** Whom the console asks how they are. */
+function peersOf(parent: Parent): readonly string[] {
+  const { namespace } = parent.pipeline.metadata
+  return (['consumer', 'inference'] as const).flatMap((role) => [
+    '--peer',
+    `${role}=${childName(parent, role)}.${namespace}.svc:${ports.metrics}`,
+  ])
+}
 
 /** The Deployment that answers the REST API, and its Service. */
 export function api(input: WorkloadInput): readonly KubeObject[] {
@@ -19,6 +28,7 @@ export function api(input: WorkloadInput): readonly KubeObject[] {
         String(ports.api),
         '--inference',
         inferenceAddress(input),
+        ...peersOf(input),
         ...kafka.flags,
         ...signing.flags,
         ...(tokens === undefined ? [] : ['--token-dir', tokens.path]),

@@ -16,7 +16,7 @@ export function consumer(input: WorkloadInput): readonly KubeObject[] {
   const registry = schemaRegistryAccess(input)
   const signing = signingAccess(input)
   return [
-    service(input, 'consumer', [{ name: 'metrics', port: ports.metrics }], { headless: true }),
+    service(input, 'consumer', [{ name: 'metrics', port: ports.metrics }], { headless: true, unready: true }),
     workload(input, {
       role: 'consumer',
       flags: ['--inference', inferenceAddress(input), ...kafka.flags, ...registry.flags, ...signing.flags],

@@ -35,7 +35,17 @@ function egress(parent: Parent, component: Component): readonly object[] {
     to: [{ ipBlock: { cidr } }],
     ports: open.map(tcp),
   }))
-  return [dns, redis, ...(component === 'inference' ? [] : [inference]), ...listed]
+  // The console tells of them.
+  const peers = {
+    to: (['consumer', 'inference'] as const).map((role) => podsOf(parent, role)),
+    ports: [tcp(ports.metrics)],
+  }
+  return [
+    ...[dns, redis],
+    ...(component === 'inference' ? [] : [inference]),
+    ...(component === 'api' ? [peers] : []),
+    ...listed,
+  ]
 }
 
 /** The NetworkPolicy of a component, as the pipeline wants it; none where it wants none. */

@@ -13,11 +13,13 @@ export function service(
   parent: Parent,
   component: Component,
   ports: readonly ServicePort[],
-  { headless }: { readonly headless: boolean },
+  { headless, unready }: { readonly headless: boolean; readonly unready?: boolean },
 ): KubeObject {
   const spec = {
     type: 'ClusterIP',
     ...(headless ? { clusterIP: 'None' } : {}),
+    // A pod that waits for something says so itself.
+    ...(unready === true ? { publishNotReadyAddresses: true } : {}),
     selector: selectorLabels(parent, component),
     ports: ports.map(({ name, port, appProtocol }) => ({
       name,

@@ -1,10 +1,10 @@
 import type { Logger } from '../../lib/log.ts'
 import { type Role, roles } from '../../lib/pipeline/spec.ts'
+import { type AskPod, createPodClient } from '../../lib/pod-client.ts'
 import { type Clock, sleep } from '../../lib/time.ts'
 import { ports } from '../desired/child.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { fieldsOf, type PodAnswer, unreadyCause } from './pod-answer.ts'
-import { type AskPod, createPodClient } from './pod-client.ts'
 import { alertRateOf, configOf, episodesOf, mergeAnswers, type PodReports } from './pod-reports.ts'
 
 export interface ReportReaderOptions {

@@ -1,4 +1,4 @@
-import { isTooLong } from './bounded-body.ts'
+import { isTooLong } from '../../lib/bounded-body.ts'
 import type { KubeClient } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'
 import type { Selection } from './kube-path.ts'

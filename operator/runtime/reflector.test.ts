@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import { tooLong } from '../../lib/bounded-body.ts'
 import { AppError } from '../../lib/errors.ts'
 import { createManualClock } from '../../lib/manual-clock.ts'
-import { tooLong } from './bounded-body.ts'
 import { createCache } from './cache.ts'
 import type { KubeClient, ListOptions, Page, WatchOptions } from './kube-client.ts'
 import type { KubeObject, Resource } from './kube-object.ts'

@@ -1,5 +1,5 @@
+import { tooLong } from '../../lib/bounded-body.ts'
 import { AppError } from '../../lib/errors.ts'
-import { tooLong } from './bounded-body.ts'
 import type { KubeObject } from './kube-object.ts'
 
 export interface WatchEvent {

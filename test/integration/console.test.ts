@@ -35,7 +35,7 @@ interface Served {
   stop(): Promise<void>
 }
 
-async function serve(database: string, port = 0): Promise<Served> {
+async function serve(database: string | undefined, port = 0): Promise<Served> {
   const stop = new AbortController()
   const started = Promise.withResolvers<number>()
   const ended = run({
@@ -45,7 +45,7 @@ async function serve(database: string, port = 0): Promise<Served> {
     probesPort: undefined,
     seed: 1,
     exitAtEnd: false,
-    kept: openSqliteHistory(database),
+    kept: database === undefined ? undefined : openSqliteHistory(database),
     stop,
     onStarted: ({ api }) => started.resolve(api!),
   })
@@ -288,6 +288,24 @@ describe('The console', () => {
       expect(new URL(page.url()).searchParams.get('offset')).to.equal('10')
       await page.getByRole('link', { name: 'key-0010' }).click()
       await page.getByRole('figure', { name: 'Values of key-0010: 2 points, 2 alerts' }).waitFor(patience)
+    } finally {
+      await other.stop()
+    }
+  })
+
+  it('shows the present without a history, and says what to set to see the past', async () => {
+    const other = await serve(undefined)
+    try {
+      const page = await visit('/', other)
+      await isLive(page)
+      await sees(page, 'spec.history.postgres')
+      await other.detect(events)
+      await sees(page, '300 events in the last hour')
+      await page.getByRole('link', { name: 'user-3' }).click()
+      await sees(page, 'spec.history.postgres')
+      await page.getByRole('link', { name: 'Flow' }).click()
+      await sees(page, 'InvalidTime')
+      expect(await violationsOf(page)).to.deep.equal([])
     } finally {
       await other.stop()
     }

@@ -51,8 +51,9 @@ const scoring = [...common, '--inference', `127.0.0.1:${grpc}`, '--signing-key-f
 const roles: ServerProcess[] = []
 roles.push(await startRole('inference', inferenceProbes, [...common, '--port', String(grpc), '--drain-seconds', '0']))
 roles.push(await startRole('consumer', consumerProbes, scoring))
+const peers = ['--peer', `consumer=localhost:${consumerProbes}`, '--peer', `inference=localhost:${inferenceProbes}`]
 const apiPort = (await isFree(8080)) ? 8080 : otherApiPort
-roles.push(await startRole('api', apiProbes, [...scoring, '--port', String(apiPort)]))
+roles.push(await startRole('api', apiProbes, [...scoring, '--port', String(apiPort), ...peers]))
 
 let stopping = false
 async function stop(): Promise<void> {

@@ -46,6 +46,7 @@ const { broker, redisUrl, apiPort, consumerProbes, inferenceProbes } = JSON.pars
 ) as Stack
 process.stdout.write(`
 Running, with the pipeline .run/payments.yaml; logs are in .run/
+  Console    http://localhost:${apiPort}/
   API        http://localhost:${apiPort}/api/v1
   Kafka      ${broker}
   Redis      ${redisUrl}

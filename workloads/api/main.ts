@@ -29,6 +29,8 @@ import type { StateStore } from '../state/state.ts'
 import { createDistributedDoor } from './distributed-door.ts'
 import { createEventPublisher } from './event-publisher.ts'
 import { createFeatureNames } from './feature-names.ts'
+import { createPeers, type Peer, parsePeer } from './peers.ts'
+import { pipelineOverview } from './pipeline-overview.ts'
 import { publishedEvents } from './published-events.ts'
 import { createSentVerdicts } from './sent-verdicts.ts'
 import { createSourceTopic } from './source-topic.ts'
@@ -43,6 +45,8 @@ export interface ApiArguments extends KafkaArguments, RedisArguments {
   readonly signingKeyFile?: string | undefined
   readonly tokenDir?: string | undefined
   readonly tokenFile?: string | undefined
+  /** `ROLE=HOST:PORT` each. */
+  readonly peer?: readonly string[] | undefined
   readonly otlpEndpoint?: string | undefined
   /** Seconds between SIGTERM and the end of the server, in which callers go elsewhere. */
   readonly drainSeconds: number
@@ -59,6 +63,8 @@ export interface ApiOptions {
   /** Needed where events are published. */
   readonly signingKey: ReturnType<typeof keyOfFile> | undefined
   readonly tokens: BearerTokens | undefined
+  /** The other processes of the pipeline. */
+  readonly peers?: readonly Peer[] | undefined
   readonly port: number
   readonly host?: string | undefined
   readonly probesPort: number
@@ -110,12 +116,16 @@ export async function runApi(options: ApiOptions): Promise<void> {
   const doorPart: Part = { name: 'door', stop: door.close }
   const published = { verdicts: results.topic, episodes: results.episodesTopic, pipeline: pipeline.metadata.name }
   const events = createLiveEvents(publishedEvents(kafka, published))
+  const openFeedback = detection.feedback?.authentication === 'None'
+  const takesFeedback = door.feedback !== undefined && (tokens !== undefined || openFeedback)
+  const peers = createPeers(options.peers ?? [], { clock: () => performance.now() })
   const app = createApp(door, {
     log,
     registry,
     event,
     live: events,
-    openFeedback: detection.feedback?.authentication === 'None',
+    openFeedback,
+    overview: async () => pipelineOverview(await peers(), { pipeline, health: door.health(), takesFeedback }),
     authenticate: tokens && bearerAuth(tokens.current),
     timeoutMs: deadlineMs + 2000,
   })
@@ -181,6 +191,7 @@ export async function apiCommand(args: ApiArguments): Promise<void> {
     }),
     signingKey: signingKeyOf(pipeline, args),
     tokens: tokensOf(pipeline, args, log),
+    peers: args.peer?.map(parsePeer),
     port: portOf(args.port, 'port'),
     host: args.host,
     probesPort: portOf(args.probesPort, 'probes-port'),

@@ -6,7 +6,7 @@ import { EpisodePage } from './episode-page.ts'
 import { FlowPage } from './flow-page.ts'
 import { spanChoices } from './format.ts'
 import { KeyPage } from './key-page.ts'
-import { NowPage, type Present } from './now-page.ts'
+import { NoHistory, NowPage, type Present } from './now-page.ts'
 import { type Page, type Place, urlOf, usePlace } from './place.ts'
 import { WhatIfPage } from './what-if-page.ts'
 
@@ -61,11 +61,11 @@ function pageOf(place: Place, present: Present, alerts: readonly Verdict[], ever
     case 'now':
       return html`<h1 class="unseen">Now</h1><${NowPage} ...${props} />`
     case 'key':
-      return html`<${KeyPage} ...${props} />`
+      return present.keepsHistory ? html`<${KeyPage} ...${props} />` : html`<h1>Key</h1><${NoHistory} />`
     case 'episode':
-      return html`<${EpisodePage} ...${props} />`
+      return present.keepsHistory ? html`<${EpisodePage} ...${props} />` : html`<h1>Episode</h1><${NoHistory} />`
     case 'what-if':
-      return html`<${WhatIfPage} ...${props} />`
+      return present.keepsHistory ? html`<${WhatIfPage} ...${props} />` : html`<h1>What if</h1><${NoHistory} />`
     case 'flow':
       return html`<${FlowPage} ...${props} />`
   }

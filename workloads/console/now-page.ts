@@ -9,7 +9,12 @@ import { ago, alertsOver, detailsInWords, nameOf, reasonsInWords } from './forma
 import { type Place, urlOf } from './place.ts'
 
 /** Times of the earliest and of the latest event that are kept. */
-export type Present = Overview & { readonly since: number; readonly now: number }
+export type Present = Overview & {
+  readonly since: number
+  readonly now: number
+  /** Whether what was judged before can be asked for. */
+  readonly keepsHistory: boolean
+}
 
 export interface NowProps {
   readonly place: Place
@@ -23,9 +28,9 @@ const lanesAtOnce = 10
 const buckets = 60
 
 export function NowPage({ place, present, alerts, everyMs }: NowProps) {
-  const { now } = present
+  const { now, keepsHistory } = present
   const open = useAsked<{ readonly episodes: readonly Episode[]; readonly next: string | null }>(
-    'episodes?state=Open&limit=20',
+    keepsHistory ? 'episodes?state=Open&limit=20' : undefined,
     everyMs,
   )
   // By the minute, so that the question stays the same for a while.
@@ -33,19 +38,25 @@ export function NowPage({ place, present, alerts, everyMs }: NowProps) {
   const from =
     place.hours === 0 ? Math.floor(present.since / 60_000) * 60_000 : Math.max(0, to - place.hours * 3_600_000)
   const lanes = useAsked<{ readonly keys: readonly Lane[] }>(
-    `keys?from=${from}&to=${to}&buckets=${buckets}&limit=${lanesAtOnce + 1}&offset=${place.offset}`,
+    keepsHistory
+      ? `keys?from=${from}&to=${to}&buckets=${buckets}&limit=${lanesAtOnce + 1}&offset=${place.offset}`
+      : undefined,
     everyMs,
   )
   return html`
     <${Figures} present=${present} />
-    <section aria-labelledby="open">
-      <h2 id="open">Open episodes</h2>
-      <${OpenEpisodes} episodes=${open.answer?.episodes} all=${present.openEpisodes} now=${now} />
-    </section>
-    <section aria-labelledby="lanes">
-      <h2 id="lanes">Keys that alerted, most alerts first</h2>
-      <${Lanes} lanes=${lanes.answer?.keys} place=${place} />
-    </section>
+    ${
+      keepsHistory
+        ? html`<section aria-labelledby="open">
+              <h2 id="open">Open episodes</h2>
+              <${OpenEpisodes} episodes=${open.answer?.episodes} all=${present.openEpisodes} now=${now} />
+            </section>
+            <section aria-labelledby="lanes">
+              <h2 id="lanes">Keys that alerted, most alerts first</h2>
+              <${Lanes} lanes=${lanes.answer?.keys} place=${place} />
+            </section>`
+        : html`<${NoHistory} />`
+    }
     <section aria-labelledby="latest">
       <h2 id="latest">Latest alerts</h2>
       ${
@@ -64,6 +75,11 @@ export function NowPage({ place, present, alerts, everyMs }: NowProps) {
       }
     </section>
   `
+}
+
+/** In the place of what only a history could show. */
+export function NoHistory() {
+  return html`<p class="empty">The past is not kept here. To see episodes and keys over time, set spec.history.postgres of the pipeline; in one process, --history-db.</p>`
 }
 
 function Figures({ present }: { readonly present: Present }) {

@@ -9,6 +9,7 @@ import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveGroup, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
+import { createFlowMeter, type Flow } from '../judging/flow-meter.ts'
 import { KeptState } from '../judging/kept-state.ts'
 import { NewFeatures } from '../judging/new-features.ts'
 import { createSharedSchema, type SharedSchema } from '../judging/shared-schema.ts'
@@ -92,8 +93,9 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       metrics.countRejection('Unprocessable')
     },
   })
+  const meter = createFlowMeter(clock)
   const processor = createConsumerProcessor(options, {
-    ...{ scorer, names, kept, stream, metrics, misplaced, clock },
+    ...{ scorer, names, kept, stream, metrics, meter, misplaced, clock },
     results: store.results,
   })
   const probes = createProbes({
@@ -114,6 +116,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       keys: kept.keys,
       modelVersion: scorer.modelVersion,
       lag: Object.fromEntries(stream.lag()),
+      flow: told(meter.flow),
       conditions: { ...incidents.counts, keysMisplaced: misplaced.wereSeen },
       news: newFeatures.lately,
       // Long names, and more than anybody reads, would only make it long.
@@ -220,6 +223,11 @@ function consumerLoop(name: string, stream: KafkaStream, handler: StreamHandler,
     },
     stop: () => consuming,
   }
+}
+
+/** Without what stands in events: whoever reaches the port of the probes may read it. */
+function told({ rejected, ...flow }: Flow): Flow {
+  return { ...flow, rejected: rejected.map(({ reason, count }) => ({ reason, count })) }
 }
 
 function stuckFor(ms: number, stuckMs: number): string | undefined {

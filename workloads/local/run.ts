@@ -2,7 +2,6 @@ import { Registry } from 'prom-client'
 import { type Part, run as runParts } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
-import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import type { Event } from '../detection/event.ts'
@@ -11,16 +10,16 @@ import type { InputRecord } from '../files/input-record.ts'
 import type { LineWriter } from '../files/line-writer.ts'
 import { writeRejection } from '../files/rejects.ts'
 import type { History as KeptHistory } from '../history/history.ts'
+import { createFlowMeter } from '../judging/flow-meter.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeline.ts'
 import { NewFeatures } from '../judging/new-features.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
 import { createApp } from '../rest/app.ts'
 import { createLiveEvents, liveEpisode, liveVerdict } from '../rest/live-events.ts'
-import type { Overview } from '../rest/overview.ts'
+import { type Overview, planIn } from '../rest/overview.ts'
 import { createApiServer } from '../rest/server.ts'
 import type { Rejection } from '../wire/rejection.ts'
-import { createFlowMeter } from './flow-meter.ts'
 import { createLocalDoor } from './local-door.ts'
 import { createRecorder } from './recorder.ts'
 
@@ -88,25 +87,17 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const liveEvents = createLiveEvents()
   const meter = createFlowMeter(clock)
   const openFeedback = pipeline.spec.detection.feedback?.authentication === 'None'
-  const overview = (): Overview => {
-    const { source, results, detection } = pipeline.spec
-    const decision = resolveDecision(detection)
-    return {
-      pipeline: pipeline.metadata.name,
-      source: source.topic,
-      results: results.topic,
-      budgetPerMillion: decision.type === 'alertBudget' ? decision.perMillion : undefined,
-      refractorySeconds: detection.refractorySeconds,
-      lastHour: metrics.lately.totals,
-      openEpisodes: local.partitions.openEpisodes,
-      takesFeedback: openFeedback,
-      keys: local.partitions.keys,
-      modelVersion: local.scorer.modelVersion,
-      ...meter.flow,
-      waiting: local.stream.waiting,
-      health: door.health(),
-    }
-  }
+  const overview = (): Overview => ({
+    ...planIn(pipeline),
+    lastHour: metrics.lately.totals,
+    openEpisodes: local.partitions.openEpisodes,
+    takesFeedback: openFeedback,
+    keys: local.partitions.keys,
+    modelVersion: local.scorer.modelVersion,
+    ...meter.flow,
+    waiting: local.stream.waiting,
+    health: door.health(),
+  })
   const recorder = options.kept === undefined ? undefined : createRecorder(options.kept, log)
 
   function setAside({ source, row }: InputRecord, { message }: Rejection): void {
@@ -151,7 +142,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     rejects?.flush()
     door.observe(processed)
     recorder?.observe(processed)
-    meter.observe(processed)
+    meter.observe(processed)()
     if (liveEvents.listeners > 0) {
       const verdicts = processed.published.flatMap((json) => (json === undefined ? [] : (liveVerdict(json) ?? [])))
       const episodes = processed.episodes.flatMap((episode) => liveEpisode(JSON.stringify(episode)) ?? [])

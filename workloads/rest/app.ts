@@ -16,7 +16,7 @@ import { addFeedbackRoute } from './feedback-route.ts'
 import { addHistoryRoutes } from './history-routes.ts'
 import type { LiveEvents } from './live-events.ts'
 import { openapi } from './openapi.ts'
-import type { Overview } from './overview.ts'
+import { addOverviewRoute, type Overview } from './overview.ts'
 import { problemOfError } from './problem.ts'
 import { mediaType, parseJson, withText } from './request-body.ts'
 import { send, sendJson, sendProblem, sendRefusal } from './respond.ts'
@@ -41,8 +41,8 @@ export interface AppOptions {
   readonly live: LiveEvents
   /** What was judged before; without it only recent verdicts are known. */
   readonly history?: History | undefined
-  /** What the pipeline is doing; with a history the console is served, which shows both. */
-  readonly overview?: (() => Overview) | undefined
+  /** What the pipeline is doing; with it the console is served. */
+  readonly overview?: (() => Overview | Promise<Overview>) | undefined
   /** By which events are judged now; with a history, another budget can be tried on the past. */
   readonly detection?: (() => DetectionSpec) | undefined
   /** Lets a request for or with verdicts through, or answers it. Health, metrics and the description are always open. */
@@ -63,7 +63,11 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
   const budget = createByteBudget(apiLimits.bodiesBytes)
   const guards = authenticate === undefined ? [] : [authenticate]
   const description = JSON.stringify(
-    openapi(event, apiLimits, { bearer: authenticate !== undefined, history: history !== undefined }),
+    openapi(event, apiLimits, {
+      bearer: authenticate !== undefined,
+      history: history !== undefined,
+      overview: overview !== undefined,
+    }),
   )
   const app = express()
   app.disable('x-powered-by')
@@ -125,10 +129,13 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     })
     .all(allowOnly('GET', 'HEAD'))
 
-  if (history !== undefined) addHistoryRoutes(app, { history, overview, guards, allowOnly })
+  if (history !== undefined) addHistoryRoutes(app, { history, guards, allowOnly })
   if (history !== undefined && detection !== undefined)
     addWhatIfRoute(app, { history, spec: () => ({ event, detection: detection() }), guards, allowOnly })
-  if (history !== undefined && overview !== undefined) addConsoleRoutes(app, allowOnly)
+  if (overview !== undefined) {
+    addOverviewRoute(app, { overview, history, guards, allowOnly })
+    addConsoleRoutes(app, allowOnly)
+  }
   addFeedbackRoute(app, {
     take: door.feedback && ((said) => inTime(timeoutMs, door.feedback!(said))),
     isOpen: authenticate !== undefined || options.openFeedback === true,

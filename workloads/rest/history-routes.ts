@@ -5,13 +5,10 @@ import type { Episode } from '../detection/episode.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { EpisodeQuery, History, Page, VerdictQuery } from '../history/history.ts'
 import { csvHeader, csvRow } from './history-csv.ts'
-import type { Overview } from './overview.ts'
 import { sendJson, sendRefusal } from './respond.ts'
 
 export interface HistoryRoutes {
   readonly history: History
-  /** What the pipeline is doing. */
-  readonly overview?: (() => Overview) | undefined
   readonly guards: readonly RequestHandler[]
   /** Answers every method but these. */
   readonly allowOnly: (...methods: string[]) => RequestHandler
@@ -23,18 +20,12 @@ const usualPage = 100
 const portion = 1000
 
 /** Routes that look back; each answers with a page, and those with a `format` with all that matches. */
-export function addHistoryRoutes(app: Express, { history, overview, guards, allowOnly }: HistoryRoutes): void {
+export function addHistoryRoutes(app: Express, { history, guards, allowOnly }: HistoryRoutes): void {
   const get = (path: string, handler: RequestHandler) =>
     app
       .route(path)
       .get(...guards, handler)
       .all(allowOnly('GET', 'HEAD'))
-
-  if (overview !== undefined)
-    get('/api/v1/overview', async (_, response) => {
-      const { first, last } = (await history.span()) ?? { first: Date.now(), last: Date.now() }
-      sendJson(response, 200, JSON.stringify({ ...overview(), since: first, now: last }))
-    })
 
   get('/api/v1/results', async (request, response) => {
     const given = parametersOf(request)

@@ -20,22 +20,29 @@ const optionalText = { type: ['string', 'null'] }
 
 type Problems = (...statuses: readonly number[]) => Readonly<Record<string, unknown>>
 
+const answer = (description: string, schema: JsonSchema, ...others: readonly string[]) => {
+  const more = others.map((type) => [type, { schema: text }])
+  return { 200: { description, content: { 'application/json': { schema }, ...Object.fromEntries(more) } } }
+}
+const get = (operationId: string, summary: string, parameters: readonly unknown[], responses: object) => {
+  return { get: { operationId, summary, parameters, responses } }
+}
+
+/** What a process describes that serves the console. */
+export function overviewPaths(problems: Problems) {
+  return {
+    '/api/v1/overview': get('getOverview', 'What the pipeline is doing at present', [], {
+      ...answer('The present', { $ref: '#/components/schemas/Overview' }),
+      ...problems(400, 401, 500, 503),
+    }),
+  } as const
+}
+
 /** What a process describes that keeps a history. */
 export function historyPaths(problems: Problems) {
-  const answer = (description: string, schema: JsonSchema, ...others: readonly string[]) => {
-    const more = others.map((type) => [type, { schema: text }])
-    return { 200: { description, content: { 'application/json': { schema }, ...Object.fromEntries(more) } } }
-  }
-  const get = (operationId: string, summary: string, parameters: readonly unknown[], responses: object) => {
-    return { get: { operationId, summary, parameters, responses } }
-  }
   const failures = problems(400, 401, 500, 503)
   const absent = problems(400, 401, 404, 500, 503)
   return {
-    '/api/v1/overview': get('getOverview', 'What the pipeline is doing at present, where the process says so', [], {
-      ...answer('The present', { $ref: '#/components/schemas/Overview' }),
-      ...absent,
-    }),
     '/api/v1/results': get(
       'getResults',
       'Verdicts of the past, the latest first',
@@ -119,6 +126,41 @@ const someEpisodes = object({
   episodes: { type: 'array', items: { $ref: '#/components/schemas/Episode' }, description: 'The highest peaks.' },
 })
 
+export const overviewSchemas: Readonly<Record<string, JsonSchema>> = {
+  Overview: object(
+    {
+      pipeline: text,
+      source: text,
+      results: text,
+      budgetPerMillion: { ...integer, description: 'Absent where a fixed threshold decides.' },
+      refractorySeconds: integer,
+      lastHour: object({ events: integer, alerts: integer, episodes: { type: 'integer' }, rejected: integer }),
+      openEpisodes: integer,
+      takesFeedback: { type: 'boolean', description: 'Whether /api/v1/feedback is answered.' },
+      keys: integer,
+      modelVersion: text,
+      modelFitTime: { ...text, format: 'date-time', description: 'When the model was fitted, where that is known.' },
+      eventsPerSecond: { type: 'number' },
+      latencyMs: object({ median: { type: 'number' }, p95: { type: 'number' } }),
+      waiting: integer,
+      rejected: {
+        type: 'array',
+        items: object({ reason: text, count: integer, message: text, example: text }, ['message', 'example']),
+      },
+      processes: {
+        type: 'object',
+        additionalProperties: integer,
+        description: 'How many processes of each role answer; absent where all of it is one.',
+      },
+      health: { $ref: '#/components/schemas/Health' },
+      keepsHistory: { type: 'boolean', description: 'Whether what was judged before can be asked for.' },
+      since: { type: 'number', description: 'Time of the earliest event that is kept; the present where none is.' },
+      now: { type: 'number', description: 'Time of the latest; the present where none is kept.' },
+    },
+    ['budgetPerMillion', 'latencyMs', 'modelFitTime', 'processes'],
+  ),
+}
+
 export const historySchemas: Readonly<Record<string, JsonSchema>> = {
   Episode: object(
     {
@@ -137,31 +179,6 @@ export const historySchemas: Readonly<Record<string, JsonSchema>> = {
       partOf: { ...text, description: 'The episode of the stream that took it in.' },
     },
     ['partOf'],
-  ),
-  Overview: object(
-    {
-      pipeline: text,
-      source: text,
-      results: text,
-      budgetPerMillion: { ...integer, description: 'Absent where a fixed threshold decides.' },
-      refractorySeconds: integer,
-      lastHour: object({ events: integer, alerts: integer, episodes: { type: 'integer' }, rejected: integer }),
-      openEpisodes: integer,
-      takesFeedback: { type: 'boolean', description: 'Whether /api/v1/feedback is answered.' },
-      keys: integer,
-      modelVersion: text,
-      eventsPerSecond: { type: 'number' },
-      latencyMs: object({ median: { type: 'number' }, p95: { type: 'number' } }),
-      waiting: integer,
-      rejected: {
-        type: 'array',
-        items: object({ reason: text, count: integer, message: text, example: text }),
-      },
-      health: { $ref: '#/components/schemas/Health' },
-      since: { type: 'number', description: 'Time of the earliest event that is kept.' },
-      now: { type: 'number', description: 'Time of the latest.' },
-    },
-    ['budgetPerMillion', 'latencyMs'],
   ),
   WhatIf: object({
     budgetPerMillion: integer,

@@ -167,7 +167,7 @@ describe('openapi', () => {
 
   it("describes events with the pipeline's own fields", () => {
     const nested = mappingOf({ id: 'tx.id', time: '', key: 'tx.card', value: 'amount', featureFields: ['lat', 'x*'] })
-    const { Event } = openapi(nested, apiLimits, { bearer: false, history: false }).components.schemas
+    const { Event } = openapi(nested, apiLimits, { bearer: false, history: false, overview: false }).components.schemas
     expect(Event).to.have.nested.property('properties.tx.properties.card.minLength', 1)
     const validate = schemaOf(Event!)
     const accepted = (body: object) => validate.safeParse(body).success
@@ -175,8 +175,11 @@ describe('openapi', () => {
     expect(accepted({ amount: 3 })).to.equal(false)
     expect(accepted({ tx: { card: 'c' }, x1: 'two' })).to.equal(false)
     expect(accepted({ tx: { card: 'c' }, lat: 'north' })).to.equal(false)
-    const keyless = openapi(mappingOf({ key: '$source' }), apiLimits, { bearer: false, history: false }).components
-      .schemas.Event
+    const keyless = openapi(mappingOf({ key: '$source' }), apiLimits, {
+      bearer: false,
+      history: false,
+      overview: false,
+    }).components.schemas.Event
     expect(keyless).not.to.have.any.keys('required', '$source')
   })
 })

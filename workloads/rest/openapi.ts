@@ -7,7 +7,7 @@ import { degradations, suppressions } from '../detection/verdict.ts'
 import { maxIdLength } from '../wire/decode.ts'
 import type { JsonSchema } from './json-schema.ts'
 import { liveEventTypes } from './live-events.ts'
-import { historyPaths, historySchemas } from './openapi-history.ts'
+import { historyPaths, historySchemas, overviewPaths, overviewSchemas } from './openapi-history.ts'
 
 export interface ApiLimits {
   readonly eventBytes: number
@@ -20,10 +20,12 @@ export interface Described {
   readonly bearer: boolean
   /** Whether there is a history. */
   readonly history: boolean
+  /** Whether it says what the pipeline is doing. */
+  readonly overview: boolean
 }
 
 /** OpenAPI 3.1 of the REST routes, with an event as this pipeline's fields say. */
-export function openapi(event: EventMapping, limits: ApiLimits, { bearer, history }: Described) {
+export function openapi(event: EventMapping, limits: ApiLimits, { bearer, history, overview }: Described) {
   return {
     openapi: '3.1.0',
     info: {
@@ -132,6 +134,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, { bearer, histor
           },
         },
       },
+      ...(overview ? overviewPaths(problems) : undefined),
       ...(history ? historyPaths(problems) : undefined),
       '/api/v1/health': {
         get: {
@@ -171,6 +174,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, { bearer, histor
         Event: eventSchema(event),
         Verdict: verdict,
         Reason: reason,
+        ...(overview ? overviewSchemas : undefined),
         ...(history ? historySchemas : undefined),
         Feedback: feedback,
         BatchItem: { anyOf: [ref('Verdict'), ref('BatchProblem')] },

@@ -1,14 +1,13 @@
+import type { Express, RequestHandler } from 'express'
+import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import type { History } from '../history/history.ts'
+import type { Flow } from '../judging/flow-meter.ts'
 import type { Health } from './door.ts'
+import { sendJson } from './respond.ts'
 
 /** What a pipeline is doing at present, for whoever looks at it. */
-export interface Overview {
-  readonly pipeline: string
-  /** Where events come from and verdicts go to, in words. */
-  readonly source: string
-  readonly results: string
-  /** Absent where a fixed threshold decides. */
-  readonly budgetPerMillion?: number | undefined
-  readonly refractorySeconds: number
+export interface Overview extends Flow, Plan {
   readonly lastHour: {
     readonly events: number
     readonly alerts: number
@@ -20,20 +19,54 @@ export interface Overview {
   readonly takesFeedback: boolean
   readonly keys: number
   readonly modelVersion: string
-  readonly eventsPerSecond: number
-  /** From records read to their verdicts, of the last batches; absent before the first. */
-  readonly latencyMs?: { readonly median: number; readonly p95: number } | undefined
+  /** When the model was fitted, RFC 3339; absent where that is not known. */
+  readonly modelFitTime?: string | undefined
   /** Events that came and have no verdict yet. */
   readonly waiting: number
-  /** Why events could not be read, most first. */
-  readonly rejected: readonly RejectedBy[]
+  /** How many processes of each role answer; absent where all of it is one. */
+  readonly processes?: Readonly<Record<string, number>> | undefined
   readonly health: Health
 }
 
-export interface RejectedBy {
-  readonly reason: string
-  readonly count: number
-  /** The last of them: what is wrong with it, and how it begins. */
-  readonly message: string
-  readonly example: string
+/** What of it the document says. */
+export interface Plan {
+  readonly pipeline: string
+  /** Where events come from and verdicts go to, in words. */
+  readonly source: string
+  readonly results: string
+  /** Absent where a fixed threshold decides. */
+  readonly budgetPerMillion?: number | undefined
+  readonly refractorySeconds: number
+}
+
+export function planIn({ metadata, spec: { source, results, detection } }: Pipeline): Plan {
+  const decision = resolveDecision(detection)
+  return {
+    pipeline: metadata.name,
+    source: source.topic,
+    results: results.topic,
+    budgetPerMillion: decision.type === 'alertBudget' ? decision.perMillion : undefined,
+    refractorySeconds: detection.refractorySeconds,
+  }
+}
+
+export interface OverviewRoute {
+  readonly overview: () => Overview | Promise<Overview>
+  readonly history?: History | undefined
+  readonly guards: readonly RequestHandler[]
+  /** Answers every method but these. */
+  readonly allowOnly: (...methods: string[]) => RequestHandler
+}
+
+/** What goes on now, with the time that the past which is kept spans; the console asks this first. */
+export function addOverviewRoute(app: Express, { overview, history, guards, allowOnly }: OverviewRoute): void {
+  app
+    .route('/api/v1/overview')
+    .get(...guards, async (_, response) => {
+      const present = await overview()
+      const { first, last } = (await history?.span()) ?? { first: Date.now(), last: Date.now() }
+      const more = { keepsHistory: history !== undefined, since: first, now: last }
+      sendJson(response, 200, JSON.stringify({ ...present, ...more }))
+    })
+    .all(allowOnly('GET', 'HEAD'))
 }

@@ -64,6 +64,7 @@ export interface Access {
 }
 
 export interface Role extends ServerProcess {
+  readonly probesPort: number
   /** `/livez` or `/readyz`: what it answers, its failing checks one a line. */
   probe(path: 'livez' | 'readyz'): Promise<{ readonly ok: boolean; readonly failing: string }>
   /** `/status` */
@@ -116,7 +117,12 @@ export interface Scene {
     readonly stateMebibytes?: number
   }): Promise<Role>
   /** An API, with its address. */
-  api(options: { readonly inference: string; readonly port?: number }): Promise<Role & { readonly url: string }>
+  api(options: {
+    readonly inference: string
+    readonly port?: number
+    /** Those that its console tells of. */
+    readonly consumers?: readonly Role[]
+  }): Promise<Role & { readonly url: string }>
   /** Sends events that count on from the last ones, in order; `users` keys. */
   feed(count: number): Promise<void>
   send(records: readonly Omit<OutgoingRecord, 'topic'>[]): Promise<void>
@@ -281,6 +287,7 @@ async function openScene(
     roles.push(server)
     return {
       ...server,
+      probesPort: probes,
       probe: async (path) => {
         const response = await get(path)
         const lines = (await response.text()).split('\n')
@@ -399,9 +406,10 @@ async function openScene(
       if (isAlone) await eventually(async () => expect(await owned(role)).to.equal(partitions), patience)
       return role
     },
-    api: async ({ inference, port = 0 }) => {
+    api: async ({ inference, port = 0, consumers = [] }) => {
       if (port === 0) port = (await freePorts(1))[0]!
-      const args = ['--inference', inference, '--port', String(port), '--drain-seconds', '0', ...kafkaFlags]
+      const peers = consumers.flatMap(({ probesPort }) => ['--peer', `consumer=127.0.0.1:${probesPort}`])
+      const args = ['--inference', inference, '--port', String(port), '--drain-seconds', '0', ...kafkaFlags, ...peers]
       return { ...(await start('api', args)), url: `http://127.0.0.1:${port}` }
     },
     load() {

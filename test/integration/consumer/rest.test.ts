@@ -90,6 +90,32 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect(verdicts.filter(({ eventId }) => eventId.startsWith('rest-')).length, 'none twice').to.equal(answers.size)
   })
 
+  it('count in what the API tells of all consumers, with the alerts as they come', async () => {
+    const alone = await scene.consumer({ inference })
+    const other = await scene.consumer({ inference, isAlone: false })
+    api = await scene.api({ inference, consumers: [alone, other] })
+    const { body } = await fetch(`${api.url}/api/v1/stream?only=alert`)
+    const stream = body!.pipeThrough(new TextDecoderStream()).getReader()
+    expect((await stream.read()).value).to.match(/^retry:/)
+    await scene.send([{ key: 'x', value: 'no event' }])
+    await scene.feed(2000)
+    await scene.caughtUp()
+    interface Told {
+      readonly processes: object
+      readonly lastHour: { readonly events: number; readonly rejected: number; readonly alerts: number }
+    }
+    await eventually(async () => {
+      const told = (await (await fetch(`${api.url}/api/v1/overview`)).json()) as Told
+      expect(told).to.deep.include({ source: scene.topics.source, keepsHistory: false, waiting: 0 })
+      expect(told).to.deep.include({ processes: { consumer: 2 }, rejected: [{ reason: 'MalformedJson', count: 1 }] })
+      expect(told.lastHour).to.include({ events: 2000, rejected: 1 })
+      expect(told.lastHour.alerts).to.be.above(0)
+    }, patience)
+    expect((await stream.read()).value).to.match(/^event: alert\ndata: \{"eventId":"event-/)
+    await stream.cancel()
+    expect((await fetch(api.url)).status).to.equal(200)
+  })
+
   it('are answered with 503 while the broker is away, and with a verdict when it is back', async () => {
     await scene.consumer({ inference })
     api = await scene.api({ inference })

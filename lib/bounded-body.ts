@@ -1,4 +1,4 @@
-import { AppError } from '../../lib/errors.ts'
+import { AppError } from './errors.ts'
 
 /**
  * The whole of a body, which must not be longer than this: whoever answers with more is not read any further, and the

@@ -1,5 +1,5 @@
-import { AppError } from '../../lib/errors.ts'
-import { readBounded } from '../runtime/bounded-body.ts'
+import { readBounded } from './bounded-body.ts'
+import { AppError } from './errors.ts'
 
 /** What a pod answers to a GET; rejects when that does not come in time, or is too long. */
 export type AskPod = (url: string) => Promise<string>

@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
-import { messageOf } from '../../lib/errors.ts'
+import { messageOf } from './errors.ts'
 import { createPodClient } from './pod-client.ts'
 
 describe('A client of pods', () => {

@@ -1,0 +1,73 @@
+import { expect } from 'chai'
+import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
+import type { Health } from '../rest/door.ts'
+import { pipelineOverview } from './pipeline-overview.ts'
+
+const pipeline = parsePipeline({
+  apiVersion: 'anomaly.com/v1alpha1',
+  kind: 'AnomalyPipeline',
+  metadata: { name: 'payments' },
+  spec: { source: { brokers: ['kafka:9092'], topic: 'payments' }, detection: { threshold: '0.99' } },
+})
+const health: Health = { status: 'UP', components: { kafka: { status: 'UP' } }, modelVersion: '00000001' }
+const options = { pipeline, health, takesFeedback: false }
+const consumer = (changes: object = {}) => ({
+  role: 'consumer' as const,
+  status: {
+    ...{ events: 1000, alerts: 3, episodes: 2, rejected: 5, openEpisodes: 1, keys: 40 },
+    lag: { 0: 7, 1: 3 },
+    flow: {
+      eventsPerSecond: 25,
+      latencyMs: { median: 4, p95: 9 },
+      rejected: [{ reason: 'InvalidTime', count: 5 }],
+    },
+    ...{ kafka: 'ok', redis: 'ok', record: 'ok' },
+    ...changes,
+  },
+})
+
+describe('pipelineOverview()', () => {
+  it('adds up what consumers say, tells the times of the slowest, and whose model decides', () => {
+    const slower = { eventsPerSecond: 5, latencyMs: { median: 3, p95: 30 }, rejected: [{ reason: 'NoKey', count: 6 }] }
+    const model = { modelVersion: '00000007', modelFitTime: '2024-01-01T00:00:00Z' }
+    const statuses = [consumer(), consumer({ flow: slower, lag: {} }), { role: 'inference' as const, status: model }]
+    expect(pipelineOverview(statuses, options)).to.deep.equal({
+      ...{ pipeline: 'payments', source: 'payments', results: 'anomaly-results', refractorySeconds: 300 },
+      budgetPerMillion: undefined,
+      lastHour: { events: 2000, alerts: 6, episodes: 4, rejected: 10 },
+      ...{ openEpisodes: 2, takesFeedback: false, keys: 80, waiting: 10 },
+      ...model,
+      eventsPerSecond: 30,
+      latencyMs: { median: 4, p95: 30 },
+      rejected: [
+        { reason: 'NoKey', count: 6 },
+        { reason: 'InvalidTime', count: 5 },
+      ],
+      processes: { consumer: 2, inference: 1 },
+      health: { ...health, components: { kafka: { status: 'UP' }, consumers: { status: 'UP' } } },
+    })
+  })
+
+  it('says what a consumer has to do without, and that none answers', () => {
+    const away = pipelineOverview([consumer(), consumer({ redis: 'unreachable for 9 s' })], options)
+    expect(away.health.status).to.equal('DEGRADED')
+    expect(away.health.components.consumers).to.deep.equal({
+      status: 'DOWN',
+      details: { problem: 'unreachable for 9 s' },
+    })
+    const none = pipelineOverview([], options)
+    expect(none.health.components.consumers?.details).to.deep.equal({ problem: 'none answers' })
+    expect(none.modelVersion).to.equal('00000001')
+    expect(none.latencyMs).to.equal(undefined)
+  })
+
+  it('takes nothing for granted in what a process answers', () => {
+    const strange = [null, 7, 'x', [], { events: 'many', lag: 7, flow: { rejected: 1 }, redis: {} }]
+    const overview = pipelineOverview(
+      strange.map((status) => ({ role: 'consumer' as const, status })),
+      options,
+    )
+    expect(overview).to.deep.include({ eventsPerSecond: 0, waiting: 0, rejected: [] })
+    expect(overview.lastHour.events).to.equal(0)
+  })
+})
