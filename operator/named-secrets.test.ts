@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { Role } from '../lib/pipeline/spec.ts'
 import { testParent } from './desired/test-parent.ts'
 import { findSecrets, secretsOf } from './named-secrets.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
@@ -20,11 +21,26 @@ const { pipeline } = testParent({
 })
 
 describe('secretsOf', () => {
+  const names = (role: Role, of = pipeline) => secretsOf(of, role).map(({ name }) => name)
+
   it('gives each workload the Secrets that it reads, and no other', () => {
-    const names = (role: 'consumer' | 'inference' | 'api') => secretsOf(pipeline, role).map(({ name }) => name)
     expect(names('consumer')).to.deep.equal(['redis', 'ca', 'user'])
     expect(names('inference')).to.deep.equal(['redis'])
     expect(names('api')).to.deep.equal(['redis', 'ca', 'user', 'tokens'])
+    expect(names('recorder')).to.deep.equal([])
+  })
+
+  it('gives those of the history to who writes it and to who reads it', () => {
+    const tls = { certificateSecretRef: { name: 'history-client' } }
+    const history = { postgres: { urlSecretRef: { name: 'history', key: 'url' }, tls } }
+    const recorded = testParent({ ...pipeline.spec, history }).pipeline
+    expect(names('recorder', recorded)).to.deep.equal(['ca', 'user', 'history', 'history-client'])
+    expect(names('api', recorded)).to.include.members(['history', 'history-client'])
+    expect(names('consumer', recorded)).to.deep.equal(names('consumer'))
+    const found = findSecrets(secretsOf(recorded, 'recorder'), () =>
+      secret('any', { 'ca.pem': '', username: '', password: '' }),
+    )
+    expect(found.problem?.message).to.equal('Secret history (spec.history.postgres.urlSecretRef) has no entry url')
   })
 })
 

@@ -1,4 +1,4 @@
-import { resolveRedis } from '../lib/pipeline/resolve-pipeline.ts'
+import { resolveRedis, resolveRoles } from '../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline, Role } from '../lib/pipeline/spec.ts'
 import { hashOf } from './desired/child.ts'
 import type { Problem } from './problem.ts'
@@ -15,10 +15,11 @@ export interface SecretUse {
 
 /** The Secrets that a workload of the pipeline reads. */
 export function secretsOf(pipeline: Pipeline, role: Role): readonly SecretUse[] {
+  if (!resolveRoles(pipeline.spec).includes(role)) return []
   const { source, api } = pipeline.spec
   const redis = resolveRedis(pipeline)
   const uses: SecretUse[] = []
-  if (redis.type === 'external') {
+  if (role !== 'recorder' && redis.type === 'external') {
     const { name, key } = redis.urlSecretRef
     uses.push({ name, keys: [key], field: 'spec.state.redis.external.urlSecretRef' })
     uses.push(...tlsSecrets(redis.tls, 'spec.state.redis.external.tls'))
@@ -33,9 +34,18 @@ export function secretsOf(pipeline: Pipeline, role: Role): readonly SecretUse[] 
     const field = 'spec.source.schemaRegistry.secretRef'
     uses.push({ name: source.schemaRegistry.secretRef.name, keys: ['username', 'password'], field })
   }
+  if (role === 'recorder' || role === 'api') uses.push(...historySecrets(pipeline))
   if (role === 'api' && api.auth.secretRef !== undefined)
     uses.push({ name: api.auth.secretRef.name, keys: [], field: 'spec.api.auth.secretRef' })
   return uses
+}
+
+function historySecrets({ spec: { history } }: Pipeline): readonly SecretUse[] {
+  if (history === undefined) return []
+  const { urlSecretRef, tls } = history.postgres
+  const { name, key } = urlSecretRef
+  const field = 'spec.history.postgres'
+  return [{ name, keys: [key], field: `${field}.urlSecretRef` }, ...tlsSecrets(tls, `${field}.tls`)]
 }
 
 function tlsSecrets(tls: Pipeline['spec']['source']['tls'], field: string): readonly SecretUse[] {

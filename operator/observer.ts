@@ -161,4 +161,5 @@ export const byRole = <T>(of: (role: Role) => T): Readonly<Record<Role, T>> => (
   consumer: of('consumer'),
   inference: of('inference'),
   api: of('api'),
+  recorder: of('recorder'),
 })

@@ -25,6 +25,11 @@ const ofPipelines: readonly {
     value: ({ source }) => source?.lag,
   },
   {
+    name: 'anomaly_pipeline_record_lag',
+    help: 'Published verdicts and changes of episodes that are not recorded yet; absent without a history',
+    value: ({ history }) => history?.lag,
+  },
+  {
     name: 'anomaly_pipeline_alerts_per_million',
     help: 'Events per million of the last hour that were called anomalies',
     value: ({ alerts }) => alerts?.perMillion,

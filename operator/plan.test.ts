@@ -14,7 +14,7 @@ const scope = {
   pipeline,
   issues: [],
   warnings: [],
-  secrets: { consumer: { hash: 'c' }, inference: { hash: 'i' }, api: { hash: 'a' } },
+  secrets: { consumer: { hash: 'c' }, inference: { hash: 'i' }, api: { hash: 'a' }, recorder: { hash: 'r' } },
   generated: {},
   workloads: {},
   pods: {},

@@ -49,7 +49,7 @@ export function planOf(
     redisPassword,
     secretHashes: byRole((role) =>
       secrets[role].problem === undefined
-        ? hashOf([secrets[role].hash, redisPassword, signingKey])
+        ? hashOf([secrets[role].hash, ...(role === 'recorder' ? [] : [redisPassword, signingKey])])
         : // What runs goes on with what it was started with.
           templateOf(workloads[role]).metadata?.annotations?.[secretsAnnotation],
     ),

@@ -111,7 +111,7 @@ describe('The CRD', () => {
       'sidecars[]',
     ]
     const roles = ['consumer', 'inference', 'api'].map((role) => `.spec.${role}`)
-    const components = ['.spec.state.redis.managed', ...roles]
+    const components = ['.spec.state.redis.managed', '.spec.recorder', ...roles]
     expect(paths(({ schema }) => 'x-kubernetes-preserve-unknown-fields' in schema)).to.have.members([
       ...components.flatMap((component) => ofPods.map((field) => `${component}.template.${field}`)),
       ...roles.map((role) => `${role}.autoscaling.behavior`),

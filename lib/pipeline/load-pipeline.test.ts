@@ -135,7 +135,7 @@ describe('The sample pipelines', () => {
     const names = await Promise.all(files.map(async (name) => (await loadPipeline(join(folder, name))).metadata.name))
     expect(files).to.deep.equal(names.map((name) => `${name}.yaml`))
     expect(names).to.deep.equal([
-      ...['external-redis', 'minimal', 'payments', 'tabular', 'threshold', 'timeseries', 'transactions'],
+      ...['external-redis', 'history', 'minimal', 'payments', 'tabular', 'threshold', 'timeseries', 'transactions'],
     ])
   })
 

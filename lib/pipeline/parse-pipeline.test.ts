@@ -42,6 +42,7 @@ describe('parsePipeline', () => {
         state: { redis: {}, featureTtlSeconds: 300, profileTtlSeconds: 2_592_000 },
         consumer: {},
         inference: {},
+        recorder: {},
         api: { auth: { mode: 'None' }, publishEvents: 'Enabled' },
         monitoring: { serviceMonitor: { interval: '15s' } },
         network: { policy: 'Ingress', egress: [] },

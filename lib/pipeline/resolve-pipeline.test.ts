@@ -6,6 +6,7 @@ import {
   resolveFeatures,
   resolveGroup,
   resolveRedis,
+  resolveRoles,
   resolveScaling,
 } from './resolve-pipeline.ts'
 import { roles } from './spec.ts'
@@ -93,7 +94,7 @@ describe('resolveGroup', () => {
 })
 
 describe('resolveScaling', () => {
-  it('lets consumers follow the lag and keeps two of each other workload where nothing is said', () => {
+  it('lets consumers follow the lag and keeps two of each other workload but the recorder where nothing is said', () => {
     const { spec } = pipeline()
     expect(roles.map((role) => resolveScaling(spec, role))).to.deep.equal([
       {
@@ -106,6 +107,7 @@ describe('resolveScaling', () => {
       },
       { type: 'fixed', replicas: 2 },
       { type: 'fixed', replicas: 2 },
+      { type: 'fixed', replicas: 1 },
     ])
   })
 
@@ -118,6 +120,19 @@ describe('resolveScaling', () => {
       maxReplicas: 4,
       targetCpuPercent: 70,
     })
+  })
+})
+
+describe('resolveRoles', () => {
+  it('has a recorder where there is something to record or somebody to tell', () => {
+    const judging = ['consumer', 'inference', 'api']
+    const rolesOf = (spec: object) => resolveRoles(pipeline(spec).spec)
+    expect(rolesOf({})).to.deep.equal(judging)
+    expect(rolesOf({ notifications: [], recorder: { replicas: 2 } })).to.deep.equal(judging)
+    const history = { postgres: { urlSecretRef: { name: 'history', key: 'url' } } }
+    expect(rolesOf({ history })).to.deep.equal([...judging, 'recorder'])
+    const notifications = [{ name: 'chat', slack: { urlSecretRef: { name: 'slack', key: 'url' } } }]
+    expect(rolesOf({ notifications, results: { episodesTopic: 'episodes' } })).to.deep.equal([...judging, 'recorder'])
   })
 })
 

@@ -4,6 +4,7 @@ import {
   type Pipeline,
   type PipelineSpec,
   type Role,
+  roles,
   unionDefaults,
 } from './spec.ts'
 
@@ -88,6 +89,12 @@ export function resolveGroup({ metadata, spec }: Pipeline): { groupId: string; f
 export const defaultGroupId = ({ namespace, name }: { readonly namespace?: string; readonly name: string }): string =>
   `anomaly_${namespace}_${name}`
 
+/** The workloads that the pipeline has. */
+export function resolveRoles({ history, notifications = [] }: PipelineSpec): readonly Role[] {
+  const records = history !== undefined || notifications.length > 0
+  return records ? roles : roles.filter((role) => role !== 'recorder')
+}
+
 export type Scaling =
   | { readonly type: 'fixed'; readonly replicas: number }
   | {
@@ -104,6 +111,8 @@ export type Scaling =
     }
 
 export function resolveScaling(spec: Pick<PipelineSpec, Role>, role: Role): Scaling {
+  if (role === 'recorder')
+    return { type: 'fixed', replicas: spec.recorder.replicas ?? unionDefaults.scaling.recorder.replicas }
   const defaults = unionDefaults.scaling[role]
   const { autoscaling, replicas = autoscaling ? undefined : defaults.replicas } = spec[role]
   if (replicas !== undefined) return { type: 'fixed', replicas }

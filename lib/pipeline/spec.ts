@@ -26,6 +26,7 @@ export const unionDefaults = {
     },
     inference: { replicas: 2, autoscaling: { minReplicas: 2, maxReplicas: 8, targetCpuPercent: 70 } },
     api: { replicas: 2, autoscaling: { minReplicas: 2, maxReplicas: 8, targetCpuPercent: 70 } },
+    recorder: { replicas: 1 },
   },
   managedRedis: { memoryMebibytes: 256, storage: { type: 'Persistent', size: '1Gi', whenDeleted: 'Delete' } },
 } as const
@@ -605,9 +606,9 @@ const historySpec = object({
   }).describe('A database of PostgreSQL 15 or later. Several pipelines may share it: each has a schema of its own.'),
 })
 
-// --- the three workloads --------------------------------------------------------------------------------------------
+// --- the workloads --------------------------------------------------------------------------------------------------
 
-const autoscalingFields = (role: Role) => {
+const autoscalingFields = (role: ScaledRole) => {
   const { minReplicas, maxReplicas, targetCpuPercent } = unionDefaults.scaling[role].autoscaling
   return {
     minReplicas: integer(0, 1000)
@@ -636,7 +637,7 @@ interface Scale {
   readonly mode?: string | undefined
 }
 
-const ordered = (role: Role) => {
+const ordered = (role: ScaledRole) => {
   const { minReplicas, maxReplicas } = unionDefaults.scaling[role].autoscaling
   return {
     message: `minReplicas (${minReplicas} if absent) must not exceed maxReplicas (${maxReplicas} if absent)`,
@@ -655,9 +656,11 @@ const fewest = {
 const replicas = (sentence: string, min = 0) =>
   integer(min, 1000).optional().describe(`A fixed number of replicas. ${sentence}`)
 
-export const roles = ['consumer', 'inference', 'api'] as const
+export const roles = ['consumer', 'inference', 'api', 'recorder'] as const
 /** A workload that the pipeline runs. */
 export type Role = (typeof roles)[number]
+/** One whose replicas may follow its load. */
+export type ScaledRole = Exclude<Role, 'recorder'>
 
 const consumerSpec = constrain(
   object({
@@ -739,6 +742,16 @@ const apiSpec = constrain(
   }),
   notBoth('replicas', 'autoscaling'),
 )
+
+const recorderSpec = object({
+  replicas: integer(0, 1000)
+    .optional()
+    .describe(
+      `A fixed number of replicas, which share the partitions. ${unionDefaults.scaling.recorder.replicas} if absent.`,
+    ),
+  resources,
+  template,
+})
 
 // --- notifications --------------------------------------------------------------------------------------------------
 
@@ -859,7 +872,7 @@ const networkSpec = object({
   )
     .default([])
     .describe(
-      'For IngressAndEgress: where the brokers, an external Redis and the receiver of traces are. Every workload may connect there.',
+      'For IngressAndEgress: where the brokers, an external Redis, the PostgreSQL of the history and the receivers of notifications and traces are. Every workload may connect there.',
     ),
 })
 
@@ -893,6 +906,9 @@ export const pipelineSpec = constrain(
     consumer: consumerSpec.prefault({}).describe('The workload that reads events from Kafka.'),
     inference: inferenceSpec.prefault({}).describe('The workload that scores rows with the model.'),
     api: apiSpec.prefault({}).describe('The workload that answers requests over HTTP.'),
+    recorder: recorderSpec
+      .prefault({})
+      .describe('The workload that writes the history and sends notifications; there is none without either.'),
     notifications: listMap(
       notificationSpec.describe(
         'A receiver, exactly one of webhook, slack, alertmanager and pagerduty, and what it is told.',

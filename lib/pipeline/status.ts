@@ -62,6 +62,7 @@ export const pipelineStatus = z.object({
       consumer: component('The workload that reads events from Kafka.'),
       inference: component('The workload that scores rows.'),
       api: component('The workload that answers requests.'),
+      recorder: component('The workload that writes the history and sends notifications; absent without either.'),
       redis: component('The managed Redis; absent with an external one.'),
     })
     .optional()
@@ -87,6 +88,14 @@ export const pipelineStatus = z.object({
     })
     .optional()
     .describe('The bounds that lag and partitions set to the consumers; absent with fixed replicas.'),
+  history: z
+    .object({
+      lag: integer(0, Number.MAX_SAFE_INTEGER)
+        .optional()
+        .describe('Published verdicts and changes of episodes that are not recorded yet.'),
+    })
+    .optional()
+    .describe('The history as the recorder tells of it; absent without one.'),
   model: z
     .object({
       version: words(128, 'The version that scores; absent while the first is learning.'),

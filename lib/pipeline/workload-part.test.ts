@@ -67,7 +67,8 @@ describe('workloadPart', () => {
     const history = { postgres: { urlSecretRef: { name: 'history', key: 'url' } } }
     const read = (role: Parameters<typeof readBy>[0], spec: object) => canonicalJson(readBy(role, pipeline(spec)))
     for (const role of ['consumer', 'inference'] as const) expect(read(role, { history })).to.equal(read(role, {}))
-    expect(read('api', { history })).not.to.equal(read('api', {}))
+    for (const role of ['api', 'recorder'] as const) expect(read(role, { history })).not.to.equal(read(role, {}))
+    expect(read('recorder', { history, detection: { refractorySeconds: 1 } })).to.equal(read('recorder', { history }))
   })
 
   it('does not depend on the order in which fields were written', () => {

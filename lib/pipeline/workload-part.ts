@@ -3,6 +3,8 @@ import type { Pipeline, Role } from './spec.ts'
 
 /** What of it inference reads: it knows rows, and neither topics nor events. */
 const readByInference = ['detection', 'state'] as const
+/** What of it the recorder reads: it knows what is published, and nothing of how that comes about. */
+const readByRecorder = ['source', 'results', 'history'] as const
 
 /**
  * The part of a pipeline that workloads read, itself a pipeline document: a change of it rolls their pods, a change of
@@ -44,7 +46,13 @@ export function readBy(role: Role, pipeline: Pipeline) {
   const { externalUrl: __, ...api } = read.api
   const whole = { ...read, detection: fixedDetection(read.detection), api }
   const { api: ___, history: ____, ...judging } = whole
-  const ofInference = Object.fromEntries(readByInference.map((field) => [field, whole[field]]))
-  const spec = role === 'api' ? whole : role === 'consumer' ? judging : ofInference
+  const only = (fields: readonly (keyof typeof whole)[]) =>
+    Object.fromEntries(fields.map((field) => [field, whole[field]]))
+  const spec = {
+    api: whole,
+    consumer: judging,
+    inference: only(readByInference),
+    recorder: only(readByRecorder),
+  }[role]
   return { ...part, spec }
 }

@@ -1,12 +1,25 @@
+import { resolveRoles } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Role } from '../../lib/pipeline/spec.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { childName, type Parent, ports } from './child.ts'
 import { service } from './service.ts'
-import { inferenceAddress, kafkaAccess, signingAccess, tokensMount, type WorkloadInput, workload } from './workload.ts'
+import {
+  historyAccess,
+  inferenceAddress,
+  kafkaAccess,
+  signingAccess,
+  tokensMount,
+  type WorkloadInput,
+  workload,
+} from './workload.ts'
 
 /** Whom the console asks how they are. */
+export const peerRoles = ({ pipeline }: Parent): readonly Role[] =>
+  resolveRoles(pipeline.spec).filter((role) => role !== 'api')
+
 function peersOf(parent: Parent): readonly string[] {
   const { namespace } = parent.pipeline.metadata
-  return (['consumer', 'inference'] as const).flatMap((role) => [
+  return peerRoles(parent).flatMap((role) => [
     '--peer',
     `${role}=${childName(parent, role)}.${namespace}.svc:${ports.metrics}`,
   ])
@@ -17,6 +30,7 @@ export function api(input: WorkloadInput): readonly KubeObject[] {
   const { secretRef } = input.pipeline.spec.api.auth
   const kafka = kafkaAccess(input)
   const signing = signingAccess(input)
+  const history = historyAccess(input)
   const tokens = secretRef === undefined ? undefined : tokensMount(secretRef.name)
   const http = { name: 'http', port: ports.api, appProtocol: 'http' }
   return [
@@ -31,9 +45,11 @@ export function api(input: WorkloadInput): readonly KubeObject[] {
         ...peersOf(input),
         ...kafka.flags,
         ...signing.flags,
+        ...history.flags,
         ...(tokens === undefined ? [] : ['--token-dir', tokens.path]),
       ],
-      mounts: [...kafka.mounts, ...signing.mounts, ...(tokens === undefined ? [] : [tokens])],
+      env: history.env,
+      mounts: [...kafka.mounts, ...signing.mounts, ...history.mounts, ...(tokens === undefined ? [] : [tokens])],
       containerPorts: [{ name: 'http', containerPort: ports.api }],
       requests: { cpu: '250m', memory: '256Mi' },
       memoryLimit: '768Mi',

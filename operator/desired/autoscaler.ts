@@ -1,4 +1,4 @@
-import type { Role } from '../../lib/pipeline/spec.ts'
+import type { ScaledRole } from '../../lib/pipeline/spec.ts'
 import { autoscalers, deployments } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { child, childName, type Parent } from './child.ts'
@@ -49,7 +49,7 @@ interface Target extends Bounds {
 /** The HPA of a workload: CPU within the bounds. */
 export function autoscaler(
   parent: Parent,
-  role: Role,
+  role: ScaledRole,
   { minReplicas, maxReplicas, targetCpuPercent, behavior }: Target,
 ): KubeObject {
   const spec = {

@@ -6,7 +6,7 @@ import type { KubeObject, OwnerReference, Resource } from '../runtime/kube-objec
 /** In whose name the operator sets fields, and whom its children say they are managed by. */
 export const manager = 'anomaly-operator'
 
-export const components = ['consumer', 'inference', 'api', 'redis'] as const
+export const components = ['consumer', 'inference', 'api', 'recorder', 'redis'] as const
 /** A part of a pipeline with pods of its own. */
 export type Component = Role | 'redis'
 

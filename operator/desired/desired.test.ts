@@ -58,6 +58,13 @@ const full = {
       logFormat: 'Text',
     },
   },
+  history: {
+    postgres: {
+      urlSecretRef: { name: 'history', key: 'address' },
+      tls: { caSecretRef: { name: 'history-ca', key: 'ca.crt' }, certificateSecretRef: { name: 'history-client' } },
+    },
+  },
+  recorder: { resources: { limits: { memory: '1Gi' } }, template: { labels: { team: 'records' } } },
   inference: {
     autoscaling: { maxReplicas: 5, behavior: { scaleDown: { selectPolicy: 'Disabled' } } },
     template: { serviceAccount: { name: 'existing' } },
@@ -82,6 +89,7 @@ const cases: Readonly<Record<string, { spec: object; observed?: Partial<Observed
         consumer: autoscaled,
         inference: autoscaled,
         api: { replicas: 3, mark: 'fixed', autoscaler: false },
+        recorder: { replicas: 1, mark: 'fixed', autoscaler: false },
       },
       consumerBounds: { minReplicas: 4, maxReplicas: 6 },
       servesMonitors: true,
@@ -175,6 +183,30 @@ describe('desired', () => {
     expect(rolled({ monitoring: { serviceMonitor: { interval: '1m' } } })).to.deep.equal([])
   })
 
+  it('has a recorder only where there is something to record, and rolls it for what it reads', () => {
+    const history = { postgres: { urlSecretRef: { name: 'history', key: 'url' } } }
+    expect([...workloads({}).keys()]).to.not.include('payments-recorder')
+    const before = workloads({ history })
+    expect([...before.keys()]).to.include('payments-recorder')
+    const rolled = (spec: object) => {
+      const after = workloads({ history, ...spec })
+      return [...before.keys()].filter(
+        (name) => !isDeepStrictEqual(after.get(name)!.template, before.get(name)!.template),
+      )
+    }
+    expect(rolled({ history: { postgres: { ...history.postgres, retentionDays: 7 } } })).to.deep.equal([
+      'payments-api',
+      'payments-recorder',
+    ])
+    expect(rolled({ detection: { refractorySeconds: 1 } })).to.not.include('payments-recorder')
+    expect(rolled({ results: { episodesTopic: 'episodes' } })).to.include('payments-recorder')
+    expect(rolled({ recorder: { template: { logLevel: 'debug' } } })).to.deep.equal(['payments-recorder'])
+    const notifications = [{ name: 'chat', slack: { urlSecretRef: { name: 'slack', key: 'url' } } }]
+    expect([...workloads({ notifications, results: { episodesTopic: 'episodes' } }).keys()]).to.include(
+      'payments-recorder',
+    )
+  })
+
   it('makes no autoscaler where somebody else has one, and leaves the replicas to that one', () => {
     const parent = testParent({ api: { autoscaling: { mode: 'External', minReplicas: 0 } } })
     const live = {
@@ -196,7 +228,7 @@ describe('desired', () => {
   })
 
   it('leaves out a workload that waits for its first Secret', () => {
-    const secretHashes = { consumer: undefined, inference: 'i', api: undefined }
+    const secretHashes = { consumer: undefined, inference: 'i', api: undefined, recorder: undefined }
     expect([...workloads({}, { secretHashes }).keys()]).to.deep.equal(['payments-inference'])
   })
 

@@ -1,5 +1,5 @@
-import { resolveRedis, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
-import { type Role, roles } from '../../lib/pipeline/spec.ts'
+import { resolveRedis, resolveRoles, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Role } from '../../lib/pipeline/spec.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { api } from './api.ts'
 import { autoscaler } from './autoscaler.ts'
@@ -10,6 +10,7 @@ import { inference } from './inference.ts'
 import { serviceMonitor } from './monitoring.ts'
 import { networkPolicy } from './network-policy.ts'
 import { pipelineFile } from './pipeline-file.ts'
+import { recorder } from './recorder.ts'
 import { managedRedis } from './redis.ts'
 import type { Bounds, ReplicasPlan } from './replicas.ts'
 import { redisSecret, signingSecret } from './secrets.ts'
@@ -41,9 +42,9 @@ export interface Observed {
   readonly restartAt?: string | undefined
 }
 
-const builders = { consumer, inference, api } as const
+const builders = { consumer, inference, api, recorder } as const
 /** Whom others call by name comes first. */
-const inOrder = ['inference', 'consumer', 'api'] as const
+const inOrder = ['inference', 'consumer', 'api', 'recorder'] as const
 
 /** Everything that a pipeline is made of, in the order in which it is applied: what an object needs comes before it. */
 export function desired(parent: Parent, observed: Observed, settings: Settings): readonly KubeObject[] {
@@ -52,6 +53,7 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
   const redis = resolveRedis(pipeline)
   const { imagePullSecrets } = settings
   const objects = [...serviceAccounts(parent, settings), pipelineFile(parent), signingSecret(parent, signingKey)]
+  const roles = resolveRoles(pipeline.spec)
   const present: readonly Component[] = redis.type === 'managed' ? [...roles, 'redis'] : roles
   objects.push(...present.flatMap((component) => networkPolicy(parent, component)))
   if (redis.type === 'managed') {
@@ -70,7 +72,7 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
     )
   }
   objects.push(...present.map((component) => disruptionBudget(parent, component)))
-  for (const role of inOrder) {
+  for (const role of inOrder.filter((one) => roles.includes(one))) {
     const secretsHash = secretHashes[role]
     if (secretsHash === undefined) continue
     const { workloadImage: image, logLevel, otlpEndpoint } = settings
@@ -86,7 +88,7 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
     }
     objects.push(...builders[role](input))
     const scaling = resolveScaling(pipeline.spec, role)
-    if (replicas[role].autoscaler && scaling.type === 'autoscaling') {
+    if (role !== 'recorder' && replicas[role].autoscaler && scaling.type === 'autoscaling') {
       const bounds = role === 'consumer' ? observed.consumerBounds : undefined
       objects.push(autoscaler(parent, role, { ...scaling, ...bounds }))
     }
@@ -100,7 +102,7 @@ function serviceAccounts(parent: Parent, { imagePullSecrets }: Settings): readon
   const { spec } = parent.pipeline
   const redis = resolveRedis(parent.pipeline)
   const templates = [
-    ...roles.map((role) => [role, spec[role].template] as const),
+    ...resolveRoles(spec).map((role) => [role, spec[role].template] as const),
     ['redis', redis.type === 'managed' ? redis.template : undefined] as const,
   ]
   const own = templates.flatMap(([component, template]) => {

@@ -26,6 +26,7 @@ export function needsOf(parent: Parent, { kind, metadata }: KubeObject): readonl
   if (kind === 'HorizontalPodAutoscaler') return [one(deployments, component)]
   if (kind === 'StatefulSet') return [...own, ...redis]
   if (kind !== 'Deployment') return []
+  if (component === 'recorder') return [...own, one(configMaps, 'pipeline')]
   const called = component === 'inference' ? [] : [one(secrets, 'signing'), one(services, 'inference')]
   return [...own, ...redis, one(configMaps, 'pipeline'), ...called]
 }

@@ -1,5 +1,6 @@
 import { networkPolicies } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
+import { peerRoles } from './api.ts'
 import { type Component, child, type Parent, ports, selectorLabels } from './child.ts'
 
 const tcp = (port: number) => ({ protocol: 'TCP', port })
@@ -13,6 +14,7 @@ const dns = { ports: [{ protocol: 'UDP', port: 53 }, tcp(53)] }
 function ingress(parent: Parent, component: Component): readonly object[] {
   switch (component) {
     case 'consumer':
+    case 'recorder':
       return [metrics]
     case 'inference':
       // The public gRPC contract is for anybody in the namespace.
@@ -29,15 +31,16 @@ function ingress(parent: Parent, component: Component): readonly object[] {
 /** Where the pods of a component may connect to: each other as they need it, DNS, and what the user lists. */
 function egress(parent: Parent, component: Component): readonly object[] {
   if (component === 'redis') return []
-  const redis = { to: [podsOf(parent, 'redis')], ports: [tcp(ports.redis)] }
-  const inference = { to: [podsOf(parent, 'inference')], ports: [tcp(ports.grpc)] }
   const listed = parent.pipeline.spec.network.egress.map(({ cidr, ports: open }) => ({
     to: [{ ipBlock: { cidr } }],
     ports: open.map(tcp),
   }))
+  if (component === 'recorder') return [dns, ...listed]
+  const redis = { to: [podsOf(parent, 'redis')], ports: [tcp(ports.redis)] }
+  const inference = { to: [podsOf(parent, 'inference')], ports: [tcp(ports.grpc)] }
   // The console tells of them.
   const peers = {
-    to: (['consumer', 'inference'] as const).map((role) => podsOf(parent, role)),
+    to: peerRoles(parent).map((role) => podsOf(parent, role)),
     ports: [tcp(ports.metrics)],
   }
   return [

@@ -19,8 +19,13 @@ export function testObserved({ pipeline }: Parent, changes: Partial<Observed> = 
   const plan = (role: (typeof roles)[number]): ReplicasPlan =>
     planReplicas({ spec: pipeline.spec, role, live: undefined, autoscalerExists: false })
   return {
-    replicas: { consumer: plan('consumer'), inference: plan('inference'), api: plan('api') },
-    secretHashes: { consumer: 'c-hash', inference: 'i-hash', api: 'a-hash' },
+    replicas: {
+      consumer: plan('consumer'),
+      inference: plan('inference'),
+      api: plan('api'),
+      recorder: plan('recorder'),
+    },
+    secretHashes: { consumer: 'c-hash', inference: 'i-hash', api: 'a-hash', recorder: 'r-hash' },
     signingKey: 'signing-key',
     redisPassword: 'secret',
     servesMonitors: false,

@@ -42,7 +42,7 @@ export function workload(input: WorkloadInput, options: WorkloadOptions): KubeOb
   const { role, flags, env = [], mounts = [], containerPorts = [], requests, memoryLimit, served } = options
   const { template } = pipeline.spec[role]
   const resources = mergedResources(pipeline.spec[role].resources, { requests, limits: { memory: memoryLimit } })
-  const redis = redisAccess(input)
+  const redis = role === 'recorder' ? noAccess : redisAccess(input)
   const args = [role, '-f', pipelineFilePath, ...flags, ...redis.flags, '--log-level', template?.logLevel ?? logLevel]
   if (template?.logFormat !== undefined) args.push('--log-format', template.logFormat.toLowerCase())
   if (otlpEndpoint !== undefined) args.push('--otlp-endpoint', otlpEndpoint)
@@ -80,6 +80,8 @@ interface Access {
   readonly mounts: readonly Mount[]
 }
 
+const noAccess: Access = { flags: [], env: [], mounts: [] }
+
 /** How a workload reaches the Redis of its pipeline: the address comes from a Secret, since it may hold a password. */
 function redisAccess(parent: Parent): Access {
   const redis = resolveRedis(parent.pipeline)
@@ -103,6 +105,18 @@ export function kafkaAccess({ pipeline }: Parent): Pick<Access, 'flags' | 'mount
   }
 }
 
+/** How the recorder and the API reach the database of the history: the address holds a password. */
+export function historyAccess({ pipeline }: Parent): Access {
+  const { history } = pipeline.spec
+  if (history === undefined) return noAccess
+  const { urlSecretRef, tls } = history.postgres
+  const { name, key } = urlSecretRef
+  return {
+    env: [{ name: 'ANOMALY_POSTGRES_URL', valueFrom: { secretKeyRef: { name, key } } }],
+    ...tlsAccess('postgres', tls),
+  }
+}
+
 /** How the consumer logs in to the schema registry; its address is in the document. */
 export function schemaRegistryAccess({ pipeline }: Parent): Pick<Access, 'flags' | 'mounts'> {
   const secret = pipeline.spec.source.schemaRegistry?.secretRef
@@ -118,7 +132,7 @@ export function schemaRegistryAccess({ pipeline }: Parent): Pick<Access, 'flags'
 }
 
 function tlsAccess(
-  server: 'kafka' | 'redis',
+  server: 'kafka' | 'redis' | 'postgres',
   tls: NonNullable<Parent['pipeline']['spec']['source']['tls']> | undefined,
 ): Pick<Access, 'flags' | 'mounts'> {
   const flags: string[] = []

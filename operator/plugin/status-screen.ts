@@ -5,7 +5,7 @@ type Condition = NonNullable<PipelineStatus['conditions']>[number]
 
 /** Conditions that are good news while False. */
 const abnormal = new Set(['Degraded', 'Stalled', 'Reconciling', 'Progressing'])
-const order = ['redis', 'inference', 'consumer', 'api'] as const
+const order = ['redis', 'inference', 'consumer', 'api', 'recorder'] as const
 
 /** How a pipeline is, on one screen. `now` is milliseconds since 1970. */
 export function statusScreen({ metadata, spec, status }: KubeObject, now: number): string {
@@ -46,7 +46,7 @@ function componentRows({ components = {} }: PipelineStatus): readonly (readonly 
   })
 }
 
-function figures({ source, alerts, model }: PipelineStatus, topic = 'the topic', now: number) {
+function figures({ source, alerts, history, model }: PipelineStatus, topic = 'the topic', now: number) {
   const none = 'not known yet'
   const budget =
     alerts?.budgetPerMillion === undefined ? 'a fixed threshold' : `a budget of ${count(alerts.budgetPerMillion)}`
@@ -67,6 +67,7 @@ function figures({ source, alerts, model }: PipelineStatus, topic = 'the topic',
         ? none
         : `${count(alerts.perMillion)} per million in the last hour, with ${budget}`,
     ],
+    ...(history?.lag === undefined ? [] : [['History', `${count(history.lag)} published records not recorded yet`]]),
     ['Model', model?.version === undefined ? none : `${model.version}${modelAge(model, now)}`],
   ]
 }

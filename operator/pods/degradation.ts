@@ -4,6 +4,7 @@ import { type Fields, fieldsOf, type PodAnswer, problemText, storeOf } from './p
 export const degradationReasons = [
   'StateUnavailable',
   'ModelUnavailable',
+  'HistoryUnavailable',
   'OffsetsLost',
   'Unprocessable',
   'SchemaFull',
@@ -15,7 +16,10 @@ export interface Degradation extends Reason {
   readonly reason: (typeof degradationReasons)[number]
 }
 
-const messages: Readonly<Record<Exclude<Degradation['reason'], 'StateUnavailable' | 'ModelUnavailable'>, string>> = {
+/** Reasons that come with what a pod says. */
+type Told = 'StateUnavailable' | 'ModelUnavailable' | 'HistoryUnavailable'
+
+const messages: Readonly<Record<Exclude<Degradation['reason'], Told>, string>> = {
   OffsetsLost: 'records were deleted by retention before they were read: their events have no verdict',
   Unprocessable: 'records failed again and again and became dead letters: look at the topic of dead letters',
   SchemaFull: 'events bring more feature names than the pipeline keeps: those beyond are left out',
@@ -32,6 +36,9 @@ export function degradationsOf(answers: readonly PodAnswer[]): readonly Degradat
     const store = storeOf(fields)
     if (isProblem(store)) found.set('StateUnavailable', `${role}: ${problemText(store)}`)
     if (isProblem(inference)) found.set('ModelUnavailable', `${role}: ${problemText(inference)}`)
+    const { problem: history } = fieldsOf(fields.history)
+    if (role === 'recorder' && isProblem(history))
+      found.set('HistoryUnavailable', `${role}: ${problemText(history)}; what is published waits to be recorded`)
     for (const [reason, message] of Object.entries(messages))
       if (isSet(fields, reason)) found.set(reason as Degradation['reason'], `${role}: ${message}`)
   }

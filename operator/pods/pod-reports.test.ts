@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { Role } from '../../lib/pipeline/spec.ts'
 import { unreadyCause } from './pod-answer.ts'
-import { alertRateOf, configOf, episodesOf, mergeAnswers } from './pod-reports.ts'
+import { alertRateOf, configOf, episodesOf, mergeAnswers, recordLagOf } from './pod-reports.ts'
 
 const answers = (role: Role, ...statuses: readonly unknown[]) =>
   statuses.map((status, index) => ({ role, pod: `${role}-${index}`, status }))
@@ -16,6 +16,18 @@ describe('episodesOf', () => {
     expect(episodesOf(answers('consumer', {}, null))).to.equal(undefined)
     const far = answers('consumer', { episodes: 1e300, openEpisodes: -1.5 })
     expect(episodesOf(far)).to.deep.equal({ open: 0, lastHour: 2 ** 31 - 1 })
+  })
+})
+
+describe('recordLagOf', () => {
+  const lag = (verdicts: unknown, episodes: unknown = 0) => {
+    return { history: { problem: 'ok', lag: { verdict: { records: verdicts }, episode: { records: episodes } } } }
+  }
+
+  it('adds up what recorders tell, of verdicts and of episodes, and nothing of anybody else', () => {
+    const told = [...answers('recorder', lag(7, 2), lag(1), {}, lag('x', -1)), ...answers('consumer', lag(9))]
+    expect(recordLagOf(told)).to.equal(10)
+    expect(recordLagOf(answers('recorder', {}, null, { history: { lag: 3 } }))).to.equal(undefined)
   })
 })
 
@@ -53,6 +65,17 @@ describe('mergeAnswers', () => {
     expect(mergeAnswers(answers('inference', { ...model, modelFitTime: fitTime })).model).to.include({ fitTime })
     const { state } = mergeAnswers(answers('api', { redis: 'x'.repeat(100_000) }))
     expect(state?.problem).to.have.length.below(600)
+  })
+
+  it('says that the history is away as a recorder says it', () => {
+    const away = { history: { problem: 'no connection to anomaly at db:5432 (since 2025-06-01T12:00:00Z)' } }
+    const told = [...answers('recorder', { history: { problem: 'ok' } }, away), ...answers('api', away)]
+    expect(mergeAnswers(told).degradations).to.deep.equal([
+      {
+        reason: 'HistoryUnavailable',
+        message: `recorder: ${away.history.problem}; what is published waits to be recorded`,
+      },
+    ])
   })
 
   it('says that the store is away as soon as one pod says so, and the same while it stays away', () => {

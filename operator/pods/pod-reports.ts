@@ -9,6 +9,8 @@ export interface PodReports {
   readonly alertsPerMillion?: number | null
   /** Of all consumers that answered: open now, and opened in the last hour. */
   readonly episodes?: { readonly open: number; readonly lastHour: number }
+  /** Published records that the recorders have not recorded yet. */
+  readonly recordLag?: number
   /** The generation that all pods that answered have taken up. */
   readonly config?: number
   /** Whether the store answers, as the pods see it; absent where none of those that answer says so. */
@@ -65,6 +67,17 @@ export function episodesOf(answers: readonly PodAnswer[]): PodReports['episodes'
     told.lastHour += episodes
   }
   return told && { open: countOf(told.open), lastHour: countOf(told.lastHour) }
+}
+
+/** Of all recorders; absent where none of them tells. */
+export function recordLagOf(answers: readonly PodAnswer[]): number | undefined {
+  const told = answers.flatMap(({ role, status }) => {
+    const { lag } = fieldsOf(fieldsOf(status).history)
+    if (role !== 'recorder' || lag === undefined) return []
+    return Object.values(fieldsOf(lag)).map((of) => Number(fieldsOf(of).records))
+  })
+  const known = told.filter((records) => Number.isSafeInteger(records) && records >= 0)
+  return known.length === 0 ? undefined : countOf(known.reduce((sum, records) => sum + records, 0))
 }
 
 const countOf = (sum: number): number => Math.min(2 ** 31 - 1, Math.max(0, Math.round(sum)))

@@ -5,7 +5,7 @@ import { type Clock, sleep } from '../../lib/time.ts'
 import { ports } from '../desired/child.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { fieldsOf, type PodAnswer, unreadyCause } from './pod-answer.ts'
-import { alertRateOf, configOf, episodesOf, mergeAnswers, type PodReports } from './pod-reports.ts'
+import { alertRateOf, configOf, episodesOf, mergeAnswers, type PodReports, recordLagOf } from './pod-reports.ts'
 
 export interface ReportReaderOptions {
   readonly log: Logger
@@ -81,6 +81,7 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
     const answers = statuses.flat()
     const rate = alertRateOf(answers)
     const episodes = episodesOf(answers)
+    const recordLag = recordLagOf(answers)
     const config = configOf(answers)
     entry.fewSince = rate === undefined ? (entry.fewSince ?? at) : undefined
     // Right after a start they are few: then what was told stands. After an hour it is the present.
@@ -96,6 +97,7 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
       ...present,
       ...(alertsPerMillion === undefined ? {} : { alertsPerMillion }),
       ...(episodes === undefined ? {} : { episodes }),
+      ...(recordLag === undefined ? {} : { recordLag }),
       ...(config === undefined ? {} : { config }),
       ...(Object.keys(unready).length === 0 ? {} : { unready }),
     }

@@ -1,5 +1,5 @@
-import { resolveRedis, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
-import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { resolveRedis, resolveRoles, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Pipeline, Role } from '../../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../../lib/pipeline/status.ts'
 import type { Component } from '../desired/child.ts'
 import type { PodReports } from '../pods/pod-reports.ts'
@@ -40,12 +40,14 @@ export interface ComponentsInput {
 
 /** How each component is, in the order in which one needs the other: the first that is not ready is why others are not. */
 export function componentStates(pipeline: Pipeline, input: ComponentsInput): readonly ComponentState[] {
-  const present: readonly Component[] =
-    resolveRedis(pipeline).type === 'managed'
-      ? ['redis', 'inference', 'consumer', 'api']
-      : ['inference', 'consumer', 'api']
+  const present: readonly Component[] = [
+    ...(resolveRedis(pipeline).type === 'managed' ? (['redis'] as const) : []),
+    ...inOrder.filter((role) => resolveRoles(pipeline.spec).includes(role)),
+  ]
   return present.map((component) => componentState(component, pipeline, input))
 }
+
+const inOrder: readonly Role[] = ['inference', 'consumer', 'api', 'recorder']
 
 interface WorkloadStatus {
   readonly observedGeneration?: number

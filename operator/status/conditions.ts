@@ -32,12 +32,14 @@ export function availability(
 ): Verdict {
   if (isPaused) return { status: 'False', reason: 'Paused', message: 'Paused as asked for' }
   if (states.length === 0 && former !== undefined) return former
+  // Verdicts come without the recorder as well.
   const without = states
+    .filter(({ component }) => component !== 'recorder')
     .filter(({ ready, desired, exists }) => ready === 0 && (desired > 0 || !exists))
     .map(({ component }) => component)
   if (states.length === 0 || without.length > 0)
     return { status: 'False', reason: 'NotServing', message: `No pod is ready of: ${without.join(', ') || 'any'}` }
-  return { status: 'True', reason: 'Serving', message: 'Each component has a pod that is ready' }
+  return { status: 'True', reason: 'Serving', message: 'Each component that verdicts need has a pod that is ready' }
 }
 
 export function progress(

@@ -44,6 +44,7 @@ function sourceProblem(source: SourceSample | undefined, pipeline: Pipeline | un
 
 /** Whether its pods run and only are not ready, as those that wait for brokers or a topic. */
 const waitsForSource = ({ component, reason }: ComponentState): boolean =>
-  (component === 'consumer' || component === 'api') && (reason === undefined || reason === 'ProbeFailing')
+  (component === 'consumer' || component === 'api' || component === 'recorder') &&
+  (reason === undefined || reason === 'ProbeFailing')
 
 const capitalised = (word: string): string => `${word[0]!.toUpperCase()}${word.slice(1)}`

@@ -180,6 +180,27 @@ describe('pipelineStatus', () => {
     expect(told(statusOf({ reports: {} }, status))).to.include({ Degraded: 'Unknown NotSeen' })
   })
 
+  it('is available while the history is away, and says what waits', () => {
+    const history = { postgres: { urlSecretRef: { name: 'history', key: 'url' } } }
+    const recorded = testParent({ history }).pipeline
+    const degradations = [{ reason: 'HistoryUnavailable', message: 'recorder: no connection' } as const]
+    const waits = { degradations, recordLag: 12 }
+    const workloads = {
+      ...running,
+      recorder: { ...running.api!, status: { ...running.api!.status!, readyReplicas: 0 } },
+    }
+    const status = statusOf({ pipeline: recorded, workloads, reports: waits })
+    expect(told(status)).to.include({
+      Ready: 'False RecorderNotReady',
+      Available: 'True Serving',
+      Degraded: 'True HistoryUnavailable',
+    })
+    expect(status.components?.recorder?.summary).to.match(/^0\//)
+    expect(status.history).to.deep.equal({ lag: 12 })
+    expect(statusOf({ pipeline: recorded, workloads, reports: {} }, status).history).to.deep.equal({ lag: 12 })
+    expect(statusOf({ workloads: running, reports: {} }, status)).to.not.have.property('history')
+  })
+
   it('says in the words of the document what the API server does not take of it', () => {
     const problem = {
       reason: 'ApplyRefused',

@@ -81,6 +81,7 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
     reports.episodes ?? knownEpisodes(previous),
   )
   const modelShown = reports.model === undefined ? previous.model : (reports.model ?? undefined)
+  const recordLag = pipeline?.spec.history === undefined ? undefined : (reports.recordLag ?? previous.history?.lag)
   const kept = pipeline === undefined ? previous : {}
   const results = pipeline === undefined ? previous.results : resultsOf(pipeline)
   const observedConfig = reports.config ?? previous.observedConfig
@@ -97,6 +98,7 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
       : { source: { partitions: source.partitions, lag: source.lag } }),
     ...(results === undefined ? {} : { results }),
     ...(recommended === undefined ? {} : { scaling: { ...recommended } }),
+    ...(recordLag === undefined ? {} : { history: { lag: recordLag } }),
     ...(modelShown === undefined ? {} : { model: modelShown }),
     ...(alerts === undefined ? {} : { alerts }),
   }

@@ -58,6 +58,8 @@ const wellPipeline = {
   anomaly_pipeline_alerts_per_million: '1200x1440',
   anomaly_pipeline_alert_budget_per_million: '1000x1440',
   anomaly_pipeline_model_age_seconds: '0+60x1440',
+  'anomaly_record_lag_seconds{what="verdict"}': '0.2x1440',
+  'anomaly_record_lag_seconds{what="episode"}': '0x1440',
 }
 const wellOperator = {
   anomaly_operator_leader: '1x1440',
@@ -80,6 +82,7 @@ const cases: readonly Case[] = [
     at: '20m',
   },
   { alert: 'AnomalyBudgetExceeded', ofPipeline: { anomaly_pipeline_alerts_per_million: '1400x60' }, at: '31m' },
+  { alert: 'AnomalyRecordLag', ofPipeline: { 'anomaly_record_lag_seconds{what="verdict"}': '0+60x60' }, at: '12m' },
   { alert: 'AnomalyModelStale', ofPipeline: { anomaly_pipeline_model_age_seconds: '85000+60x200' }, at: '90m' },
   { alert: 'AnomalyOperatorAbsent', ofOperator: { anomaly_operator_leader: '0x60' }, at: '6m' },
   {
