@@ -32,7 +32,7 @@ describe('pipelineOverview()', () => {
     const model = { modelVersion: '00000007', modelFitTime: '2024-01-01T00:00:00Z' }
     const statuses = [consumer(), consumer({ flow: slower, lag: {} }), { role: 'inference' as const, status: model }]
     expect(pipelineOverview(statuses, options)).to.deep.equal({
-      ...{ pipeline: 'payments', source: 'payments', results: 'anomaly-results', refractorySeconds: 300 },
+      ...{ pipeline: 'payments', source: 'payments', results: 'payments-verdicts', refractorySeconds: 300 },
       budgetPerMillion: undefined,
       lastHour: { events: 2000, alerts: 6, episodes: 4, rejected: 10 },
       ...{ openEpisodes: 2, takesFeedback: false, keys: 80, waiting: 10 },
