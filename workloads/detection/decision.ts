@@ -110,7 +110,8 @@ export class Decision implements SharedMemory {
     const isLearning = this.#events < learningEvents
     let wish = false
     let suppressedBy: Suppression | undefined
-    if (surprisal >= threshold && surprisal > 0) {
+    const isHigh = surprisal >= threshold && surprisal > 0
+    if (isHigh) {
       if (isLearning) suppressedBy = 'Learning'
       else if (lastAlerts.goesOn(slot, time) && surprisal < escalation * lastAlerts.lastAlert(slot))
         suppressedBy = 'Refractory'
@@ -122,7 +123,7 @@ export class Decision implements SharedMemory {
     // An episode is counted with its alerts: what else belongs to it, or is muted, would make the next one ordinary.
     if (suppressedBy !== 'Refractory' && suppressedBy !== 'Muted') this.#means?.add(mean)
     this.#events++
-    lastAlerts.learn(slot, time, surprisal, isAlert)
+    lastAlerts.learn(slot, time, surprisal, isHigh, isAlert)
     this.surprisal = surprisal
     this.threshold = threshold
     this.isAlert = isAlert

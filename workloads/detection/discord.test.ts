@@ -29,7 +29,7 @@ const scales = [
   { shape: 'pattern', smoothed: false, every: 4, apart: 2 },
   { shape: 'level', smoothed: true, every: 8, apart: 2 },
 ] as const
-const tailShape = { bins: 140, min: -5, width: 0.1, capacity: 16_000, priorShape: 0.3, priorCount: 20 }
+const tailShape = { bins: 140, min: -5, width: 0.1, capacity: 16_000, priorShape: 0.35, priorCount: 20 }
 
 /** The definition, step by step, with all history kept; for values whose unit is 1 and whose first three give it scale. */
 function plainAnswers(values: readonly number[], times: readonly number[]) {
@@ -94,7 +94,7 @@ function plainAnswers(values: readonly number[], times: readonly number[]) {
       members.push({ component, shape: scale.shape, expected })
     })
     if (i >= 11) {
-      const component = 0.5 * judged(3, i, Math.min(9, Math.log(ratio)))
+      const component = 0.55 * judged(3, i, Math.min(9, Math.log(ratio)))
       members.push({ component, shape: 'level', expected: origin + former })
     }
     members.push({ component: frozen, shape: 'frozen', expected: value })

@@ -21,7 +21,7 @@ import { addToTail, clearTail, excessOfTail, fitLength, type TailShape } from '.
 import { NearestVector, remember, rememberSmoothed, scales, vectorFloats } from './vector-memory.ts'
 
 /** ln of a distance in standard deviations, or of a deviation from the level in mean ones. */
-const logDistance: TailShape = { bins: 140, min: -5, width: 0.1, capacity: 16_000, priorShape: 0.3, priorCount: 20 }
+const logDistance: TailShape = { bins: 140, min: -5, width: 0.1, capacity: 16_000, priorShape: 0.35, priorCount: 20 }
 const logMost = logDistance.min + logDistance.bins * logDistance.width
 /** The distances on three time scales, and the deviation from the level. */
 const members = scales.length + 1
@@ -37,8 +37,8 @@ const doublesPerSlot = fits + members * fitLength
 
 /** What differs by less of a standard deviation than this is equal. */
 const leastDeviation = 2 ** -45
-/** Part of the level in the sum of scores: weights from 0.3 to 0.6 were measured to find as much, the full weight less. */
-const levelWeight = 0.5
+/** Part of the level in the sum of scores: more finds more in the KPIs and less in NAB, at full weight six points less. */
+const levelWeight = 0.55
 /** An episode is learnt once: a surprisal above this, so few values after the last of its kind, is not counted. */
 const anomalous = 7
 const episode = 10
@@ -61,7 +61,7 @@ interface Page {
  * Multi-scale nearest-neighbour discord: a value is strange when the last few values look like nothing in the key's own
  * past. On three time scales, the Euclidean distance of the latest four values to the nearest remembered vector, in
  * standard deviations of the key, becomes the surprisal of that distance among the key's own distances so far. The
- * deviation from the smoothed level is a fourth member at half weight. The answer is the mean of the largest member and
+ * deviation from the smoothed level is a fourth member at about half weight. The answer is the mean of the largest member and
  * of the two largest ones' mean, less most of what the key usually shows around that hour of the day. Causal, without a
  * parameter per series; for few keys with long series (sensors, metrics).
  *
