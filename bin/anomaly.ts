@@ -10,6 +10,7 @@ import { closing } from './commands/define-command.ts'
 import { feedback } from './commands/feedback.ts'
 import { inference } from './commands/inference.ts'
 import { init } from './commands/init.ts'
+import { models } from './commands/models.ts'
 import { operator } from './commands/operator.ts'
 import { recorder } from './commands/recorder.ts'
 import { replay } from './commands/replay.ts'
@@ -45,6 +46,7 @@ const cli: Argv = yargs(args)
   .command(inference)
   .command(recorder)
   .command(schema)
+  .command(models)
   .command(operator)
   .version('version', 'Show the version', version)
   .help('help', 'Show this help')

@@ -54,6 +54,12 @@ const cli = yargs(hideBin(process.argv))
     },
   )
   .command(
+    'models <name>',
+    'List the models that a pipeline keeps, to pin one or let one challenge',
+    (command) => pipeline(command),
+    async (given) => print(await (await commands()).modelsCommand(argumentsOf(given))),
+  )
+  .command(
     'pause <name>',
     'Stop the pods; offsets and everything learnt are kept',
     (command) => pipeline(command),

@@ -88,6 +88,17 @@ describe('eventsOfStatus', () => {
     expect(told(ready('False', 'RedisNotReady', true), ready('False', 'RedisNotReady', true))).to.deep.equal([])
   })
 
+  it('warns once of a model that was refused, and of one that took over all the same', () => {
+    const candidate = (version: string, outcome: 'Refused' | 'Forced'): PipelineStatus => ({
+      model: { version: 'v1', candidate: { version, outcome, message: 'out of bounds' } },
+    })
+    expect(eventsOfStatus({ model: { version: 'v1' } }, candidate('v2', 'Refused'))).to.deep.equal([
+      { type: 'Warning', reason: 'ModelRefused', message: 'Model v2 does not take over: out of bounds' },
+    ])
+    expect(told(candidate('v2', 'Refused'), candidate('v2', 'Refused'))).to.deep.equal([])
+    expect(told(candidate('v2', 'Refused'), candidate('v3', 'Forced'))).to.deep.equal(['Warning ModelForced'])
+  })
+
   it('warns of what degrades a pipeline, and tells when that is over', () => {
     const degraded = (status: 'True' | 'False', reason: string): PipelineStatus => {
       const condition = { type: 'Degraded', status, reason, message: 'why' } as const

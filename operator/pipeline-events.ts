@@ -83,7 +83,11 @@ function eventsOfRollOut(component: Component, before: KubeObject, after: KubeOb
 
 /** The events of a status: what is new in it that is good news, or that needs a person. */
 export function eventsOfStatus(before: PipelineStatus, after: PipelineStatus): readonly PipelineEvent[] {
-  return [...eventsOfReadiness(before, after), ...eventsOfDegradation(before, after)].map((event) => ({
+  return [
+    ...eventsOfReadiness(before, after),
+    ...eventsOfDegradation(before, after),
+    ...eventsOfCandidate(before, after),
+  ].map((event) => ({
     ...event,
     message: event.message.slice(0, 1024),
   }))
@@ -105,6 +109,14 @@ function eventsOfDegradation(before: PipelineStatus, after: PipelineStatus): rea
   const [was, is] = [conditionOf(before, 'Degraded'), conditionOf(after, 'Degraded')]
   if (is?.status === 'True' && is.reason !== was?.reason) return [warning(is.reason, is.message)]
   return is?.status === 'False' && was?.status === 'True' ? [normal('Recovered', `No longer: ${was.reason}`)] : []
+}
+
+function eventsOfCandidate(before: PipelineStatus, after: PipelineStatus): readonly PipelineEvent[] {
+  const is = after.model?.candidate
+  if (is === undefined || is.version === before.model?.candidate?.version) return []
+  return is.outcome === 'Refused'
+    ? [warning('ModelRefused', `Model ${is.version} does not take over: ${is.message}`)]
+    : [warning('ModelForced', `Model ${is.version} took over after several were refused: ${is.message}`)]
 }
 
 interface Template {

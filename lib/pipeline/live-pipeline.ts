@@ -7,11 +7,19 @@ import { pipelineOf } from './load-pipeline.ts'
 import type { DetectionSpec, Notification, Pipeline } from './spec.ts'
 
 /** What of `detection` a process that runs takes up; everything else needs it to start again. */
-export const liveFields = ['alertBudget', 'alertBudgetPerMillion', 'threshold', 'rules', 'mutes'] as const
+export const liveFields = ['alertBudget', 'alertBudgetPerMillion', 'threshold', 'rules', 'mutes', 'model'] as const
 
 /** The detection without what a process that runs takes up. */
 export function fixedDetection(detection: DetectionSpec): Omit<DetectionSpec, (typeof liveFields)[number]> {
-  const { alertBudget: _1, alertBudgetPerMillion: _2, threshold: _3, rules: _4, mutes: _5, ...fixed } = detection
+  const {
+    alertBudget: _1,
+    alertBudgetPerMillion: _2,
+    threshold: _3,
+    rules: _4,
+    mutes: _5,
+    model: _6,
+    ...fixed
+  } = detection
   return fixed
 }
 
@@ -70,7 +78,7 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
     detection = next
     log.info(
       { generation, ...changeOf(next) },
-      'the pipeline has changed: alert budget, threshold, rules and mutes are taken up',
+      'the pipeline has changed: alert budget, threshold, rules, mutes and models are taken up',
     )
   }
 
@@ -125,10 +133,10 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
 }
 
 /** As a line of the log shows it. */
-function changeOf({ alertBudget, alertBudgetPerMillion, threshold, rules, mutes = [] }: DetectionSpec) {
+function changeOf({ alertBudget, alertBudgetPerMillion, threshold, rules, mutes = [], model }: DetectionSpec) {
   const budget =
     threshold === undefined
       ? { alertBudgetPerMillion: alertBudget?.perMillion ?? alertBudgetPerMillion }
       : { threshold }
-  return { ...budget, rules: rules.map(({ name }) => name), mutes: mutes.length }
+  return { ...budget, rules: rules.map(({ name }) => name), mutes: mutes.length, ...(model && { model }) }
 }

@@ -298,6 +298,11 @@ const derivedFeatureSpec = constrain(
   exactlyOne('count', 'sum', 'sinceLast', 'ratio', 'change'),
 )
 
+const modelVersion = (what: string) =>
+  pattern(/^[A-Za-z0-9]([-+.A-Za-z0-9]*[A-Za-z0-9])?$/, 320, 'a version as verdicts and the status state it').describe(
+    what,
+  )
+
 const detectionSpec = constrain(
   object({
     alertBudget: object({
@@ -344,6 +349,19 @@ const detectionSpec = constrain(
     detectors: listMap(detectorSpec.describe('An algorithm and its options; exactly one of them.'), 'name', 1, 8)
       .optional()
       .describe('The algorithms that score events. A profile and an isolationForest if absent.'),
+    model: object({
+      pin: modelVersion(
+        'Version that serves, and that no other takes the place of: of those that are kept, to hold one or to roll back.',
+      ).optional(),
+      challenger: object({
+        version: modelVersion('Version of a model that is kept.'),
+        percentOfKeys: integer(1, 99).describe('Percent of the keys whose events it decides on.'),
+      })
+        .optional()
+        .describe('A model that decides on a part of the keys, with its figures beside those of the one that serves.'),
+    })
+      .optional()
+      .describe('Which of the fitted models serve. Taken up by processes that run.'),
     derivedFeatures: listMap(
       derivedFeatureSpec.describe('A feature that is made of the events of the key; exactly one way of making it.'),
       'name',

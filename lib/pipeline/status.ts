@@ -23,6 +23,8 @@ const count = (what: string) => integer(0, max32).optional().describe(what)
 const words = (max: number, what: string) => text(max).optional().describe(what)
 /** RFC 3339. */
 const moment = () => text(64).meta({ format: 'date-time' })
+const perMillion = (what: string) => integer(0, 1_000_000).optional().describe(`Alerts per million. ${what}`)
+const percent = (what: string) => integer(0, 100).optional().describe(what)
 const generation = () => integer(0, Number.MAX_SAFE_INTEGER)
 
 const condition = z
@@ -98,9 +100,33 @@ export const pipelineStatus = z.object({
     .describe('The history as the recorder tells of it; absent without one.'),
   model: z
     .object({
-      version: words(128, 'The version that scores; absent while the first is learning.'),
+      version: words(320, 'The version that scores; absent while the first is learning.'),
       fitTime: moment().optional().describe('When it was fitted.'),
       rows: integer(0, Number.MAX_SAFE_INTEGER).optional().describe('Rows of the stream that it stands for.'),
+      candidate: z
+        .object({
+          version: words(320, 'Its version.'),
+          outcome: choice(['Refused', 'Forced']).describe(
+            'Refused: the one before goes on. Forced: it took over, since several before it were refused as well.',
+          ),
+          message: words(1024, 'Why it is out of bounds.'),
+        })
+        .optional()
+        .describe('The model that was fitted last, where what it says of the last rows was out of bounds.'),
+      challenger: z
+        .object({
+          version: words(320, 'Its version.'),
+          percentOfKeys: integer(0, 100).optional().describe('Percent of the keys whose events it decides on.'),
+          alertsPerMillion: perMillion('Of the events that it decided on.'),
+          championAlertsPerMillion: perMillion('Of the events that the champion decided on meanwhile.'),
+          agreementPercent: integer(-100, 100)
+            .optional()
+            .describe('Rank correlation of both on its keys, in percent; 100 where they order events alike.'),
+          precisionPercent: percent('Its alerts that were confirmed, of those that people said something of.'),
+          championPrecisionPercent: percent("The champion's likewise."),
+        })
+        .optional()
+        .describe('The model that decides on a part of the keys, beside the champion; absent where there is none.'),
     })
     .optional()
     .describe('The model in use.'),

@@ -6,9 +6,9 @@ import { AppError } from '../../lib/errors.ts'
 import { restartAnnotation } from '../desired/child.ts'
 import { childKinds } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
+import { modelsArguments, watchArguments } from './pod-commands.ts'
 import { statusScreen } from './status-screen.ts'
 import { withoutSecrets } from './support-report.ts'
-import { watchArguments } from './watch-arguments.ts'
 
 /** What `kubectl anomaly` does, by kubectl itself: with the cluster, the user and the namespace that it has. */
 
@@ -71,6 +71,13 @@ export async function verdictsCommand(
   const child = spawn('kubectl', [...command, ...watchArguments(deployment, alerts)], { stdio: 'inherit' })
   const [code] = (await once(child, 'close')) as [number | null]
   return code ?? 1
+}
+
+/** The models that a pipeline keeps, as a pod of inference reads them from Redis. */
+export async function modelsCommand({ name = '', kubectl: flags }: PluginArguments): Promise<string> {
+  const deployment = await getOf(['get', 'deployment', `${name}-inference`, ...flags])
+  const command = ['exec', `deployment/${name}-inference`, '-c', 'inference', ...flags, '--']
+  return kubectl([...command, ...modelsArguments(deployment)])
 }
 
 /** All that somebody who helps needs of a pipeline, as YAML; neither Secrets nor values of variables are in it. */

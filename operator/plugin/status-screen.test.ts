@@ -65,6 +65,23 @@ Degraded: True StateUnavailable, for 3h20m
 `)
   })
 
+  it('shows a model that was refused, and a challenger with the figures of the champion in brackets', () => {
+    const candidate = { version: 'v4', outcome: 'Refused', message: 'it would alert on 30.0 % of the last 512 rows' }
+    const figures = {
+      alertsPerMillion: 1200,
+      championAlertsPerMillion: 990,
+      agreementPercent: 93,
+      precisionPercent: 80,
+    }
+    const challenger = { version: 'v2', percentOfKeys: 20, ...figures }
+    const screen = statusScreen(pipeline({ model: { version: 'v3', candidate, challenger } }), now)
+    expect(screen).to.include(`
+Model        v3
+Refused      v4: it would alert on 30.0 % of the last 512 rows
+Challenger   v2 on 20 % of the keys, alerts per million 1,200 (990), agreement 93 %, precision 80 % (unknown)
+`)
+  })
+
   it('has something to say of a pipeline that no operator has seen', () => {
     expect(statusScreen(pipeline({}), now)).to.match(/^shop\/payments: not seen by an operator yet\n/)
   })

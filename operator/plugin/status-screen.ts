@@ -69,12 +69,29 @@ function figures({ source, alerts, history, model }: PipelineStatus, topic = 'th
     ],
     ...(history?.lag === undefined ? [] : [['History', `${count(history.lag)} published records not recorded yet`]]),
     ['Model', model?.version === undefined ? none : `${model.version}${modelAge(model, now)}`],
+    ...(model?.candidate === undefined
+      ? []
+      : [[model.candidate.outcome, `${model.candidate.version}: ${model.candidate.message}`]]),
+    ...(model?.challenger === undefined ? [] : [['Challenger', challengerLine(model.challenger)]]),
   ]
 }
 
 function modelAge({ fitTime, rows }: NonNullable<PipelineStatus['model']>, now: number): string {
   const age = fitTime === undefined ? '' : `, fitted ${duration(now - Date.parse(fitTime))} ago`
   return `${age}${rows === undefined ? '' : `, stands for ${count(rows)} rows`}`
+}
+
+/** Its figures, each with the champion's. */
+function challengerLine(figures: NonNullable<NonNullable<PipelineStatus['model']>['challenger']>): string {
+  const { version, percentOfKeys, agreementPercent } = figures
+  const beside = (own: number | undefined, champion: number | undefined, unit: string) =>
+    `${own === undefined ? 'unknown' : `${count(own)}${unit}`} (${champion === undefined ? 'unknown' : `${count(champion)}${unit}`})`
+  return [
+    `${version} on ${percentOfKeys} % of the keys`,
+    `alerts per million ${beside(figures.alertsPerMillion, figures.championAlertsPerMillion, '')}`,
+    `agreement ${agreementPercent === undefined ? 'unknown' : `${agreementPercent} %`}`,
+    `precision ${beside(figures.precisionPercent, figures.championPrecisionPercent, ' %')}`,
+  ].join(', ')
 }
 
 const count = (number: number): string => number.toLocaleString('en-US')

@@ -5,6 +5,8 @@ export const degradationReasons = [
   'StateUnavailable',
   'ModelUnavailable',
   'HistoryUnavailable',
+  'PinnedModelMissing',
+  'ChallengerMissing',
   'OffsetsLost',
   'Unprocessable',
   'SchemaFull',
@@ -16,8 +18,8 @@ export interface Degradation extends Reason {
   readonly reason: (typeof degradationReasons)[number]
 }
 
-/** Reasons that come with what a pod says. */
-type Told = 'StateUnavailable' | 'ModelUnavailable' | 'HistoryUnavailable'
+/** What pods say in words of their own. */
+type Told = 'StateUnavailable' | 'ModelUnavailable' | 'HistoryUnavailable' | 'PinnedModelMissing' | 'ChallengerMissing'
 
 const messages: Readonly<Record<Exclude<Degradation['reason'], Told>, string>> = {
   OffsetsLost: 'records were deleted by retention before they were read: their events have no verdict',
@@ -39,6 +41,14 @@ export function degradationsOf(answers: readonly PodAnswer[]): readonly Degradat
     const { problem: history } = fieldsOf(fields.history)
     if (role === 'recorder' && isProblem(history))
       found.set('HistoryUnavailable', `${role}: ${problemText(history)}; what is published waits to be recorded`)
+    const { pin, challenger } = fieldsOf(fields.modelProblems)
+    if (isProblem(pin))
+      found.set(
+        'PinnedModelMissing',
+        `${problemText(pin)}: detection.model.pin changes nothing, the present model serves`,
+      )
+    if (isProblem(challenger))
+      found.set('ChallengerMissing', `${problemText(challenger)}: detection.model.challenger decides on no keys`)
     for (const [reason, message] of Object.entries(messages))
       if (isSet(fields, reason)) found.set(reason as Degradation['reason'], `${role}: ${message}`)
   }

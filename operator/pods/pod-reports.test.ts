@@ -50,6 +50,65 @@ describe('mergeAnswers', () => {
     expect(merged.model).to.deep.equal({ version: 'v2', rows: 9000 })
   })
 
+  it('tells of the last candidate where it was out of bounds, and of the challenger beside the champion', () => {
+    const model = { modelVersion: 'v1', modelRows: 5000 }
+    const refused = { version: 'v2', rows: 9000, outcome: 'Refused', reason: 'it would alert on half of the rows' }
+    const figures = (rows: number, agreement: number | null) => ({
+      ...{ percentOfKeys: 20, agreement, champion: { version: 'v1', rows: 900 } },
+      challenger: { version: 'v3', rows },
+    })
+    const counts = (events: number, alerts: number, confirmed: number, falseAlarms: number) => ({
+      ...{ events, alerts, confirmed, falseAlarms },
+    })
+    const merged = mergeAnswers([
+      ...answers('inference', { ...model, models: [refused], challenger: figures(100, 0.9) }),
+      ...answers('inference', { ...model, challenger: figures(300, 0.5) }, { ...model, challenger: figures(0, null) }),
+      ...answers(
+        'consumer',
+        { challenge: { challenger: counts(900, 2, 1, 0), champion: counts(3000, 3, 0, 0) } },
+        { challenge: { challenger: counts(100, 1, 2, 1), champion: counts(3000, 3, 0, 0) } },
+      ),
+    ])
+    expect(merged.model).to.deep.equal({
+      version: 'v1',
+      rows: 5000,
+      candidate: { version: 'v2', outcome: 'Refused', message: 'it would alert on half of the rows' },
+      challenger: {
+        ...{ version: 'v3', percentOfKeys: 20, alertsPerMillion: 3000, championAlertsPerMillion: 1000 },
+        ...{ agreementPercent: 60, precisionPercent: 75 },
+      },
+    })
+    const took = mergeAnswers(answers('inference', { ...model, models: [{ ...refused, outcome: 'TookOver' }] }))
+    expect(took.model).to.deep.equal({ version: 'v1', rows: 5000 })
+  })
+
+  it('says where the pipeline names a model that is not kept', () => {
+    const modelProblems = { pin: 'model v0 is not kept', challenger: 'model v9 cannot be read' }
+    expect(mergeAnswers(answers('inference', { modelProblems })).degradations).to.deep.equal([
+      {
+        reason: 'PinnedModelMissing',
+        message: 'model v0 is not kept: detection.model.pin changes nothing, the present model serves',
+      },
+      {
+        reason: 'ChallengerMissing',
+        message: 'model v9 cannot be read: detection.model.challenger decides on no keys',
+      },
+    ])
+  })
+
+  it('takes nothing of models on trust', () => {
+    const challenger = { percentOfKeys: -7, agreement: 1e300, challenger: { version: 'v'.repeat(999), rows: 1 } }
+    const models = [{ version: 'v2', rows: 1, outcome: 'Refused', reason: 'x'.repeat(5000) }]
+    const { model } = mergeAnswers([
+      ...answers('inference', { modelVersion: 'v1', models, challenger }, { modelVersion: 'v1', models: [null] }),
+      ...answers('consumer', { challenge: { challenger: { events: 'x', confirmed: 5, falseAlarms: -4 } } }),
+    ])
+    expect(model!.candidate!.message).to.have.length(1024)
+    const { version, ...figures } = model!.challenger!
+    expect(version).to.have.length(320)
+    expect(figures).to.deep.equal({ percentOfKeys: 0, agreementPercent: 100, precisionPercent: 100 })
+  })
+
   it('knows a first model that is learning from pods that say nothing', () => {
     expect(mergeAnswers(answers('inference', { modelVersion: 'LEARNING', modelRows: 0 })).model).to.equal(null)
     expect(mergeAnswers([])).to.deep.equal({})
@@ -59,8 +118,8 @@ describe('mergeAnswers', () => {
   })
 
   it('passes on nothing that the API server would refuse in a status', () => {
-    const model = { modelVersion: 'v'.repeat(200), modelRows: -1, modelFitTime: 'yesterday' }
-    expect(mergeAnswers(answers('inference', model)).model).to.deep.equal({ version: 'v'.repeat(128) })
+    const model = { modelVersion: 'v'.repeat(400), modelRows: -1, modelFitTime: 'yesterday' }
+    expect(mergeAnswers(answers('inference', model)).model).to.deep.equal({ version: 'v'.repeat(320) })
     const fitTime = '2025-06-01T12:00:00.000Z'
     expect(mergeAnswers(answers('inference', { ...model, modelFitTime: fitTime })).model).to.include({ fitTime })
     const { state } = mergeAnswers(answers('api', { redis: 'x'.repeat(100_000) }))

@@ -1,10 +1,12 @@
+import type { PipelineStatus } from '../../lib/pipeline/status.ts'
 import { type Degradation, degradationsOf } from './degradation.ts'
+import { candidateOf, challengerOf } from './model-answers.ts'
 import { type Fields, fieldsOf, type PodAnswer, problemText, storeOf } from './pod-answer.ts'
 
 /** What the pods of a pipeline said last; absent: nobody said so yet. */
 export interface PodReports {
   /** Null while the first one is learning. */
-  readonly model?: { readonly version: string; readonly rows?: number; readonly fitTime?: string } | null
+  readonly model?: ({ readonly version: string } & NonNullable<PipelineStatus['model']>) | null
   /** Of the events of the last hour; null where they were too few to say. */
   readonly alertsPerMillion?: number | null
   /** Of all consumers that answered: open now, and opened in the last hour. */
@@ -30,7 +32,8 @@ export function mergeAnswers(
   const models = answers.flatMap(({ role, status }) => (role === 'inference' ? modelOf(fieldsOf(status)) : []))
   const fitted = models.filter(({ version }) => version !== 'LEARNING' && version !== 'NONE')
   // That which most rows stand behind.
-  const [model] = fitted.sort((a, b) => (b.rows ?? 0) - (a.rows ?? 0))
+  const [most] = fitted.sort((a, b) => (b.rows ?? 0) - (a.rows ?? 0))
+  const model = most && { ...most, ...candidateOf(answers), ...challengerOf(answers) }
   const stores = answers.flatMap(({ role, status }) => {
     const said = storeOf(fieldsOf(status))
     return said === undefined ? [] : [{ role, said }]
@@ -111,7 +114,7 @@ function modelOf({ modelVersion, modelRows, modelFitTime }: Fields) {
   if (typeof modelVersion !== 'string') return []
   return [
     {
-      version: modelVersion.slice(0, 128),
+      version: modelVersion.slice(0, 320),
       ...(Number.isSafeInteger(modelRows) && Number(modelRows) >= 0 ? { rows: Number(modelRows) } : {}),
       ...(isTime(modelFitTime) ? { fitTime: modelFitTime } : {}),
     },

@@ -147,7 +147,7 @@ export function createReportReader(options: ReportReaderOptions): ReportReader {
 /** What is told at once: all but figures, which change all the time. */
 function isNews(before: PodReports | undefined, after: PodReports): boolean {
   const urgent = ({ model, state, degradations, unready, features, config }: PodReports) => ({
-    model: model?.version ?? model,
+    model: model && { version: model.version, candidate: model.candidate, challenger: model.challenger?.version },
     state,
     degradations,
     unready,

@@ -62,7 +62,7 @@ async function createWorld(): Promise<World> {
     spec: { source: { brokers: ['localhost:9092'] }, detection: { learnFromCalls: 'Enabled' } },
   })
   const clock = () => performance.now()
-  const replica = new Replica({ modelNames: ['forest'], seed: 1, clock })
+  const replica = new Replica({ modelNames: ['forest'], seed: 1, clock, threshold: () => 7 })
   replica.known.use(features)
   const server = createInferenceServer({
     port: 0,

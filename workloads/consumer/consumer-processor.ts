@@ -4,6 +4,7 @@ import type { Metrics } from '../../lib/metrics.ts'
 import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { backoff, sleep } from '../../lib/time.ts'
+import type { ChallengeCounts } from '../judging/challenge-counts.ts'
 import type { FlowMeter } from '../judging/flow-meter.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import type { KeptState } from '../judging/kept-state.ts'
@@ -39,6 +40,7 @@ export interface ConsumerProcessorParts {
   readonly metrics: Metrics
   readonly meter: FlowMeter
   readonly misplaced: MisplacedKeys
+  readonly challenge: ChallengeCounts
   readonly clock: () => number
 }
 
@@ -47,7 +49,7 @@ const longestPauseMs = 2000
 /** The way from Kafka's records to verdicts in a consumer. */
 export function createConsumerProcessor(
   { pipeline, live, schemaRegistry, signingKey, log }: ConsumerProcessorOptions,
-  { scorer, names, kept, results, stream, metrics, meter, misplaced, clock }: ConsumerProcessorParts,
+  { scorer, names, kept, results, stream, metrics, meter, misplaced, challenge, clock }: ConsumerProcessorParts,
 ): Processor {
   const warnOfFields = fieldWarnings({ pipeline, log, parse: schemaRegistry?.parse ?? parseBody })
   const keepsAlerts = pipeline.spec.detection.feedback !== undefined
@@ -75,11 +77,13 @@ export function createConsumerProcessor(
     observer: (processed) => {
       warnOfFields(processed.batch.records)
       const [counted, measured, noticed] = [count(processed), meter.observe(processed), misplaced.observe(processed)]
+      const challenged = challenge.observe(processed)
       const alerts = keepsAlerts ? alertsOf(processed) : []
       return () => {
         counted()
         measured()
         noticed()
+        challenged()
         // What cannot be kept now can still be spoken of with its verdict.
         if (alerts.length > 0) results.put(alerts, spokenOfSeconds).catch(degradeWithoutStore)
       }

@@ -9,6 +9,7 @@ import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveGroup, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
+import { ChallengeCounts } from '../judging/challenge-counts.ts'
 import { createFlowMeter, type Flow } from '../judging/flow-meter.ts'
 import { KeptState } from '../judging/kept-state.ts'
 import { NewFeatures } from '../judging/new-features.ts'
@@ -78,6 +79,10 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const metrics = createMetrics(registry, clock)
   const incidents = new StreamIncidents(registry)
   const misplaced = new MisplacedKeys(registry, log)
+  const challenge = new ChallengeCounts(
+    registry,
+    () => (options.live?.detection ?? detection).model?.challenger?.version,
+  )
   const newFeatures = new NewFeatures({ registry, log, wall: Date.now })
   const names = createSharedSchema({ store: store.features, ttlMs: 1000 * state.profileTtlSeconds, log, newFeatures })
   const kept = keptStateOf(options, { names, registry, metrics })
@@ -95,7 +100,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   })
   const meter = createFlowMeter(clock)
   const processor = createConsumerProcessor(options, {
-    ...{ scorer, names, kept, stream, metrics, meter, misplaced, clock },
+    ...{ scorer, names, kept, stream, metrics, meter, misplaced, challenge, clock },
     results: store.results,
   })
   const probes = createProbes({
@@ -115,6 +120,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       openEpisodes: kept.openEpisodes,
       keys: kept.keys,
       modelVersion: scorer.modelVersion,
+      challenge: challenge.counts,
       lag: Object.fromEntries(stream.lag()),
       flow: told(meter.flow),
       conditions: { ...incidents.counts, keysMisplaced: misplaced.wereSeen },

@@ -32,6 +32,12 @@ export interface DecisionOptions {
   readonly hasProfiles: boolean
 }
 
+/** What a fixed threshold for the budget would be if surprisals were exact; the fixed threshold where there is one. */
+export function nominalThreshold(spec: Parameters<typeof resolveDecision>[0]): Surprisal {
+  const decision = resolveDecision(spec)
+  return decision.type === 'threshold' ? surprisalOf(decision.anomalyScore) : -Math.log(decision.perMillion / 1e6)
+}
+
 /** Whether an event is called an anomaly: its mean surprisal calibrated and held against threshold or alert budget. */
 export class Decision implements SharedMemory {
   /** Of the event last decided. */
@@ -73,7 +79,7 @@ export class Decision implements SharedMemory {
       if (former !== undefined) this.#budget.continue(former)
     }
     this.#fixedThreshold = decision.type === 'threshold' ? surprisalOf(decision.anomalyScore) : 0
-    this.#nominal = decision.type === 'threshold' ? this.#fixedThreshold : -Math.log(decision.perMillion / 1e6)
+    this.#nominal = nominalThreshold(spec)
   }
 
   /** Events decided so far. */

@@ -15,4 +15,6 @@ export interface Feedback {
   readonly time: number
   readonly anomalyScore: number
   readonly reasons: readonly Reason[]
+  /** Of the verdict; absent where it was not said. */
+  readonly modelVersion?: string | undefined
 }

@@ -1,7 +1,10 @@
 import type { Logger } from '../../lib/log.ts'
+import type { ModelProblems, ModelRecord } from '../detection/model-record.ts'
+import { decodeModelSet, type ModelSet } from '../scoring/model-set.ts'
+import { checksumOf } from '../scoring/record-of.ts'
+import type { ModelPolicy } from '../scoring/takeover.ts'
 import type { ModelPointer, ModelStore, SwapOutcome } from '../state/state.ts'
 import type { InferenceMetrics, Refusal } from './inference-metrics.ts'
-import { decodeModelSet, type ModelSet } from './model-set.ts'
 import type { Replica } from './replica.ts'
 
 export interface CurrentModelOptions {
@@ -9,16 +12,21 @@ export interface CurrentModelOptions {
   /** How many models a set has. */
   readonly size: number
   readonly store: ModelStore
+  readonly policy: () => ModelPolicy
   readonly metrics: Pick<InferenceMetrics, 'refused' | 'setModel'>
   readonly log: Logger
 }
 
-/** The model that the pointer names, and whether this replica has it. */
+/** The models that the pipeline and the pointer name, and whether this replica has them. */
 export class CurrentModel {
   readonly #options: CurrentModelOptions
   #named: ModelPointer | undefined
-  #refused: string | undefined
-  #fittedAt: number | undefined
+  #records: readonly ModelRecord[] = []
+  /** Versions that cannot be read; they are not asked for again. */
+  readonly #damaged = new Set<string>()
+  /** Versions that are not stored, said once. */
+  readonly #missing = new Set<string>()
+  #problems: ModelProblems = {}
 
   constructor(options: CurrentModelOptions) {
     this.#options = options
@@ -29,50 +37,114 @@ export class CurrentModel {
     return this.#named
   }
 
-  /** When the model in use was fitted, in milliseconds since 1970. */
-  get fittedAt(): number | undefined {
-    return this.#fittedAt
+  /** Of the models that are kept, newest first, as they were read last. */
+  get records(): readonly ModelRecord[] {
+    return this.#records
   }
 
-  /** The pointer names no model, or one that was refused. */
+  get problems(): ModelProblems {
+    return this.#problems
+  }
+
+  /** When the model in use was fitted, in milliseconds since 1970. */
+  get fittedAt(): number | undefined {
+    const version = this.#options.replica.models?.version
+    if (version === undefined) return undefined
+    return version === this.#named?.version
+      ? this.#named.fittedAt
+      : this.#records.find((record) => record.version === version)?.fittedAt
+  }
+
+  /** The pointer names no model, or one that cannot be used. */
   get isUnusable(): boolean {
-    return this.#refused === this.#named?.version
+    return this.#named === undefined || this.#isRefused(this.#named.version)
+  }
+
+  #isRefused(version: string): boolean {
+    return this.#damaged.has(version) || this.#missing.has(version)
   }
 
   async readPointer(): Promise<void> {
+    const former = this.#named?.version
     this.#named = await this.#options.store.current()
+    if (this.#records.length === 0 || this.#named?.version !== former) await this.readRecords()
   }
 
-  /** Brings what the pointer names into use, once; the former model stays where that cannot be used. */
+  async readRecords(): Promise<void> {
+    this.#records = await this.#options.store.records()
+  }
+
+  /** Brings what the pipeline or the pointer names into use; the former model stays where that cannot be used. */
   async load(): Promise<void> {
-    const { replica, size, store } = this.#options
+    const { replica, policy } = this.#options
+    const { pin, challenger } = policy().model ?? {}
     const own = replica.models
-    if (this.#named === undefined) {
-      // The store was emptied: those who come later find the model again.
-      if (own !== undefined) await this.#publish(own, this.#fittedAt)
-      return
+    // The store was emptied: those who come later find the model again.
+    if (this.#named === undefined && own !== undefined) await this.#publish(own, this.fittedAt)
+    const pinned = pin === undefined ? undefined : await this.#find(pin, 'the pinned model')
+    if (pinned !== undefined) this.#take(pinned)
+    else if (this.#named !== undefined && !this.#damaged.has(this.#named.version)) {
+      const named = await this.#find(this.#named.version, 'the current model')
+      if (named !== undefined) this.#take(named)
     }
-    const { version, fittedAt } = this.#named
-    if (version === own?.version || version === this.#refused) return
+    const models = challenger === undefined ? undefined : await this.#find(challenger.version, 'the challenger')
+    replica.served.setChallenge(models && { models, percentOfKeys: challenger!.percentOfKeys })
+    this.#problems = {
+      ...(pin !== undefined && pinned === undefined && { pin: this.#problemOf(pin) }),
+      ...(challenger !== undefined && models === undefined && { challenger: this.#problemOf(challenger.version) }),
+    }
+  }
+
+  #problemOf(version: string): string {
+    return this.#damaged.has(version) ? `model ${version} cannot be read` : `model ${version} is not kept`
+  }
+
+  /** Moves the pointer from what it named last to these models, and uses them if nobody else has moved it. */
+  async replace(models: ModelSet, record: ModelRecord): Promise<SwapOutcome> {
+    const outcome = await this.#publish(models, record.fittedAt)
+    if (outcome !== 'Swapped') return outcome
+    this.#take(models)
+    await this.addRecord(record)
+    return outcome
+  }
+
+  /** What is known of a model that is stored. */
+  async addRecord(record: ModelRecord): Promise<void> {
+    const { store, policy } = this.#options
+    const { pin, challenger } = policy().model ?? {}
+    const inUse = [this.#named?.version, pin, challenger?.version].filter((version) => version !== undefined)
+    await store.putRecord(record, new Set(inUse))
+    for (const version of [pin, challenger?.version]) if (version !== undefined) await store.keep(version)
+    await this.readRecords()
+  }
+
+  /** The model in use, or as the store has it; undefined where that has none that can be used. */
+  async #find(version: string, what: string): Promise<ModelSet | undefined> {
+    const { replica, size, store } = this.#options
+    const { champion, challenge } = replica.served
+    const inUse = [champion, challenge?.models].find((models) => models?.version === version)
+    if (inUse !== undefined || this.#damaged.has(version)) return inUse
     const bytes = await store.get(version)
     if (bytes === undefined) {
-      this.#refuse('Missing', { version }, 'the current model is not stored; the former stays')
-      return
+      if (!this.#missing.has(version)) this.#refuse('Missing', { version }, `${what} is not stored; the former stays`)
+      this.#missing.add(version)
+      return undefined
     }
     try {
       const models = decodeModelSet(bytes, size)
       if (models.version !== version) throw new Error(`the artifact is of ${models.version}`)
-      this.#take(models, fittedAt)
+      const record = this.#records.find((one) => one.version === version)
+      if (record !== undefined && record.checksum !== checksumOf(bytes))
+        throw new Error('its checksum is not that of its record')
+      this.#missing.delete(version)
+      // Former models lapse; one that the pipeline names does not.
+      if (version !== this.#named?.version) await store.keep(version)
+      return models
     } catch (error) {
-      this.#refuse('Damaged', { version, error }, 'the current model cannot be read; the former stays')
+      this.#damaged.add(version)
+      this.#refuse('Damaged', { version, error }, `${what} cannot be read; the former stays`)
+      return undefined
     }
-  }
-
-  /** Moves the pointer from what it named last to these models, and uses them if nobody else has moved it. */
-  async replace(models: ModelSet, fittedAt: number): Promise<SwapOutcome> {
-    const outcome = await this.#publish(models, fittedAt)
-    if (outcome === 'Swapped') this.#take(models, fittedAt)
-    return outcome
   }
 
   async #publish(models: ModelSet, fittedAt: number | undefined): Promise<SwapOutcome> {
@@ -85,17 +157,15 @@ export class CurrentModel {
     return outcome
   }
 
-  #take(models: ModelSet, fittedAt: number | undefined): void {
+  #take(models: ModelSet): void {
     const { replica, metrics, log } = this.#options
-    this.#refused = undefined
-    this.#fittedAt = fittedAt
-    replica.use(models)
+    if (replica.models?.version === models.version) return
+    replica.served.use(models)
     metrics.setModel(models.version)
     log.info({ version: models.version, rowsSeen: models.rowsSeen }, 'model in use')
   }
 
   #refuse(reason: Refusal, fields: { readonly version: string; readonly error?: unknown }, message: string): void {
-    this.#refused = fields.version
     this.#options.metrics.refused('model', reason)
     this.#options.log.warn(fields, message)
   }

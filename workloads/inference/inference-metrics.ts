@@ -1,6 +1,16 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
 
-export const fitOutcomes = ['Swapped', 'Conflict', 'FewerRows', 'Missing', 'Locked', 'NotDue', 'Failed'] as const
+export const fitOutcomes = [
+  'Swapped',
+  'Refused',
+  'Held',
+  'Conflict',
+  'FewerRows',
+  'Missing',
+  'Locked',
+  'NotDue',
+  'Failed',
+] as const
 export type FitOutcome = (typeof fitOutcomes)[number]
 /** What could not be used: Missing: the pointer names it and it is not stored. Damaged: its bytes are not what was stored. */
 export const refusals = ['Missing', 'Damaged'] as const
@@ -35,7 +45,7 @@ export function createInferenceMetrics(registry: Registry): InferenceMetrics {
   })
   const fits = new Counter({
     name: 'anomaly_model_fits_total',
-    help: 'Times that a model was due, by what came of it: Swapped where a new one took over',
+    help: 'Times that a model was due, by what came of it: Swapped where a new one took over, Refused where it was out of bounds, Held where another is pinned',
     labelNames: ['outcome'],
     registers,
   })

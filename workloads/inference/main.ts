@@ -8,6 +8,8 @@ import { resolveDetectors, resolveModelNames } from '../../lib/pipeline/resolve-
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
+import { nominalThreshold } from '../detection/decision.ts'
+import { shownRecord } from '../scoring/shown-record.ts'
 import { createWorkerFitter } from '../scoring/worker-fitter.ts'
 import { portOf } from '../settings/port-of.ts'
 import { type RedisArguments, redisSettingsOf } from '../settings/redis-settings.ts'
@@ -69,10 +71,13 @@ export async function runInference(options: InferenceOptions): Promise<void> {
   const detectors = resolveDetectors(pipeline.spec.detection)
   const modelNames = resolveModelNames(pipeline.spec.detection)
   const seed = `${pipeline.metadata.namespace}/${pipeline.metadata.name}`
-  const replica = new Replica({ modelNames, seed: `${seed} ${options.replica}`, clock })
+  const policy = () => options.live?.detection ?? pipeline.spec.detection
+  const threshold = () => nominalThreshold(policy())
+  const replica = new Replica({ modelNames, seed: `${seed} ${options.replica}`, clock, threshold })
   const fitter = createWorkerFitter()
   const life = createModelLife({
     replica,
+    policy,
     name: options.replica,
     detectors,
     store: models,
@@ -106,6 +111,9 @@ export async function runInference(options: InferenceOptions): Promise<void> {
       modelVersion: replica.modelVersion,
       modelRows: replica.models?.rowsSeen ?? 0,
       modelFitTime: timeOf(life.fittedAt()),
+      models: life.records().map(shownRecord),
+      modelProblems: life.problems(),
+      challenger: replica.served.figures(),
       rowsSeen: replica.reservoir.rowsSeen,
       columns: replica.columns.length,
       store: life.storeProblem() ?? 'ok',

@@ -4,10 +4,11 @@ import type { Logger } from '../../lib/log.ts'
 import { fitModel } from '../detection/model.ts'
 import { random } from '../detection/random.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
+import { ModelSet } from '../scoring/model-set.ts'
+import type { ModelPolicy } from '../scoring/takeover.ts'
 import { createMemoryState } from '../state/memory.ts'
 import type { ModelStore } from '../state/state.ts'
 import { createModelLife } from './model-life.ts'
-import { ModelSet } from './model-set.ts'
 import { Replica } from './replica.ts'
 import { decodeReservoir, encodeReservoir } from './stored-reservoir.ts'
 
@@ -16,6 +17,7 @@ const forest = { name: 'forest', type: 'isolationForest', trees: 10, sampleSize:
 const columns = ['value', 'amount']
 const firstFit = nextRefit(0, forest.refitEvents)
 const hour = 3_600_000
+let policy: ModelPolicy = {}
 
 const names = ['amount', 'extra', 'distance']
 const features = { names: async () => names }
@@ -34,11 +36,12 @@ function flaky(store: ModelStore, failing: () => boolean): ModelStore {
 }
 
 function replicaOf(store: ModelStore, name = 'a') {
-  const replica = new Replica({ modelNames: ['forest'], seed: name, clock: () => now })
+  const replica = new Replica({ modelNames: ['forest'], seed: name, clock: () => now, threshold: () => 7 })
   replica.known.use(names)
   const counts = { fitted: [] as string[], refused: [] as string[] }
   const life = createModelLife({
     replica,
+    policy: () => policy,
     name,
     detectors: [forest],
     store,
@@ -58,11 +61,18 @@ function replicaOf(store: ModelStore, name = 'a') {
     const rows = Float64Array.from({ length: count * of.length }, () => chance.next())
     return replica.scoreNow({ columns: of, rows, count, explainFrom: 9 })
   }
-  return { replica, life, learn, counts }
+  /** Rows about a level, of many keys. */
+  const learnAbout = (level: number, count: number, times?: { first: number; last: number }) => {
+    const rows = Float64Array.from({ length: 2 * count }, () => level + chance.next() + chance.next())
+    const keyIds = Uint32Array.from({ length: count }, (_, i) => 1 + i)
+    replica.scoreNow({ columns, rows, count, explainFrom: 9, keyIds, times })
+  }
+  return { replica, life, learn, learnAbout, counts }
 }
 
 describe('Model life', () => {
   beforeEach(() => {
+    policy = {}
     now = Date.UTC(2026, 0, 1)
   })
 
@@ -236,6 +246,140 @@ describe('Model life', () => {
     expect(after.replica.modelVersion).to.equal(before.replica.modelVersion)
   })
 
+  it('refuses models that would flood or blind, keeps them, and gives in after several', async () => {
+    const store = memoryModels()
+    const { life, replica, counts, learnAbout } = replicaOf(store)
+    learnAbout(0, 4000)
+    await life.turn()
+    const present = replica.modelVersion
+    for (const [refusals, total] of [5000, 6000, 7000].entries()) {
+      learnAbout(500 * (refusals + 1), 1000)
+      await life.turn()
+      expect(replica.modelVersion).to.equal(present)
+      expect(counts.fitted.at(-1)).to.equal('Refused')
+      const [newest] = life.records()
+      expect(newest).to.include({ outcome: 'Refused', rowsSeen: total })
+      expect(newest!.reason).to.include('the model that serves')
+      expect(await store.get(newest!.version), 'may be pinned or challenge').to.not.equal(undefined)
+      expect((await store.current())?.version).to.equal(present)
+    }
+    learnAbout(2000, 1000)
+    await life.turn()
+    expect(life.records()[0]).to.include({ outcome: 'Forced', rowsSeen: 8000 })
+    expect(replica.modelVersion).to.match(/^forest-8000-/)
+  })
+
+  it('records what each model was fitted on, and forgets the oldest', async () => {
+    const { life, learnAbout, replica } = replicaOf(memoryModels())
+    for (let fits = 0; fits < 7; fits++) {
+      learnAbout(0, 1000, { first: 1000 * fits, last: 1000 * fits + 999 })
+      await life.turn()
+    }
+    const records = life.records()
+    expect(records.map(({ rowsSeen }) => rowsSeen)).to.deep.equal([7000, 6000, 5000, 4000, 3000])
+    const { version, bytes, checksum, comparison, ...newest } = records[0]!
+    expect(newest).to.deep.equal({
+      ...{ rowsSeen: 7000, columns, outcome: 'TookOver', fittedAt: now, times: { first: 0, last: 6999 } },
+    })
+    expect(version).to.equal(replica.modelVersion)
+    expect(bytes).to.be.above(1000)
+    expect(checksum).to.match(/^[0-9a-f]{64}$/)
+    expect(comparison!.agreement).to.be.above(0.3)
+  })
+
+  it('goes back to a version that is pinned, holds it, and lets the newest serve again without the pin', async () => {
+    const store = memoryModels()
+    const { life, learnAbout, replica, counts } = replicaOf(store)
+    const refit = async () => {
+      learnAbout(0, 1000)
+      await life.turn()
+      return replica.modelVersion
+    }
+    const first = await refit()
+    const second = await refit()
+    policy = { model: { pin: first } }
+    await life.turn()
+    expect(replica.modelVersion).to.equal(first)
+    const other = replicaOf(store, 'other')
+    await other.life.turn()
+    expect([other.replica.modelVersion, other.life.ready()]).to.deep.equal([first, undefined])
+    expect(await refit()).to.equal(first)
+    expect(counts.fitted.at(-1)).to.equal('Held')
+    now += 29 * 24 * hour
+    policy = {}
+    await life.turn()
+    expect(replica.modelVersion).to.equal(second)
+    expect(await refit()).to.match(/^forest-4000-/)
+  })
+
+  it('says that a pinned version is not kept, once, while the present one goes on', async () => {
+    const { life, learnAbout, replica, counts } = replicaOf(memoryModels())
+    learnAbout(0, 1000)
+    await life.turn()
+    const present = replica.modelVersion
+    policy = { model: { pin: 'forest-9-gone', challenger: { version: 'forest-8-gone', percentOfKeys: 50 } } }
+    for (let i = 0; i < 3; i++) {
+      learnAbout(0, 1000)
+      await life.turn()
+    }
+    expect(replica.modelVersion).to.equal(present)
+    expect(life.ready()).to.equal(undefined)
+    expect(life.problems()).to.deep.equal({
+      pin: 'model forest-9-gone is not kept',
+      challenger: 'model forest-8-gone is not kept',
+    })
+    expect(counts.refused).to.deep.equal(['model Missing', 'model Missing'])
+    expect(replica.served.figures()).to.equal(undefined)
+    policy = {}
+    await life.turn()
+    expect(life.problems()).to.deep.equal({})
+  })
+
+  it('serves a challenger on its keys, however many models come and go meanwhile', async () => {
+    const store = memoryModels()
+    const { life, learnAbout, replica } = replicaOf(store)
+    learnAbout(0, 1000)
+    await life.turn()
+    const challenger = replica.modelVersion
+    policy = { model: { challenger: { version: challenger, percentOfKeys: 50 } } }
+    for (let fits = 0; fits < 8; fits++) {
+      learnAbout(0, 1000)
+      await life.turn()
+    }
+    const champion = replica.modelVersion
+    expect(champion).to.match(/^forest-9000-/)
+    const newcomer = replicaOf(store, 'newcomer')
+    await newcomer.life.turn()
+    const keyIds = Uint32Array.from({ length: 100 }, (_, i) => 1 + i)
+    const batch = { columns, rows: new Float64Array(200), count: 100, explainFrom: 9, keyIds }
+    const versionsOf = (of: Replica) => {
+      const scored = of.scoreNow(batch)
+      return Array.from({ length: 100 }, (_, row) => scored.modelVersionOf(row))
+    }
+    expect(new Set(versionsOf(replica))).to.deep.equal(new Set([champion, challenger]))
+    expect(versionsOf(newcomer.replica)).to.deep.equal(versionsOf(replica))
+    policy = {}
+    await life.turn()
+    expect(new Set(versionsOf(replica))).to.deep.equal(new Set([champion]))
+  })
+
+  it('does not use an artifact that is not the one of its record', async () => {
+    const store = memoryModels()
+    const { life, learnAbout, replica } = replicaOf(store)
+    learnAbout(0, 1000)
+    await life.turn()
+    const first = replica.modelVersion
+    learnAbout(0, 1000)
+    await life.turn()
+    const record = (await store.records()).find(({ version }) => version === first)!
+    await store.putRecord({ ...record, checksum: '0'.repeat(64) }, new Set([replica.modelVersion]))
+    policy = { model: { pin: first } }
+    const other = replicaOf(store, 'other')
+    await other.life.turn()
+    expect(other.life.problems()).to.deep.equal({ pin: `model ${first} cannot be read` })
+    expect(other.replica.modelVersion).to.equal(replica.modelVersion)
+  })
+
   it('makes one reservoir of those of replicas that are gone', async () => {
     const store = memoryModels()
     for (const name of ['x', 'y']) {
@@ -271,9 +415,10 @@ describe('Model life', () => {
 
   it('keeps its model when a fit fails, and does not try again before more rows have come', async () => {
     let fits = 0
-    const replica = new Replica({ modelNames: ['forest'], seed: 1, clock: () => now })
+    const replica = new Replica({ modelNames: ['forest'], seed: 1, clock: () => now, threshold: () => 7 })
     const life = createModelLife({
       replica,
+      policy: () => policy,
       name: 'a',
       detectors: [forest],
       store: memoryModels(),
@@ -313,7 +458,7 @@ describe('Replica', () => {
     const { reservoir } = decodeReservoir(
       encodeReservoir({ columns: ['value'], savedAt: 0, reservoir: replica.reservoir }),
     )
-    replica.resume(reservoir, ['value'])
+    replica.resume(reservoir, ['value'], undefined)
     send(replica, '10.0.0.9', 2, 690)
     expect(shareOf(replica, 1)).to.be.at.least(0.5)
   })
@@ -322,7 +467,7 @@ describe('Replica', () => {
     const { replica, learn } = replicaOf(memoryModels())
     learn(200)
     const fit = { rows: replica.reservoir.rows(), columns, rowsSeen: 200, trees: 10, sampleSize: 32, seed: 1 }
-    replica.use(new ModelSet([fitModel(fit)]))
+    replica.served.use(new ModelSet([fitModel(fit)]))
     const explainFrom = 0
     const same = replica.scoreNow({ columns, rows: Float64Array.of(0.1, 7), count: 1, explainFrom })
     const turned = replica.scoreNow({

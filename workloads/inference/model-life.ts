@@ -4,7 +4,9 @@ import type { Logger } from '../../lib/log.ts'
 import type { ResolvedDetector } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Check } from '../../lib/probes.ts'
 import type { Model, ModelFit } from '../detection/model.ts'
+import type { ModelProblems, ModelRecord } from '../detection/model-record.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
+import { isHeld, type ModelPolicy } from '../scoring/takeover.ts'
 import type { FeatureStore, ModelStore } from '../state/state.ts'
 import { CurrentModel } from './current-model.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
@@ -13,6 +15,8 @@ import type { Replica } from './replica.ts'
 import { ReplicaReservoirs } from './replica-reservoirs.ts'
 
 export interface ModelLifeOptions {
+  /** As the pipeline has it now. */
+  readonly policy: () => ModelPolicy
   readonly replica: Replica
   /** Name of this replica, unlike all others'. */
   readonly name: string
@@ -34,6 +38,10 @@ export interface ModelLife extends Part {
   readonly ready: Check
   /** When the model in use was fitted, in milliseconds since 1970; undefined where that is not known. */
   fittedAt(): number | undefined
+  /** Of the models that are kept, newest first. */
+  records(): readonly ModelRecord[]
+  /** What the pipeline names and the store does not have. */
+  problems(): ModelProblems
   /** What is wrong with the store, or undefined; scoring goes on all the same. */
   storeProblem(): string | undefined
   /** Follows the pointer and refits where that is due; once at a time, never throws. */
@@ -47,7 +55,7 @@ export interface ModelLife extends Part {
  * they are.
  */
 export function createModelLife(options: ModelLifeOptions): ModelLife {
-  const { replica, features, metrics, log, pollMs = 1000 } = options
+  const { replica, features, metrics, log, policy, pollMs = 1000 } = options
   const forests = options.detectors.filter((detector) => detector.type === 'isolationForest')
   const refitEvents = Math.min(...forests.map((forest) => forest.refitEvents))
   const current = new CurrentModel({ ...options, size: forests.length })
@@ -71,7 +79,8 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
     const { rowsSeen } = replica.reservoir
     if (rowsSeen >= due) {
       await reservoirs.save()
-      metrics.fitted(await refit({ ...options, forests, refitEvents, current, reservoirs }))
+      const held = isHeld(policy().model?.pin, replica.models, refitEvents)
+      metrics.fitted(held ? 'Held' : await refit({ ...options, forests, refitEvents, current, reservoirs }))
       // Megabytes of reservoirs and models wait in buffers that few objects hold: V8 alone would let some 60 MB of them wait.
       setImmediate(() => globalThis.gc?.({ type: 'minor' }))
       due = nextRefit(rowsSeen, refitEvents)
@@ -103,10 +112,13 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
       if (!pointerRead)
         return `the pointer to the current model was not read yet${problem === undefined ? '' : `: ${problem}`}`
       const { named } = current
-      const loaded = named === undefined || named.version === replica.models?.version
+      const { version } = replica.models ?? {}
+      const loaded = named === undefined || version === named.version || version === (policy().model?.pin ?? '')
       return loaded || current.isUnusable ? undefined : `model ${named.version} is not loaded yet`
     },
     fittedAt: () => current.fittedAt,
+    records: () => current.records,
+    problems: () => current.problems,
     storeProblem: () => problem,
     turn,
     async start() {

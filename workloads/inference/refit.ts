@@ -1,19 +1,26 @@
 import type { Logger } from '../../lib/log.ts'
 import type { ResolvedDetector } from '../../lib/pipeline/resolve-pipeline.ts'
 import { carriedColumns } from '../detection/carried-columns.ts'
+import { nominalThreshold } from '../detection/decision.ts'
 import type { Model, ModelFit } from '../detection/model.ts'
+import { refusalsOf } from '../detection/model-record.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
+import { ModelSet } from '../scoring/model-set.ts'
+import { recordOf } from '../scoring/record-of.ts'
+import { type ModelPolicy, takeover } from '../scoring/takeover.ts'
 import type { ModelStore } from '../state/state.ts'
 import type { CurrentModel } from './current-model.ts'
 import type { FitOutcome } from './inference-metrics.ts'
-import { ModelSet } from './model-set.ts'
+import type { Replica } from './replica.ts'
 import type { ReplicaReservoirs } from './replica-reservoirs.ts'
 import type { StoredReservoir } from './stored-reservoir.ts'
 
 export interface RefitOptions {
+  readonly replica: Replica
+  readonly policy: () => ModelPolicy
   readonly forests: readonly Extract<ResolvedDetector, { type: 'isolationForest' }>[]
   readonly refitEvents: number
-  readonly store: Pick<ModelStore, 'lock'>
+  readonly store: Pick<ModelStore, 'lock' | 'put' | 'keep'>
   readonly current: CurrentModel
   readonly reservoirs: ReplicaReservoirs
   readonly fitModel: (fit: ModelFit) => Promise<Model>
@@ -25,21 +32,46 @@ export interface RefitOptions {
 
 const lockSeconds = 120
 
-/** The replica that gets the lock fits models on all that the replicas saw, if that is due, and moves the pointer to them. */
+/**
+ * The replica that gets the lock fits models on all that the replicas saw, if that is due, and moves the pointer to them if
+ * what they say of its last rows is within bounds.
+ */
 export async function refit(options: RefitOptions): Promise<FitOutcome> {
-  const { refitEvents, store, current, reservoirs, wall } = options
+  const { refitEvents, store, current, reservoirs } = options
   const lock = await store.lock(lockSeconds)
   if (lock === undefined) return 'Locked'
   try {
     await current.readPointer()
     const merged = await reservoirs.merged()
-    const due = nextRefit(current.named?.rowsSeen ?? 0, refitEvents)
+    const rowsOf = [current.named, ...current.records.slice(0, 1)].map((one) => one?.rowsSeen ?? 0)
+    const due = nextRefit(Math.max(...rowsOf), refitEvents)
     if (merged.reservoir.rowsSeen < due && !current.isUnusable) return 'NotDue'
-    const next = await fitted(merged, options)
-    return next === undefined ? 'Failed' : await current.replace(next, wall())
+    const candidate = await fitted(merged, options)
+    return candidate === undefined ? 'Failed' : await consider(candidate, merged, options)
   } finally {
     await lock.release().catch(() => {}) // it lapses by itself
   }
+}
+
+async function consider(candidate: ModelSet, { times }: StoredReservoir, options: RefitOptions): Promise<FitOutcome> {
+  const { replica, policy, current, store, log, wall } = options
+  const result = takeover({
+    present: replica.models,
+    candidate,
+    recent: replica.recent.rows(),
+    threshold: nominalThreshold(policy()),
+    refusals: refusalsOf(current.records),
+  })
+  const { outcome, reason } = result
+  const artifact = candidate.encode()
+  const record = recordOf(candidate, artifact, { ...result, times, fittedAt: wall() })
+  const { version, rowsSeen } = candidate
+  if (reason !== undefined) log.warn({ version, rowsSeen, outcome, reason }, 'the new model is out of bounds')
+  if (outcome !== 'Refused') return await current.replace(candidate, record)
+  await store.put(version, artifact)
+  await store.keep(version)
+  await current.addRecord(record)
+  return 'Refused'
 }
 
 async function fitted(

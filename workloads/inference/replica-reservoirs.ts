@@ -1,5 +1,6 @@
 import type { Logger } from '../../lib/log.ts'
 import { Reservoir } from '../detection/reservoir.ts'
+import { joined } from '../detection/time-span.ts'
 import { isPrefix } from '../scoring/column-layout.ts'
 import type { ModelStore } from '../state/state.ts'
 import type { InferenceMetrics } from './inference-metrics.ts'
@@ -52,11 +53,12 @@ export class ReplicaReservoirs {
     const own = (await this.#read()).get(name)
     if (own === undefined) return false
     const { rowsSeen } = replica.reservoir
-    if (rowsSeen === 0) replica.resume(own.reservoir, own.columns)
+    if (rowsSeen === 0) replica.resume(own.reservoir, own.columns, own.times)
     else if (isPrefix(own.columns, replica.columns))
       replica.resume(
         Reservoir.merge(own.reservoir, replica.reservoir, `${seed} resume ${rowsSeen}`),
         longer(own.columns, replica.columns),
+        own.times,
       )
     return true
   }
@@ -88,7 +90,7 @@ export class ReplicaReservoirs {
 
   #own(): StoredReservoir {
     const { replica, wall } = this.#options
-    return { columns: replica.columns, savedAt: wall(), reservoir: replica.reservoir }
+    return { columns: replica.columns, savedAt: wall(), times: replica.times, reservoir: replica.reservoir }
   }
 
   async #read(): Promise<Map<string, StoredReservoir>> {
@@ -111,6 +113,7 @@ export class ReplicaReservoirs {
     return {
       columns: longer(one.columns, other.columns),
       savedAt: Math.max(one.savedAt, other.savedAt),
+      times: joined(one.times, other.times),
       reservoir: Reservoir.merge(one.reservoir, other.reservoir, `${this.#options.seed} merge ${rows}`),
     }
   }

@@ -13,6 +13,9 @@ export function namedOf(leftOut: readonly string[]): string[] {
   return leftOut.slice(0, maxNamed).map((name) => name.slice(0, maxNameLength))
 }
 
+const isSpan = (first: number | undefined, last: number | undefined): boolean =>
+  Number.isFinite(first) && Number.isFinite(last) && first! <= last!
+
 /** Lists of columns remembered; the one unused for longest goes first, and its callers send it again. */
 const maxSchemas = 256
 
@@ -28,7 +31,7 @@ export class ScoringService {
   /** @throws RpcError FAILED_PRECONDITION for an unknown schema, INVALID_ARGUMENT for rows that do not fit theirs */
   batchOf(request: ScoreRowsRequest): RowBatch {
     const columns = this.#columnsOf(request)
-    const { explainFrom, scoreOnly } = request
+    const { explainFrom, scoreOnly, firstTime, lastTime } = request
     let rows: Float64Array
     try {
       rows = unpackNumbers(request.rows)
@@ -41,18 +44,21 @@ export class ScoringService {
         `rows: ${rows.length} numbers make no rows of ${columns.length} columns`,
       )
     const count = rows.length / columns.length
-    return { columns, rows, count, keyIds: unpackIds(request.keyIds, count), explainFrom, scoreOnly }
+    const times = isSpan(firstTime, lastTime) ? { first: firstTime!, last: lastTime! } : undefined
+    return { columns, rows, count, keyIds: unpackIds(request.keyIds, count), explainFrom, scoreOnly, times }
   }
 
   scoreRows(batch: RowBatch, caller: string): ScoreRowsResponse {
-    const { surprisals, explanations, modelVersionOf, leftOut } = this.#replica.scoreNow(batch, caller)
+    const { surprisals, explanations, modelVersion, challenged, leftOut } = this.#replica.scoreNow(batch, caller)
     const packed = new Float64Array(surprisals.length * batch.count)
     for (const [detector, ofDetector] of surprisals.entries()) packed.set(ofDetector, detector * batch.count)
     const response: ScoreRowsResponse = {
-      modelVersion: modelVersionOf(0),
+      modelVersion,
       surprisals: packNumbers(packed),
       explanations: [],
       leftOut: namedOf(leftOut),
+      challengerVersion: challenged?.version ?? '',
+      challengedRows: [...(challenged?.rows ?? [])],
     }
     for (const [row, reasons] of explanations)
       for (const { model, column, observed, expected, contribution } of reasons)

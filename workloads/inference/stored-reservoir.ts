@@ -1,5 +1,6 @@
 import { Reservoir } from '../detection/reservoir.ts'
 import { seal, unseal } from '../detection/sealed-bytes.ts'
+import type { TimeSpan } from '../detection/time-span.ts'
 
 const kind = 'RPLC'
 const format = 1
@@ -9,12 +10,16 @@ export interface StoredReservoir {
   readonly columns: readonly string[]
   /** Milliseconds since 1970. */
   readonly savedAt: number
+  /** Of the events that it saw. */
+  readonly times?: TimeSpan | undefined
   readonly reservoir: Reservoir
 }
 
 /** Length of the header, header (JSON), reservoir. */
-export function encodeReservoir({ columns, savedAt, reservoir }: StoredReservoir): Uint8Array {
-  const header = new TextEncoder().encode(JSON.stringify({ columns, savedAt, sources: textOf(reservoir.sources()) }))
+export function encodeReservoir({ columns, savedAt, times, reservoir }: StoredReservoir): Uint8Array {
+  const header = new TextEncoder().encode(
+    JSON.stringify({ columns, savedAt, times, sources: textOf(reservoir.sources()) }),
+  )
   const from = 4 + Math.ceil(header.length / 4) * 4
   const bytes = reservoir.save()
   const payload = new Uint8Array(from + bytes.length)
@@ -28,10 +33,11 @@ export function encodeReservoir({ columns, savedAt, reservoir }: StoredReservoir
 export function decodeReservoir(bytes: Uint8Array): StoredReservoir {
   const payload = unseal(kind, format, bytes)
   const length = new DataView(payload.buffer, payload.byteOffset, payload.byteLength).getUint32(0, true)
-  const { columns, savedAt, sources } = JSON.parse(new TextDecoder().decode(payload.subarray(4, 4 + length)))
+  const { columns, savedAt, times, sources } = JSON.parse(new TextDecoder().decode(payload.subarray(4, 4 + length)))
   return {
     columns,
     savedAt,
+    times,
     reservoir: Reservoir.load(payload.subarray(4 + Math.ceil(length / 4) * 4), numbersOf(sources)),
   }
 }

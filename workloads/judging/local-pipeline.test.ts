@@ -58,6 +58,35 @@ const payments = (count: number) => {
 }
 
 describe('createLocalPipeline()', () => {
+  it('holds the model that is pinned from the row on at which it is fitted, and so do replays', async () => {
+    const refits = { detectors: [{ name: 'forest', isolationForest: { refitEvents: 1000 } }] }
+    const rows = payments(4000)
+    const versionsOf = async (model?: object, batchSize = 500) => {
+      const { outcomes, local } = await judge(pipelineWith({}, { ...refits, ...(model && { model }) }), rows, {
+        batchSize,
+      })
+      const versions = outcomes.map((outcome) => (isVerdict(outcome) ? outcome.modelVersion : ''))
+      return { versions, distinct: [...new Set(versions)], local }
+    }
+    const free = await versionsOf()
+    const pin = free.distinct.find((version) => version.startsWith('forest-1000-'))!
+    expect(free.distinct.at(-1)).to.match(/^forest-3000-/)
+    const held = await versionsOf({ pin })
+    expect(held.distinct.at(-1)).to.equal(pin)
+    expect(held.versions.slice(0, 1001)).to.deep.equal(free.versions.slice(0, 1001))
+    expect((await versionsOf({ pin }, 77)).versions).to.deep.equal(held.versions)
+    const challenged = await versionsOf({ challenger: { version: pin, percentOfKeys: 30 } })
+    expect((await versionsOf({ challenger: { version: pin, percentOfKeys: 30 } }, 77)).versions).to.deep.equal(
+      challenged.versions,
+    )
+    const after = challenged.versions.slice(3001)
+    expect(new Set(after)).to.deep.equal(new Set([free.distinct.at(-1)!, pin]))
+    expect(challenged.local.scorer.figures()!.challenger.rows).to.be.above(500)
+    expect((await versionsOf({ pin: 'forest-7-gone' })).local.scorer.problems).to.deep.equal({
+      pin: 'model forest-7-gone is not kept',
+    })
+  })
+
   it('gives every row its verdict in order, the same bytes every time and wherever batches are cut', async () => {
     const pipeline = pipelineWith()
     const rows: Row[] = payments(3000)

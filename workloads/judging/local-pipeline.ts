@@ -1,7 +1,9 @@
 import type { StreamRecord } from '../../lib/kafka/records.ts'
+import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { resolveDetectors, resolveFeatures } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { EventMapping, Pipeline } from '../../lib/pipeline/spec.ts'
 import { FeatureSchema, maxFeatures } from '../detection/feature-schema.ts'
+import type { ModelRecord } from '../detection/model-record.ts'
 import type { InputRecord } from '../files/input-record.ts'
 import { type Fitting, InProcessScorer } from '../scoring/in-process.ts'
 import { KnownNames } from '../state/known-names.ts'
@@ -18,6 +20,8 @@ export const apiSource = 'api'
 
 export interface LocalPipelineOptions {
   readonly pipeline: Pipeline
+  /** The part of it that may change meanwhile. */
+  readonly live?: LivePipeline | undefined
   readonly seed: number
   /** Inline over past data, where the model must change at exactly the same row every time; Worker while serving. */
   readonly fitting: Fitting
@@ -32,6 +36,8 @@ export interface LocalPipelineOptions {
   readonly batchSize?: number
   readonly observer?: (processed: ProcessedBatch) => void
   readonly onFitError?: ((error: unknown) => void) | undefined
+  /** Told of each model that was fitted, and whether it took over. */
+  readonly onModel?: ((record: ModelRecord) => void) | undefined
   /** Told of features that the stream did not begin with. */
   readonly onNewFeatures?: ((names: readonly string[]) => void) | undefined
 }
@@ -47,7 +53,7 @@ export interface LocalPipeline {
 
 /** The whole pipeline in one process: one partition in memory, models in place. */
 export function createLocalPipeline(options: LocalPipelineOptions): LocalPipeline {
-  const { pipeline, seed, fitting, label, clocks, observer } = options
+  const { pipeline, live, seed, fitting, label, clocks, observer } = options
   const schema = new FeatureSchema()
   const known = new KnownNames({ maxFeatures })
   const detectors = resolveDetectors(pipeline.spec.detection)
@@ -56,7 +62,9 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
     seed,
     fitting,
     clock: clocks?.wall,
+    detection: () => live?.detection ?? pipeline.spec.detection,
     onFitError: options.onFitError,
+    onModel: options.onModel,
   })
   const stream = new MemoryStream<InputRecord>({
     topic: pipeline.spec.source.topic,
@@ -76,6 +84,7 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
   }
   const processor = new Processor({
     pipeline,
+    live,
     partitions,
     schema,
     scorer,

@@ -8,6 +8,7 @@ import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { Feedback } from '../detection/feedback.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
+import { spanOf } from '../detection/time-span.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { StreamHandler } from '../streams/stream.ts'
@@ -35,6 +36,8 @@ export interface ProcessedBatch {
   readonly outcomes: readonly Outcome[]
   /** The decoded event of each record; undefined for one that could not be read. */
   readonly events: readonly (Event | undefined)[]
+  /** What was said of verdicts in it; absent where nothing was. */
+  readonly said?: readonly Feedback[] | undefined
   /** The verdict of each record as it is published, JSON; undefined where none is, and where verdicts are bytes. */
   readonly published: readonly (string | undefined)[]
   /** How many of the events did not come after their keys' latest: their times say nothing of their intervals. */
@@ -150,8 +153,8 @@ export class Processor implements StreamHandler {
     const { feedback, feedbackOf } = this.#options
     let outcomes: Outcome[] = new Array(records.length)
     let eventOf: (Event | undefined)[] = new Array(records.length)
-    /** Places of records that are no events. */
-    let saidAt: Set<number> | undefined
+    /** By the place of the record, which is no event. */
+    let saidAt: Map<number, Feedback> | undefined
     let events: Event[] = []
     let places: number[] = []
     const judge = async () => {
@@ -172,8 +175,8 @@ export class Processor implements StreamHandler {
         else {
           if (events.length > 0) await judge()
           await this.#learn(batch.partition, said)
-          saidAt ??= new Set()
-          saidAt.add(i)
+          saidAt ??= new Map()
+          saidAt.set(i, said)
         }
         continue
       }
@@ -265,6 +268,7 @@ export class Processor implements StreamHandler {
           batch: { ...batch, records },
           outcomes,
           events: eventOf,
+          ...(saidAt && { said: [...saidAt.values()] }),
           published,
           episodes,
           late,
@@ -367,10 +371,11 @@ export class Processor implements StreamHandler {
   ): Promise<ScoredRows | undefined> {
     if (memory.modelNames.length === 0) return undefined
     const { pipeline, scorer, pause } = this.#options
+    const times = spanOf(events)
     for (let attempt = 0; ; attempt++) {
       try {
         return await scorer.score(
-          { rows, columns, keyIds, count: events.length, explainFrom: memory.explainFrom },
+          { rows, columns, keyIds, count: events.length, explainFrom: memory.explainFrom, times },
           { signal },
         )
       } catch (error) {
@@ -398,7 +403,7 @@ export class Processor implements StreamHandler {
 }
 
 /** The list without what is at these places; what is undefined in it stays. */
-function without<T>(places: ReadonlySet<number>, list: readonly T[]): T[] {
+function without<T>(places: ReadonlyMap<number, unknown>, list: readonly T[]): T[] {
   return Array.from(list).filter((_, i) => !places.has(i))
 }
 

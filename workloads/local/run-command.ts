@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
+import { livePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { durationMs } from '../../lib/time.ts'
 import { checkOutputs } from '../files/check-outputs.ts'
@@ -102,6 +103,7 @@ export async function runCommand(args: RunArguments): Promise<void> {
   try {
     await run({
       pipeline,
+      live: serves ? livePipeline(args.file, pipeline, { log }) : undefined,
       log,
       feed,
       history,

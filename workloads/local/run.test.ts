@@ -267,6 +267,8 @@ describe('run()', () => {
       conditions: { unprocessable: 0 },
       keys: 1,
       modelVersion: 'LEARNING',
+      models: [],
+      modelProblems: {},
       news: [],
     })
 

@@ -2,6 +2,7 @@ import { Registry } from 'prom-client'
 import { type Part, run as runParts } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
+import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import type { Event } from '../detection/event.ts'
@@ -10,6 +11,7 @@ import type { InputRecord } from '../files/input-record.ts'
 import type { LineWriter } from '../files/line-writer.ts'
 import { writeRejection } from '../files/rejects.ts'
 import type { History as KeptHistory } from '../history/history.ts'
+import { ChallengeCounts } from '../judging/challenge-counts.ts'
 import { createFlowMeter } from '../judging/flow-meter.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeline.ts'
@@ -19,6 +21,7 @@ import { createApp } from '../rest/app.ts'
 import { createLiveEvents, liveEpisode, liveVerdict } from '../rest/live-events.ts'
 import { type Overview, planIn } from '../rest/overview.ts'
 import { createApiServer } from '../rest/server.ts'
+import { shownRecord } from '../scoring/shown-record.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { createLocalDoor } from './local-door.ts'
 import { createRecorder } from './recorder.ts'
@@ -36,6 +39,7 @@ export interface History {
 
 export interface RunOptions {
   readonly pipeline: Pipeline
+  readonly live?: (LivePipeline & Part) | undefined
   readonly log: Logger
   readonly feed?: Feed | undefined
   /** Past events, learnt as fast as they come before anything else is let in: their verdicts go nowhere. */
@@ -75,6 +79,8 @@ export async function run(options: RunOptions): Promise<RunSummary> {
   const registry = new Registry()
   const clock = () => performance.now()
   const metrics = createMetrics(registry, clock)
+  const detection = () => options.live?.detection ?? pipeline.spec.detection
+  const challenge = new ChallengeCounts(registry, () => detection().model?.challenger?.version)
   const count = judgementMetrics({ metrics, clock, modelVersion: () => local.scorer.modelVersion })
   const newFeatures = new NewFeatures({ registry, log, wall: Date.now })
   const summary = { events: 0, alerts: 0, rejected: 0 }
@@ -149,15 +155,20 @@ export async function run(options: RunOptions): Promise<RunSummary> {
       liveEvents.publish([...verdicts, ...episodes])
     }
     count(processed)()
+    challenge.observe(processed)()
   }
   local = createLocalPipeline({
     pipeline,
+    live: options.live,
     seed: options.seed,
     fitting: 'Worker',
     severalFiles: options.severalFiles,
     clocks: { wall: Date.now, monotonic: clock },
     observer,
     onNewFeatures: (names) => newFeatures.announce(names),
+    onModel: ({ version, rowsSeen, outcome, reason }) => {
+      if (reason !== undefined) log.warn({ version, rowsSeen, outcome, reason }, 'the new model is out of bounds')
+    },
     onFitError: (error) => log.warn({ error }, 'a model could not be fitted; the former one goes on'),
   })
 
@@ -234,7 +245,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
             news: newFeatures.lately,
             openEpisodes: local.partitions.openEpisodes,
             keys: local.partitions.keys,
-            modelVersion: local.scorer.modelVersion,
+            ...modelStatus(local.scorer, challenge),
           }),
         })
   const api =
@@ -260,8 +271,19 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     start: () => options.onStarted?.({ api: api?.port, probes: probes?.port }, local),
   }
   await runParts(
-    [probes, writers, loop, past, api, liveEvents, started, input].filter((part) => part !== undefined),
+    [probes, options.live, writers, loop, past, api, liveEvents, started, input].filter((part) => part !== undefined),
     { log, stop },
   )
   return summary
+}
+
+/** What `/status` says of models. */
+function modelStatus(scorer: LocalPipeline['scorer'], { counts }: ChallengeCounts) {
+  return {
+    modelVersion: scorer.modelVersion,
+    models: scorer.records.map(shownRecord),
+    modelProblems: scorer.problems,
+    challenger: scorer.figures(),
+    challenge: counts,
+  }
 }

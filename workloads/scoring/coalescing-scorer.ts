@@ -1,4 +1,5 @@
 import type { RowExplanation, ScoredRows } from '../detection/scored-rows.ts'
+import { joined as joinedTimes, type TimeSpan } from '../detection/time-span.ts'
 import type { RowBatch, Scorer } from './scorer.ts'
 
 export interface CoalescingScorerOptions {
@@ -95,7 +96,8 @@ function joined(batches: readonly RowBatch[]): RowBatch {
       rows.set(batch.rows.subarray(row * own, (row + 1) * own), to)
   }
   const explainFrom = Math.min(...batches.map((batch) => batch.explainFrom))
-  return { columns, rows, count, explainFrom, ...(keyIds !== undefined && { keyIds }) }
+  const times = batches.reduce<TimeSpan | undefined>((span, batch) => joinedTimes(span, batch.times), undefined)
+  return { columns, rows, count, explainFrom, ...(times && { times }), ...(keyIds !== undefined && { keyIds }) }
 }
 
 function partOf(scored: ScoredRows, from: number, to: number): ScoredRows {

@@ -12,6 +12,8 @@ const response = (over: Partial<ScoreRowsResponse> = {}): ScoreRowsResponse => (
   surprisals: packNumbers(Float64Array.of(1, 2)),
   explanations: [],
   leftOut: [],
+  challengerVersion: '',
+  challengedRows: [],
   ...over,
 })
 const batch = { columns: ['value'], rows: Float64Array.of(5, 6), count: 2, explainFrom: 1 }

@@ -99,7 +99,7 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): Promise<ScoreRowsResponse> {
-    const { columns, rows, count, keyIds, explainFrom } = batch
+    const { columns, rows, count, keyIds, explainFrom, times } = batch
     const schemaId = schemaIdOf(columns)
     const packed = packNumbers(rows.subarray(0, count * columns.length))
     const ends = performance.now() + timeoutMs
@@ -111,6 +111,8 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
       keyIds: keyIds === undefined ? Buffer.alloc(0) : packIds(keyIds.subarray(0, count)),
       explainFrom,
       scoreOnly,
+      firstTime: times?.first,
+      lastTime: times?.last,
       columns: left > 0 ? [...columns] : [],
     }
     return call(request, timeoutMs, signal).catch((error: ServiceError) => {
@@ -174,7 +176,9 @@ function scoredRowsOf(response: ScoreRowsResponse, count: number, models: number
     ofRow.push({ model: detector, column, observed, expected, contribution })
     explanations.set(row, ofRow)
   }
-  return { modelVersionOf: () => response.modelVersion, surprisals, explanations }
+  const { modelVersion, challengerVersion } = response
+  const challenged = new Set(response.challengedRows)
+  return { modelVersionOf: (row) => (challenged.has(row) ? challengerVersion : modelVersion), surprisals, explanations }
 }
 
 /** The same call would fail the same way: another release answers, or a server of something else. */

@@ -1,47 +1,61 @@
 import type { ResolvedDetector } from '../../lib/pipeline/resolve-pipeline.ts'
 import { carriedColumns } from '../detection/carried-columns.ts'
+import { nominalThreshold } from '../detection/decision.ts'
 import { fitModel, type Model, type ModelFit } from '../detection/model.ts'
+import { keptOf, type ModelProblems, type ModelRecord, refusalsOf } from '../detection/model-record.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
 import { Reservoir } from '../detection/reservoir.ts'
 import type { RowExplanation, ScoredRows } from '../detection/scored-rows.ts'
 import type { RowSources } from '../detection/source-shares.ts'
-import { ColumnLayout } from './column-layout.ts'
+import { joined, type TimeSpan } from '../detection/time-span.ts'
+import type { ChallengeFigures } from './model-figures.ts'
+import { ModelSet } from './model-set.ts'
+import { RecentRows } from './recent-rows.ts'
+import { recordOf } from './record-of.ts'
 import type { RowBatch, Scorer } from './scorer.ts'
+import { ServedModels } from './served-models.ts'
+import { isHeld, type ModelPolicy, shadowRows, takeover } from './takeover.ts'
 import { createWorkerFitter } from './worker-fitter.ts'
 
 /** Inline: the model changes at exactly the row that is due. Worker: it is fitted beside the scoring and changes when ready. */
 export type Fitting = 'Inline' | 'Worker'
 
-type Forest = Extract<ResolvedDetector, { type: 'isolationForest' }>
-
 export interface InProcessScorerOptions {
   readonly detectors: readonly ResolvedDetector[]
   readonly seed: number
   readonly fitting: Fitting
+  /** What the pipeline says now of its models and of what alerts. */
+  readonly detection?: (() => ModelPolicy) | undefined
   /** In ms, while serving: then no key takes the place of others in what is learnt beyond its share. */
   readonly clock?: (() => number) | undefined
   /** Told of a fit in a worker that failed; the former model goes on, and the next fit that is due is tried. */
   readonly onFitError?: ((error: unknown) => void) | undefined
+  /** Told of each model that was fitted, and whether it took over. */
+  readonly onModel?: ((record: ModelRecord) => void) | undefined
 }
 
-/** One detector with its model; the reservoir and the rows seen are shared. */
-interface FittedForest {
-  readonly forest: Forest
-  model: Model | undefined
-  /** Of the model's columns. */
-  layout: ColumnLayout
-  due: number
-  isFitting: boolean
-  /** Another fit came due during the one under way. */
-  isOverdue: boolean
+interface Kept {
+  readonly record: ModelRecord
+  readonly models: ModelSet
 }
 
 /** Scores rows in this process and learns from every one of them. */
 export class InProcessScorer implements Scorer {
   readonly #options: InProcessScorerOptions
-  readonly #forests: FittedForest[]
+  readonly #forests: readonly Extract<ResolvedDetector, { type: 'isolationForest' }>[]
+  readonly #refitEvents: number
   readonly #reservoir: Reservoir
-  #version = 'LEARNING'
+  readonly #recent = new RecentRows(shadowRows)
+  readonly #served = new ServedModels(() => nominalThreshold(this.#policy))
+  /** Newest first. */
+  #kept: readonly Kept[] = []
+  /** What took over last. */
+  #newest: ModelSet | undefined
+  #times: TimeSpan | undefined
+  #due: number
+  #isFitting = false
+  /** Another fit came due during the one under way. */
+  #isOverdue = false
   #fitting: Promise<void> = Promise.resolve()
   readonly #worker = createWorkerFitter()
   #isClosed = false
@@ -49,61 +63,71 @@ export class InProcessScorer implements Scorer {
   constructor(options: InProcessScorerOptions) {
     this.#options = options
     this.#reservoir = new Reservoir({ seed: options.seed })
-    this.#forests = options.detectors
-      .filter((detector) => detector.type === 'isolationForest')
-      .map((forest) => ({
-        forest,
-        model: undefined,
-        layout: new ColumnLayout([]),
-        due: nextRefit(0, forest.refitEvents),
-        isFitting: false,
-        isOverdue: false,
-      }))
+    this.#forests = options.detectors.filter((detector) => detector.type === 'isolationForest')
+    this.#refitEvents = Math.min(...this.#forests.map(({ refitEvents }) => refitEvents))
+    this.#due = nextRefit(0, this.#refitEvents)
   }
 
   get modelVersion(): string {
-    return this.#version
+    return this.#served.champion?.version ?? 'LEARNING'
+  }
+
+  get #policy(): ModelPolicy {
+    return this.#options.detection?.() ?? {}
+  }
+
+  /** Of the models that are kept, newest first. */
+  get records(): readonly ModelRecord[] {
+    return this.#kept.map(({ record }) => record)
+  }
+
+  /** The champion beside the challenger; undefined without one. */
+  figures(): ChallengeFigures | undefined {
+    return this.#served.figures()
+  }
+
+  /** What the pipeline names and is not kept. */
+  get problems(): ModelProblems {
+    const { pin, challenger } = this.#policy.model ?? {}
+    return {
+      ...(pin !== undefined && this.#keptAs(pin) === undefined && { pin: notKept(pin) }),
+      ...(challenger !== undefined &&
+        this.#keptAs(challenger.version) === undefined && { challenger: notKept(challenger.version) }),
+    }
   }
 
   async score(batch: RowBatch): Promise<ScoredRows> {
     const { columns, count } = batch
     const width = columns.length
     const surprisals = this.#forests.map(() => new Float64Array(count).fill(Number.NaN))
-    const explanations = new Map<number, RowExplanation[]>()
+    const explanations = new Map<number, readonly RowExplanation[]>()
     const versions: { readonly from: number; readonly version: string }[] = []
+    const challenged = new Map<number, string>()
+    this.#follow()
+    this.#times = joined(this.#times, batch.times)
     for (let from = 0; from < count; ) {
-      const due = Math.min(...this.#forests.map((fitted) => fitted.due))
-      const to = Math.min(count, from + Math.max(1, due - this.#reservoir.rowsSeen))
+      const to = Math.min(count, from + Math.max(1, this.#due - this.#reservoir.rowsSeen))
+      const keyIds = batch.keyIds?.subarray(from, to)
       const rows = batch.rows.subarray(from * width, to * width)
-      versions.push({ from, version: this.#version })
-      for (const [index, { model, layout }] of this.#forests.entries()) {
-        if (model === undefined) continue
-        const out = surprisals[index]!.subarray(from, to)
-        const laid = layout.lay({ columns, rows, count: to - from })
-        model.score(laid.rows, to - from, laid.width, out)
-        for (let row = 0; row < to - from; row++)
-          if (out[row]! >= batch.explainFrom)
-            explain(
-              explanations,
-              from + row,
-              index,
-              model,
-              laid.rows.subarray(row * laid.width, (row + 1) * laid.width),
-              out[row]!,
-            )
-      }
-      this.#reservoir.add(rows, to - from, width, this.#sourcesOf(batch, from, to))
-      if (this.#reservoir.rowsSeen >= due) this.#refit(columns)
+      const part = { columns, rows, count: to - from, explainFrom: batch.explainFrom, keyIds }
+      versions.push({ from, version: this.modelVersion })
+      const scores = this.#served.score(part)
+      for (const [model, ofModel] of (scores?.surprisals ?? []).entries()) surprisals[model]!.set(ofModel, from)
+      for (const [row, reasons] of scores?.explanations ?? []) explanations.set(from + row, reasons)
+      for (const row of scores?.challenged?.rows ?? []) challenged.set(from + row, scores!.challenged!.version)
+      this.#reservoir.add(rows, to - from, width, this.#sourcesOf(keyIds))
+      this.#recent.add(part)
+      if (this.#reservoir.rowsSeen >= this.#due) this.#refit(columns)
       from = to
     }
-    const modelVersionOf = (row: number) => versions.findLast(({ from }) => from <= row)?.version ?? this.#version
+    const modelVersionOf = (row: number) =>
+      challenged.get(row) ?? versions.findLast(({ from }) => from <= row)?.version ?? this.modelVersion
     return { modelVersionOf, surprisals, explanations }
   }
 
-  #sourcesOf({ keyIds }: RowBatch, from: number, to: number): RowSources | undefined {
+  #sourcesOf(keys: Uint32Array | undefined): RowSources | undefined {
     const { clock } = this.#options
-    if (clock === undefined || keyIds === undefined) return undefined
-    return { caller: 0, keys: keyIds.subarray(from, to), now: clock() }
+    return clock === undefined || keys === undefined ? undefined : { caller: 0, keys, now: clock() }
   }
 
   /** Settles when no fit is under way. */
@@ -116,59 +140,72 @@ export class InProcessScorer implements Scorer {
     await this.#worker.close()
   }
 
+  #keptAs(version: string): ModelSet | undefined {
+    return this.#kept.find(({ record }) => record.version === version)?.models
+  }
+
+  /** Uses what the pipeline names, as far as it is kept. */
+  #follow(): void {
+    const { pin, challenger } = this.#policy.model ?? {}
+    const wanted = (pin === undefined ? undefined : this.#keptAs(pin)) ?? this.#newest
+    if (wanted !== undefined && wanted !== this.#served.champion) this.#served.use(wanted)
+    const models = challenger === undefined ? undefined : this.#keptAs(challenger.version)
+    this.#served.setChallenge(models && { models, percentOfKeys: challenger!.percentOfKeys })
+  }
+
   #refit(columns: readonly string[]): void {
     const { seed, fitting } = this.#options
     const { rowsSeen } = this.#reservoir
-    for (const fitted of this.#forests) {
-      if (rowsSeen < fitted.due) continue
-      fitted.due = nextRefit(rowsSeen, fitted.forest.refitEvents)
-      if (fitted.isFitting) {
-        fitted.isOverdue = true
-        continue
-      }
-      const fit: ModelFit = {
-        ...carriedColumns({ rows: this.#reservoir.rows(), columns }),
-        rowsSeen,
-        trees: fitted.forest.trees,
-        sampleSize: fitted.forest.sampleSize,
-        seed,
-      }
-      if (fitting === 'Inline') this.#swap(fitted, fitModel(fit))
-      else this.#fitting = this.#fitAfter(this.#fitting, fitted, fit)
+    this.#due = nextRefit(rowsSeen, this.#refitEvents)
+    if (isHeld(this.#policy.model?.pin, this.#served.champion, this.#refitEvents)) return
+    if (this.#isFitting) {
+      this.#isOverdue = true
+      return
     }
+    const carried = carriedColumns({ rows: this.#reservoir.rows(), columns })
+    const fits = this.#forests.map(({ trees, sampleSize }) => ({ ...carried, rowsSeen, trees, sampleSize, seed }))
+    if (fitting === 'Inline') this.#consider(new ModelSet(fits.map(fitModel)))
+    else this.#fitting = this.#fitInWorker(fits)
   }
 
-  #swap(fitted: FittedForest, model: Model): void {
-    fitted.model = model
-    fitted.layout = new ColumnLayout(model.columns)
-    this.#version = this.#forests.map(({ model }) => model?.version ?? 'LEARNING').join('+')
+  /** A model was fitted: it serves if what it says of the last rows is within bounds. */
+  #consider(candidate: ModelSet): void {
+    const { clock, onModel } = this.#options
+    const { model } = this.#policy
+    const result = takeover({
+      present: this.#newest,
+      candidate,
+      recent: this.#recent.rows(),
+      threshold: nominalThreshold(this.#policy),
+      refusals: refusalsOf(this.records),
+    })
+    const record = recordOf(candidate, candidate.encode(), { ...result, times: this.#times, fittedAt: clock?.() })
+    const all = [{ record, models: candidate }, ...this.#kept]
+    const named = [model?.pin, model?.challenger?.version, this.#newest?.version]
+    const stay = keptOf(
+      all.map((one) => one.record),
+      new Set(named.filter((version) => version !== undefined)),
+    )
+    this.#kept = all.filter((one) => stay.includes(one.record))
+    if (result.outcome !== 'Refused') this.#newest = candidate
+    this.#follow()
+    onModel?.(record)
   }
 
-  async #fitAfter(former: Promise<void>, fitted: FittedForest, fit: ModelFit): Promise<void> {
-    fitted.isFitting = true
-    await former
+  async #fitInWorker(fits: readonly ModelFit[]): Promise<void> {
+    this.#isFitting = true
     try {
-      if (!this.#isClosed) this.#swap(fitted, await this.#worker.fit(fit))
+      const models: Model[] = []
+      for (const fit of fits) models.push(await this.#worker.fit(fit))
+      if (!this.#isClosed) this.#consider(new ModelSet(models))
     } catch (error) {
       if (!this.#isClosed) this.#options.onFitError?.(error)
     } finally {
-      if (fitted.isOverdue) fitted.due = this.#reservoir.rowsSeen + 1
-      fitted.isFitting = false
-      fitted.isOverdue = false
+      if (this.#isOverdue) this.#due = this.#reservoir.rowsSeen + 1
+      this.#isFitting = false
+      this.#isOverdue = false
     }
   }
 }
 
-function explain(
-  explanations: Map<number, RowExplanation[]>,
-  at: number,
-  index: number,
-  model: Model,
-  row: Float64Array,
-  surprisal: number,
-): void {
-  const reasons = explanations.get(at) ?? []
-  for (const { column, observed, expected, contribution } of model.explain(row, surprisal))
-    reasons.push({ model: index, column, observed, expected, contribution })
-  explanations.set(at, reasons)
-}
+const notKept = (version: string): string => `model ${version} is not kept`

@@ -1,4 +1,5 @@
 import type { ScoredRows } from '../detection/scored-rows.ts'
+import type { TimeSpan } from '../detection/time-span.ts'
 
 /** Rows of one batch, as the model sees events. */
 export interface RowBatch {
@@ -11,6 +12,8 @@ export interface RowBatch {
   readonly explainFrom: number
   /** A number a row that tells keys apart; absent: all rows are one key's. */
   readonly keyIds?: Uint32Array | undefined
+  /** Of the rows' events; absent where they have no time. */
+  readonly times?: TimeSpan | undefined
   /** The models do not learn these rows: they come again, or are nobody's events. */
   readonly scoreOnly?: boolean | undefined
 }

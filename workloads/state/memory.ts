@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { keptOf, type ModelRecord } from '../detection/model-record.ts'
 import { KnownNames } from './known-names.ts'
 import {
+  candidateSeconds,
   formerModelSeconds,
   type ModelPointer,
   type PartitionChanges,
@@ -35,6 +37,7 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
   const reservoirs = new ExpiringMap<Uint8Array>(now)
   const locks = new ExpiringMap<string>(now)
   let current: ModelPointer | undefined
+  let records: readonly ModelRecord[] = []
 
   function partitionOf(partition: number): MemoryPartition {
     let found = partitions.get(partition)
@@ -114,7 +117,19 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
         return models.get(version)
       },
       async put(version, model) {
-        models.set(version, model.slice(), formerModelSeconds)
+        models.set(version, model.slice(), candidateSeconds)
+      },
+      async keep(version) {
+        const model = models.get(version)
+        if (model !== undefined) models.set(version, model, Number.POSITIVE_INFINITY)
+      },
+      async records() {
+        return records.filter(({ version }) => models.has(version))
+      },
+      async putRecord(record, inUse) {
+        const all = [record, ...records.filter(({ version }) => version !== record.version)]
+        records = keptOf(all, inUse)
+        for (const one of all) if (!records.includes(one)) models.delete(one.version)
       },
       async swap(expected, next) {
         if (current?.version !== expected) return 'Conflict'

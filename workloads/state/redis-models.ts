@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto'
+import { keptOf, type ModelRecord } from '../detection/model-record.ts'
 import type { RedisConnection } from './redis-connection.ts'
-import { formerModelSeconds, type ModelStore, reservoirSeconds, type SwapOutcome } from './state.ts'
+import { candidateSeconds, formerModelSeconds, type ModelStore, reservoirSeconds, type SwapOutcome } from './state.ts'
 
-/** `model:<version>`, the pointer `model:current`, `reservoir:<replica>`, and the set `reservoirs` of replicas. */
+/**
+ * `model:<version>`, the pointer `model:current`, the list `model:records` (JSON, newest first), `reservoir:<replica>`, and
+ * the set `reservoirs` of replicas.
+ */
 export function createRedisModels(
   connection: RedisConnection,
   { keyPrefix }: { readonly keyPrefix: string },
@@ -11,6 +15,11 @@ export function createRedisModels(
   const modelName = (version: string): string => named(`model:${version}`)
   const reservoirName = (replica: string): string => named(`reservoir:${replica}`)
   const pointerName = named('model:current')
+  const recordsName = named('model:records')
+  const readRecords = async (): Promise<readonly ModelRecord[]> => {
+    const lines = await connection.bulk((client) => client.lrange(recordsName, 0, -1))
+    return lines.map((line) => JSON.parse(line) as ModelRecord)
+  }
   return {
     async current() {
       const [version, rows, fitted] = await connection.read((client) =>
@@ -23,7 +32,28 @@ export function createRedisModels(
       return (await connection.bulk((client) => client.getBuffer(modelName(version)))) ?? undefined
     },
     async put(version, model) {
-      await connection.bulk((client) => client.set(modelName(version), bufferOf(model), 'EX', formerModelSeconds))
+      await connection.bulk((client) => client.set(modelName(version), bufferOf(model), 'EX', candidateSeconds))
+    },
+    async keep(version) {
+      await connection.write((client) => client.persist(modelName(version)))
+    },
+    async records() {
+      const all = await readRecords()
+      const stored = await Promise.all(
+        all.map(({ version }) => connection.read((client) => client.exists(modelName(version)))),
+      )
+      return all.filter((_, i) => stored[i] === 1)
+    },
+    async putRecord(record, inUse) {
+      const all = [record, ...(await readRecords()).filter(({ version }) => version !== record.version)]
+      const stay = keptOf(all, inUse)
+      const gone = all.filter((one) => !stay.includes(one))
+      await connection.bulk((client) => {
+        const change = client.multi().del(recordsName)
+        change.rpush(recordsName, ...stay.map((one) => JSON.stringify(one)))
+        if (gone.length > 0) change.del(...gone.map(({ version }) => modelName(version)))
+        return change.exec()
+      })
     },
     swap(expected, { version, rowsSeen, fittedAt }) {
       const names = [pointerName, modelName(version), modelName(expected ?? version)]

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { keptModelBytes, type ModelRecord } from '../detection/model-record.ts'
 import type { ClaimedEvent, StateStore } from './state.ts'
 
 export const suiteSettings = { profileTtlSeconds: 60, featureTtlSeconds: 2, maxFeatures: 20 } as const
@@ -297,6 +298,27 @@ export function behavesAsStateStore(open: () => Promise<StateStore>, pass: (ms: 
       expect([...(await store.models.get('v2'))!]).to.deep.equal([2])
       expect([...(await store.models.get('v1'))!], 'for those who are loading it').to.deep.equal([1])
       expect(await store.models.get('v9')).to.equal(undefined)
+    })
+
+    it('keep the records of the last ones, newest first, and of those in use', async () => {
+      const record = (version: string, bytesOf = 100): ModelRecord => ({
+        ...{ version, rowsSeen: 10, columns: ['value'], bytes: bytesOf, checksum: 'c', outcome: 'TookOver' },
+      })
+      const versionsOf = async () => (await store.models.records()).map(({ version }) => version)
+      expect(await versionsOf()).to.deep.equal([])
+      for (const i of [1, 2, 3, 4, 5, 6, 7]) {
+        await store.models.put(`v${i}`, bytes(i))
+        await store.models.putRecord(record(`v${i}`), new Set(['v1']))
+      }
+      expect(await versionsOf()).to.deep.equal(['v7', 'v6', 'v5', 'v4', 'v3', 'v1'])
+      expect((await store.models.records())[0]).to.deep.equal(record('v7'))
+      expect(await store.models.get('v2'), 'goes with its record').to.equal(undefined)
+      expect([...(await store.models.get('v1'))!]).to.deep.equal([1])
+      await store.models.put('large', bytes(8))
+      await store.models.putRecord(record('large', keptModelBytes), new Set())
+      expect(await versionsOf()).to.deep.equal(['large'])
+      await store.models.putRecord(record('never stored'), new Set(['large']))
+      expect(await versionsOf()).to.deep.equal(['large'])
     })
 
     it('let exactly one of many swaps through', async () => {

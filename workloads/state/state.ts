@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
+import type { ModelRecord } from '../detection/model-record.ts'
 
 /**
  * What outlives a process: the profiles and calibration of partitions, the names and last values of features, the
@@ -151,11 +152,20 @@ export type SwapOutcome = (typeof swapOutcomes)[number]
 export interface ModelStore {
   current(): Promise<ModelPointer | undefined>
   get(version: string): Promise<Uint8Array | undefined>
-  /** A model that does not become current is forgotten after an hour. */
+  /** A model that neither becomes current nor is kept is forgotten after an hour. */
   put(version: string, model: Uint8Array): Promise<void>
+  /** The model is not forgotten before its record is. */
+  keep(version: string): Promise<void>
+  /** What is known of the models that are stored, newest first. */
+  records(): Promise<readonly ModelRecord[]>
   /**
-   * Makes a stored model the current one if `expected` is (undefined: if there is none). The former stays for an hour,
-   * for those who are loading it.
+   * Adds a record as the newest. Models whose records are too many or too large go with them, but for those in use. For
+   * the holder of the lock.
+   */
+  putRecord(record: ModelRecord, inUse: ReadonlySet<string>): Promise<void>
+  /**
+   * Makes a stored model the current one if `expected` is (undefined: if there is none). The former stays for 30 days,
+   * for those who are loading it, or go back to it.
    */
   swap(expected: string | undefined, next: ModelPointer): Promise<SwapOutcome>
   putReservoir(replica: string, reservoir: Uint8Array): Promise<void>
@@ -176,8 +186,9 @@ export const newNamesAnHour = 500
 export const usedAtMostMs = 600_000
 /** How long a claimant's claims outlive its last word. */
 export const claimantSeconds = 15
-/** How long models that are not current are kept. */
-export const formerModelSeconds = 3600
+/** How long models are kept that nobody has made current yet, and that were current. */
+export const candidateSeconds = 3600
+export const formerModelSeconds = 30 * 24 * 3600
 export const reservoirSeconds = 30 * 24 * 3600
 
 /** For `catch`: undefined where the store does not answer now; other errors go on. */

@@ -32,6 +32,7 @@ const body = z.object({
       userId: z.string().max(maxIdLength),
       anomalyScore: z.number().min(0).max(1),
       reasons: z.array(reason).max(64),
+      modelVersion: z.string().max(maxIdLength).optional(),
     })
     .optional(),
 })
@@ -46,7 +47,7 @@ export interface FeedbackBody {
 }
 
 /** What is needed of a verdict to learn from what is said of it. */
-export type KnownVerdict = Pick<Verdict, 'userId' | 'anomalyScore' | 'reasons'>
+export type KnownVerdict = Pick<Verdict, 'userId' | 'anomalyScore' | 'reasons'> & Partial<Pick<Verdict, 'modelVersion'>>
 
 /** Reads the JSON of a request or a record. The id may be left to the verdict. */
 export function readFeedback(value: unknown): FeedbackBody | Rejection {
@@ -67,8 +68,8 @@ export function readFeedback(value: unknown): FeedbackBody | Rejection {
 /** Takes its place among the events of its key. */
 export function feedbackRecord(said: FeedbackBody & { readonly verdict: KnownVerdict }, topic: string): OutgoingRecord {
   const { eventId, verdict } = said
-  const { userId, anomalyScore, reasons } = verdict
-  const value = JSON.stringify({ ...said, verdict: { eventId, userId, anomalyScore, reasons } })
+  const { userId, anomalyScore, reasons, modelVersion } = verdict
+  const value = JSON.stringify({ ...said, verdict: { eventId, userId, anomalyScore, reasons, modelVersion } })
   return { topic, key: userId, value, headers: { [feedbackHeader]: said.label } }
 }
 
@@ -86,7 +87,7 @@ export function feedbackIn({ headers, value, timestamp }: StreamRecord): Feedbac
 /** @param names of the pipeline's secondary keys */
 export function feedbackOf(
   { eventId, label, time, secondaryKeys = {} }: FeedbackBody,
-  { userId, anomalyScore, reasons }: KnownVerdict,
+  { userId, anomalyScore, reasons, modelVersion }: KnownVerdict,
   { now, names = [] }: { readonly now: number; readonly names?: readonly string[] | undefined },
 ): Feedback {
   return {
@@ -97,6 +98,7 @@ export function feedbackOf(
     time: time ?? now,
     anomalyScore,
     reasons,
+    ...(modelVersion !== undefined && { modelVersion }),
   }
 }
 

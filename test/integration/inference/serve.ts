@@ -1,8 +1,11 @@
 import { join } from 'node:path'
 import { createLogger } from '../../../lib/log.ts'
+import type { LivePipeline } from '../../../lib/pipeline/live-pipeline.ts'
 import { parsePipeline } from '../../../lib/pipeline/parse-pipeline.ts'
 import { removeFolder, type ServerProcess, startServer, temporaryFolder } from '../../../tools/servers/server.ts'
+import type { ModelProblems } from '../../../workloads/detection/model-record.ts'
 import { runInference } from '../../../workloads/inference/main.ts'
+import type { ChallengeFigures } from '../../../workloads/scoring/model-figures.ts'
 import { createMemoryState } from '../../../workloads/state/memory.ts'
 import type { ModelStore } from '../../../workloads/state/state.ts'
 
@@ -37,6 +40,8 @@ export interface Served {
     readonly modelFitTime?: string
     readonly rowsSeen: number
     readonly store: string
+    readonly modelProblems: ModelProblems
+    readonly challenger?: ChallengeFigures
   }>
   stop(): Promise<void>
 }
@@ -45,6 +50,7 @@ export interface Served {
 export async function serve(
   options: {
     readonly detection?: object
+    readonly live?: LivePipeline
     readonly models?: ModelStore
     readonly features?: readonly string[]
     readonly replica?: string

@@ -36,6 +36,9 @@ export interface ScoreRowsRequest {
   scoreOnly: boolean;
   /** Tells rows of different keys apart: a uint32 a row, little-endian. Without it all rows count as one key's. */
   keyIds: Buffer;
+  /** Times of the first and the last event, milliseconds since 1970; absent where events have none. */
+  firstTime?: number | undefined;
+  lastTime?: number | undefined;
 }
 
 export interface ScoreRowsResponse {
@@ -46,6 +49,9 @@ export interface ScoreRowsResponse {
   explanations: Explanation[];
   /** Names of columns that are none of the pipeline's, the first of them: they took no part. */
   leftOut: string[];
+  /** Version of the model that decided on some of the rows in place of model_version, and which these are. */
+  challengerVersion: string;
+  challengedRows: number[];
 }
 
 /** One column's part in a row's score. */
@@ -74,6 +80,8 @@ function createBaseScoreRowsRequest(): ScoreRowsRequest {
     columns: [],
     scoreOnly: false,
     keyIds: Buffer.alloc(0),
+    firstTime: undefined,
+    lastTime: undefined,
   };
 }
 
@@ -96,6 +104,12 @@ export const ScoreRowsRequest: MessageFns<ScoreRowsRequest> = {
     }
     if (message.keyIds.length !== 0) {
       writer.uint32(50).bytes(message.keyIds);
+    }
+    if (message.firstTime !== undefined) {
+      writer.uint32(57).double(message.firstTime);
+    }
+    if (message.lastTime !== undefined) {
+      writer.uint32(65).double(message.lastTime);
     }
     return writer;
   },
@@ -161,6 +175,22 @@ export const ScoreRowsRequest: MessageFns<ScoreRowsRequest> = {
             message.keyIds = Buffer.from(reader.bytes());
             continue;
           }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.firstTime = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.lastTime = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -175,7 +205,14 @@ export const ScoreRowsRequest: MessageFns<ScoreRowsRequest> = {
 };
 
 function createBaseScoreRowsResponse(): ScoreRowsResponse {
-  return { modelVersion: "", surprisals: Buffer.alloc(0), explanations: [], leftOut: [] };
+  return {
+    modelVersion: "",
+    surprisals: Buffer.alloc(0),
+    explanations: [],
+    leftOut: [],
+    challengerVersion: "",
+    challengedRows: [],
+  };
 }
 
 export const ScoreRowsResponse: MessageFns<ScoreRowsResponse> = {
@@ -191,6 +228,16 @@ export const ScoreRowsResponse: MessageFns<ScoreRowsResponse> = {
     }
     for (const v of message.leftOut) {
       writer.uint32(34).string(v!);
+    }
+    if (message.challengerVersion !== "") {
+      writer.uint32(42).string(message.challengerVersion);
+    }
+    if (message.challengedRows.length !== 0) {
+      writer.uint32(50).fork();
+      for (const v of message.challengedRows) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -239,6 +286,32 @@ export const ScoreRowsResponse: MessageFns<ScoreRowsResponse> = {
 
             message.leftOut.push(reader.string());
             continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.challengerVersion = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag === 48) {
+              message.challengedRows.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 50) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.challengedRows.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

@@ -1,8 +1,9 @@
+import type { Surprisal } from '../detection/detector.ts'
 import { decodeModel, type Model } from '../detection/model.ts'
 import type { RowExplanation } from '../detection/scored-rows.ts'
 import { seal, unseal } from '../detection/sealed-bytes.ts'
-import { ColumnLayout } from '../scoring/column-layout.ts'
-import type { RowBatch } from '../scoring/scorer.ts'
+import { ColumnLayout, type NamedRows } from './column-layout.ts'
+import type { RowBatch } from './scorer.ts'
 
 const kind = 'MSET'
 const format = 1
@@ -17,6 +18,7 @@ export interface SetScores {
 export class ModelSet {
   readonly version: string
   readonly rowsSeen: number
+  readonly columns: readonly string[]
   readonly models: readonly Model[]
   readonly #layout: ColumnLayout
 
@@ -27,6 +29,7 @@ export class ModelSet {
     this.models = models
     this.version = models.map(({ version }) => version).join('+')
     this.rowsSeen = first.rowsSeen
+    this.columns = first.columns
     this.#layout = new ColumnLayout(first.columns)
   }
 
@@ -50,6 +53,12 @@ export class ModelSet {
     return { surprisals, explanations }
   }
 
+  /** The mean of the models' surprisals, by row; NaN where none of them says anything. */
+  means(rows: NamedRows): Float64Array<ArrayBuffer> {
+    const { surprisals } = this.score({ ...rows, explainFrom: Number.POSITIVE_INFINITY })
+    return Float64Array.from({ length: rows.count }, (_, row) => meanOf(surprisals, row))
+  }
+
   /** The artifact that `decodeModelSet` reads: number of models, then each with its length before it. */
   encode(): Uint8Array {
     const artifacts = this.models.map((model) => model.encode())
@@ -64,6 +73,19 @@ export class ModelSet {
     }
     return seal(kind, format, payload)
   }
+}
+
+/** Of the models that say something of the row. */
+export function meanOf(surprisals: readonly Float64Array[], row: number): Surprisal {
+  let sum = 0
+  let answering = 0
+  for (const ofModel of surprisals) {
+    const surprisal = ofModel[row]!
+    if (Number.isNaN(surprisal)) continue
+    sum += surprisal
+    answering++
+  }
+  return sum / answering
 }
 
 /**
