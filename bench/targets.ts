@@ -56,6 +56,12 @@ export const targets: readonly Target[] = [
     at: 'batchRatio',
     atLeast: 10,
   },
+  {
+    bench: 'history',
+    aim: 'recorder: >= 20,000 verdicts/s into PostgreSQL',
+    at: 'recorder.verdictsPerSecond',
+    atLeast: 20_000,
+  },
   { bench: 'startup', aim: 'start of `anomaly --help`: <= 5 times that of `node -e 0`', at: 'ratio', atMost: 5 },
   {
     bench: 'state-memory',

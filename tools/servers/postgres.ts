@@ -23,8 +23,6 @@ export interface Postgres {
   crash(): Promise<void>
   /** Starts again on the same port. */
   start(): Promise<void>
-  pause(): void
-  resume(): void
   /** Ends the server and drops its data. */
   stop(): Promise<void>
 }
@@ -141,8 +139,6 @@ export async function startPostgres(
     start: async () => {
       server = await begin()
     },
-    pause: () => server.pause(),
-    resume: () => server.resume(),
     stop: async () => {
       await end('SIGQUIT').catch(() => {})
       removeFolder(folder)

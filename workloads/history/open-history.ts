@@ -16,7 +16,7 @@ export interface HistorySettings {
 
 /** For those who read a history that the recorder writes. It connects when it is asked. */
 export function openHistory({ address, schema, retentionDays }: HistorySettings, log: Logger): History {
-  const connection = new PostgresConnection({ address, name: 'anomaly-api', connections: 4, log })
+  const connection = new PostgresConnection({ address, name: `anomaly api ${schema}`, connections: 4, log })
   return createPostgresHistory({
     connection,
     schema,

@@ -13,12 +13,21 @@ export interface PostgresProblem {
   readonly since: number
 }
 
+/** What a transaction is for: what is wrong with one says nothing of the others. */
+export type Purpose = 'Prepare' | 'Take' | 'Write' | 'Ask' | 'Upkeep'
+
+interface KnownProblem extends PostgresProblem {
+  /** It is of the connection: whatever succeeds says that it is over. */
+  readonly isOfConnection: boolean
+}
+
 export interface PostgresOptions {
   readonly address: PostgresAddress
   /** What the database's list of its sessions calls this one. */
   readonly name: string
   readonly connections: number
   readonly log: Logger
+  readonly onFailure?: (() => void) | undefined
 }
 
 /** How long a transaction waits, in ms; 0 is for ever. */
@@ -39,19 +48,17 @@ const graceMs = 2000
 /** Connects when something is asked, and again after a failure. */
 export class PostgresConnection {
   readonly #pool: pg.Pool
-  readonly #address: PostgresAddress
-  readonly #log: Logger
-  #problem: PostgresProblem | undefined
+  readonly #options: PostgresOptions
+  readonly #problems = new Map<Purpose, KnownProblem>()
 
-  constructor({ address, name, connections, log }: PostgresOptions) {
-    const { host, port, user, password, database, tls } = address
-    this.#address = address
-    this.#log = log
+  constructor(options: PostgresOptions) {
+    const { host, port, user, password, database, tls } = options.address
+    this.#options = options
     this.#pool = new pg.Pool({
       ...{ host, port, user, password, database },
-      ssl: tls === undefined ? false : { ...definedOf(tls), rejectUnauthorized: true },
-      application_name: name,
-      max: connections,
+      ssl: tls === undefined ? false : { ...tls, rejectUnauthorized: true },
+      application_name: options.name,
+      max: options.connections,
       idleTimeoutMillis: 60_000,
       keepAlive: true,
       Client: TimelyClient,
@@ -60,18 +67,24 @@ export class PostgresConnection {
     this.#pool.on('error', () => {})
   }
 
-  /** Why nothing can be asked, since the last success; undefined where all is well. */
+  /** Why it cannot do its work; what has failed of upkeep can wait. */
   get problem(): PostgresProblem | undefined {
-    return this.#problem
+    let first: PostgresProblem | undefined
+    for (const [purpose, problem] of this.#problems)
+      if (purpose !== 'Upkeep' && (first === undefined || problem.since < first.since)) first = problem
+    return first
   }
 
   /**
    * A client with an open transaction: the caller ends it with `commit` or `abandon`.
    * @throws AppError Unavailable
    */
-  async begin({ statementMs, lockMs }: Patience, mode = ''): Promise<OpenTransaction> {
-    const client = await this.#said('connect', this.#pool.connect())
-    const open = new OpenTransaction(client, statementMs, (what, work) => this.#said(what, work))
+  async begin(purpose: Purpose, { statementMs, lockMs }: Patience, mode = ''): Promise<OpenTransaction> {
+    const failed = (what: string, cause: unknown) => this.#failed(purpose, what, cause)
+    const client = await this.#pool.connect().catch((error) => {
+      throw failed('connect', error)
+    })
+    const open = new OpenTransaction(client, { statementMs, failed, committed: () => this.#works(purpose) })
     // One message: a pooler between may give each transaction another session.
     await open.run(
       'begin a transaction',
@@ -84,11 +97,12 @@ export class PostgresConnection {
 
   /** What the work gives, which is done as a whole or not at all. @throws AppError Unavailable */
   async transaction<T>(
+    purpose: Purpose,
     patience: Patience,
     work: (transaction: OpenTransaction) => Promise<T>,
     mode?: 'READ ONLY',
   ): Promise<T> {
-    const transaction = await this.begin(patience, mode)
+    const transaction = await this.begin(purpose, patience, mode)
     try {
       const given = await work(transaction)
       await transaction.commit()
@@ -103,41 +117,55 @@ export class PostgresConnection {
     await this.#pool.end()
   }
 
-  async #said<T>(what: string, work: Promise<T>): Promise<T> {
-    try {
-      const given = await work
-      if (this.#problem !== undefined) this.#log.info({ database: this.#address.place }, 'PostgreSQL answers again')
-      this.#problem = undefined
-      return given
-    } catch (cause) {
-      if (isOfRow(cause)) throw cause
-      const message = `Cannot ${what}: PostgreSQL, ${this.#address.place}: ${reasonOf(cause, this.#address)}`
-      if (this.#problem?.message !== message) this.#problem = { message, since: this.#problem?.since ?? Date.now() }
-      throw new AppError('Unavailable', message, { cause, server: 'history' })
-    }
+  #works(purpose: Purpose): void {
+    if (this.#problems.size === 0) return
+    this.#problems.delete(purpose)
+    for (const [other, { isOfConnection }] of this.#problems) if (isOfConnection) this.#problems.delete(other)
+    if (this.#problems.size === 0)
+      this.#options.log.info({ database: this.#options.address.place }, 'PostgreSQL does its work again')
   }
+
+  /** What is to be thrown: an error of ours, or the database's own where a row is at fault. */
+  #failed(purpose: Purpose, what: string, cause: unknown): unknown {
+    const code = codeOf(cause)
+    if (rowClasses.test(code)) return cause
+    const { address, onFailure } = this.#options
+    const message = `Cannot ${what}: PostgreSQL, ${address.place}: ${reasonOf(cause, address)}`
+    const since = this.#problems.get(purpose)?.since ?? Date.now()
+    this.#problems.set(purpose, {
+      message,
+      since,
+      isOfConnection: !/^[0-9A-Z]{5}$/.test(code) || /^(08|57P)/.test(code),
+    })
+    onFailure?.()
+    return new AppError('Unavailable', message, { cause, server: 'history' })
+  }
+}
+
+interface TransactionOptions {
+  readonly statementMs: number
+  readonly failed: (what: string, cause: unknown) => unknown
+  readonly committed: () => void
 }
 
 export class OpenTransaction {
   readonly client: PostgresClient
-  readonly #statementMs: number
-  readonly #said: <T>(what: string, work: Promise<T>) => Promise<T>
+  readonly #options: TransactionOptions
   #isOpen = true
 
-  constructor(client: PostgresClient, statementMs: number, said: <T>(what: string, work: Promise<T>) => Promise<T>) {
+  constructor(client: PostgresClient, options: TransactionOptions) {
     this.client = client
-    this.#statementMs = statementMs
-    this.#said = said
+    this.#options = options
   }
 
   /** @throws AppError Unavailable; the database's own error where a row is at fault. The transaction is abandoned then. */
   async run<T>(what: string, work: Promise<T>): Promise<T> {
-    const ms = this.#statementMs
+    const { statementMs: ms, failed } = this.#options
     try {
-      return await this.#said(what, ms === 0 ? work : within(ms + graceMs, work, `no answer in ${ms + graceMs} ms`))
+      return await (ms === 0 ? work : within(ms + graceMs, work, `no answer in ${ms + graceMs} ms`))
     } catch (error) {
       this.abandon()
-      throw error
+      throw failed(what, error)
     }
   }
 
@@ -150,6 +178,7 @@ export class OpenTransaction {
     await this.run('commit', this.client.query('COMMIT'))
     if (this.#isOpen) this.client.release()
     this.#isOpen = false
+    this.#options.committed()
   }
 
   /** Its connection is closed, and the server rolls back: whatever state it is in. */
@@ -164,15 +193,13 @@ class TimelyClient extends pg.Client {
   constructor(config?: pg.ClientConfig) {
     // The pool has hidden its password from all copies.
     super(Object.create(config ?? {}, { connectionTimeoutMillis: { value: connectMs } }))
+    // Where nothing is asked of it at the moment, the next question tells that it is gone.
+    this.on('error', () => {})
   }
 }
 
 /** Classes of SQLSTATE, data and limits: what is wrong with what was sent, whatever state the server is in. */
 const rowClasses = /^(22|54)/
-
-function isOfRow(error: unknown): boolean {
-  return rowClasses.test(codeOf(error))
-}
 
 function codeOf(error: unknown): string {
   const code = (error as { readonly code?: unknown } | undefined)?.code
@@ -200,8 +227,4 @@ function reasonOf(error: unknown, { user }: PostgresAddress): string {
   if (code === '28P01' || code === '28000') return `user ${user}: ${line}; ${advice[code]}`
   const said = line === '' ? code : line
   return advice[code] === undefined ? said : `${said}; ${advice[code]}`
-}
-
-function definedOf<T extends object>(values: T): T {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T
 }

@@ -49,7 +49,7 @@ export class PostgresDays {
   async #make(day: number): Promise<void> {
     const name = `${quoted(this.#schema)}.${nameOf(day)}`
     const parent = `${quoted(this.#schema)}.verdicts`
-    await this.#connection.transaction(making, async (transaction) => {
+    await this.#connection.transaction('Write', making, async (transaction) => {
       await lockSchema(transaction, this.#schema)
       const [found] = await transaction.query<{ exists: boolean }>(
         'look for the partition of a day',
@@ -76,6 +76,7 @@ export class PostgresDays {
     const oldest = this.oldest(now)
     const schema = quoted(this.#schema)
     const parts = await this.#connection.transaction(
+      'Upkeep',
       making,
       (transaction) =>
         transaction.query<{ name: string }>(
@@ -87,13 +88,13 @@ export class PostgresDays {
     for (const { name } of parts) {
       const day = dayIn(name)
       if (day === undefined || day >= oldest) continue
-      await this.#connection.transaction(dropping, (transaction) =>
+      await this.#connection.transaction('Upkeep', dropping, (transaction) =>
         transaction.query('drop the partition of a day', `DROP TABLE IF EXISTS ${schema}.${quoted(name)}`),
       )
       this.#known.delete(day)
       this.#log.info({ schema: this.#schema, partition: name }, 'a day of the history is over its time: dropped')
     }
-    await this.#connection.transaction(making, (transaction) =>
+    await this.#connection.transaction('Upkeep', making, (transaction) =>
       transaction.query('drop old episodes', `DELETE FROM ${schema}.episodes WHERE published < $1`, [textOf(oldest)]),
     )
   }

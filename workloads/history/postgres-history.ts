@@ -40,6 +40,7 @@ export function createPostgresHistory({ connection, schema, days }: PostgresHist
 
   async function ask<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
     return connection.transaction(
+      'Ask',
       asking,
       (transaction) => transaction.query<Row>('ask the history', text, [...values]),
       'READ ONLY',
@@ -74,7 +75,7 @@ export function createPostgresHistory({ connection, schema, days }: PostgresHist
     async record(events, changed) {
       const now = Date.now()
       await days.ensure([now])
-      await connection.transaction(writing, async (transaction) => {
+      await connection.transaction('Write', writing, async (transaction) => {
         const rows = new RowBuffer()
         for (const event of events) rows.add(event, now)
         await copyRows(transaction, schema, rows)

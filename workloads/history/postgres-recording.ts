@@ -2,6 +2,8 @@ import type { KafkaAdmin } from '../../lib/kafka/admin.ts'
 import { KafkaError } from '../../lib/kafka/errors.ts'
 import type { KafkaBatch, KafkaRecord, OutgoingRecord, StreamRecord, TopicPartition } from '../../lib/kafka/records.ts'
 import type { CommittedOffset, OpenProducer, TransactionalProducer } from '../../lib/kafka/transactional-producer.ts'
+import { traced } from '../../lib/telemetry.ts'
+import { tracesOf } from '../streams/lane.ts'
 import type { PartitionHandler } from '../streams/partition-handler.ts'
 import { transactionalId } from '../streams/transactional-id.ts'
 import { type OpenTransaction, type PostgresConnection, writing } from './postgres-connection.ts'
@@ -22,12 +24,11 @@ export interface RecordingOptions {
   readonly schema: string
   readonly topic: string
   readonly groupId: string
-  /** Makes what tables there must be: called when a partition is taken. */
+  /** Makes what tables there must be; cheap where they are known to be there. */
   readonly prepare: () => Promise<void>
   /** Writes the rows of a batch into the transaction, which is begun when it is asked for. */
   readonly write: (batch: KafkaBatch, begin: () => Promise<OpenTransaction>) => Promise<Recorded>
   readonly onRecorded: (recorded: Recorded) => void
-  readonly onFailed: () => void
 }
 
 /** A partition of this process. */
@@ -79,6 +80,7 @@ export class PostgresRecording implements PartitionHandler {
 
   readonly committedOffsets: KafkaAdmin['committedOffsets'] = async (_, topic) => {
     const rows = await this.#options.connection.transaction(
+      'Take',
       writing,
       (transaction) =>
         transaction.query<{ partition: number; next_offset: string; topic_id: string }>(
@@ -93,7 +95,7 @@ export class PostgresRecording implements PartitionHandler {
 
   async assigned({ topic, partition }: TopicPartition): Promise<void> {
     await this.#options.prepare()
-    const [row] = await this.#options.connection.transaction(writing, (transaction) =>
+    const [row] = await this.#options.connection.transaction('Take', writing, (transaction) =>
       transaction.query<{ owner: string; next_offset: string | null }>(
         'take a partition',
         `INSERT INTO ${this.#positions} (topic, partition, topic_id, owner) VALUES ($1, $2, '', 1)
@@ -107,14 +109,17 @@ export class PostgresRecording implements PartitionHandler {
   }
 
   async batch(batch: KafkaBatch): Promise<readonly OutgoingRecord[]> {
+    await this.#options.prepare()
     const owned = this.#owned.get(batch.partition)!
     const first = batch.records[0]
     if (owned.staged.length === 0 && first !== undefined) owned.reached = first.timestamp
     const begin = async () => {
-      owned.open ??= await this.#options.connection.begin(writing)
+      owned.open ??= await this.#options.connection.begin('Write', writing)
       return owned.open
     }
-    owned.staged.push(await this.#options.write(batch, begin))
+    const [parent, ...links] = tracesOf(batch.records)
+    const write = () => this.#options.write(batch, begin)
+    owned.staged.push(await traced('record', { kind: 'consumer', parent, links }, write))
     return []
   }
 
@@ -123,7 +128,6 @@ export class PostgresRecording implements PartitionHandler {
   }
 
   dropped({ partition }: TopicPartition): void {
-    this.#options.onFailed()
     const owned = this.#owned.get(partition)
     if (owned === undefined) return
     owned.open?.abandon()
@@ -159,7 +163,7 @@ export class PostgresRecording implements PartitionHandler {
 
   /** The start of all partitions, unless somebody was there before. */
   async #begin(offsets: readonly CommittedOffset[]): Promise<void> {
-    await this.#options.connection.transaction(writing, async (transaction) => {
+    await this.#options.connection.transaction('Take', writing, async (transaction) => {
       for (const { topic, partition, offset, metadata } of offsets)
         await transaction.query(
           'record the start',
@@ -173,7 +177,7 @@ export class PostgresRecording implements PartitionHandler {
 
   async #commit({ topic, partition, offset, metadata }: CommittedOffset): Promise<void> {
     const owned = this.#owned.get(partition)!
-    const transaction = owned.open ?? (await this.#options.connection.begin(writing))
+    const transaction = owned.open ?? (await this.#options.connection.begin('Write', writing))
     owned.open = undefined
     const moved = await transaction.query(
       'record the position',

@@ -70,7 +70,7 @@ export async function migrate(
   schema: string,
   steps: readonly string[] = migrations,
 ): Promise<void> {
-  await connection.transaction(patience, async (transaction) => {
+  await connection.transaction('Prepare', patience, async (transaction) => {
     await lockSchema(transaction, schema)
     const name = quoted(schema)
     const found = await transaction.query('look for the history', 'SELECT FROM pg_namespace WHERE nspname = $1', [

@@ -12,8 +12,9 @@ import { PostgresConnection } from '../history/postgres-connection.ts'
 import { PostgresDays } from '../history/postgres-days.ts'
 import { PostgresRecording, type RecordingOptions } from '../history/postgres-recording.ts'
 import { migrate } from '../history/postgres-schema.ts'
-import { episodeWriter, verdictWriter } from '../history/published-records.ts'
+import { episodeWriter, type PublishedOptions, verdictWriter } from '../history/published-records.ts'
 import { ExactlyOnceLoop } from '../streams/exactly-once.ts'
+import { isOfPipeline } from '../wire/pipeline-header.ts'
 import type { Duty } from './duty.ts'
 import { createRecordMetrics, type Recordable, type RecordLag } from './record-metrics.ts'
 
@@ -25,8 +26,8 @@ export interface HistoryDutyOptions {
   readonly log: Logger
 }
 
-/** Two that write, and one that looks after the tables. */
-const connections = 3
+/** Sessions that write. Who writes may wait for the partition of a day, which the one for upkeep makes. */
+const writers = 2
 const maintainMs = 3_600_000
 /** Rows of so long share a transaction; somebody looks at a history seconds later. */
 const spacingMs = 250
@@ -43,15 +44,22 @@ interface Topic {
 /** Keeps what the pipeline publishes in PostgreSQL. */
 export function historyDuty({ pipeline, kafka, history, registry, log }: HistoryDutyOptions): Duty {
   const { results } = pipeline.spec
+  const { namespace, name } = pipeline.metadata
   const { address, schema, retentionDays, keep } = history
-  const connection = new PostgresConnection({ address, name: 'anomaly-recorder', connections, log })
-  const days = new PostgresDays(connection, { schema, retentionDays, log })
+  const connect = (connections: number): PostgresConnection =>
+    new PostgresConnection({ address, name: `anomaly recorder ${namespace}/${name}`, connections, log, onFailure })
+  const onFailure = (): void => {
+    metrics.failed()
+    forget()
+  }
+  const [connection, upkeep] = [connect(writers), connect(1)]
+  const days = new PostgresDays(upkeep, { schema, retentionDays, log })
   const metrics = createRecordMetrics(registry, () => Object.fromEntries(topics.map(({ what, lag }) => [what, lag()])))
   let prepared: Promise<void> | undefined
 
-  /** Done once, and again after each failure: the database may be another one by then. */
+  /** Done once, and again after a failure: the database may be another one by then. */
   function prepare(): Promise<void> {
-    prepared ??= migrate(connection, schema)
+    prepared ??= migrate(upkeep, schema)
       .then(() => days.maintain(Date.now()))
       .catch((error) => {
         forget()
@@ -71,10 +79,6 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
     const recording = new PostgresRecording({
       ...{ connection, schema, topic, groupId, prepare, write },
       onRecorded: (recorded) => metrics.recorded(what, recorded),
-      onFailed() {
-        metrics.failed()
-        forget()
-      },
     })
     const admin = openAdmin(kafka)
     const loop = new ExactlyOnceLoop(
@@ -102,7 +106,8 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
     return { what, loop, lag }
   }
 
-  const options = { isOwn: () => true, schema, days, keep, wall: Date.now }
+  const isOwn: PublishedOptions['isOwn'] = ({ headers }) => isOfPipeline(headers, name)
+  const options = { isOwn, schema, days, keep, wall: Date.now }
   const topics: readonly Topic[] = [
     recordingOf('verdict', results.topic, verdictWriter(options)),
     ...(results.episodesTopic === undefined
@@ -110,7 +115,7 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
       : [recordingOf('episode', results.episodesTopic, episodeWriter(options))]),
   ]
   const why = (): string | undefined => {
-    const { problem } = connection
+    const problem = connection.problem ?? upkeep.problem
     if (problem !== undefined) return `${problem.message} (since ${new Date(problem.since).toISOString()})`
     for (const { loop } of topics) {
       const found = loop.problem()
@@ -122,7 +127,7 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
   return {
     name: 'history',
     parts: [
-      { name: 'history database', stop: () => connection.close() },
+      { name: 'history database', stop: () => Promise.all([connection.close(), upkeep.close()]).then(() => {}) },
       {
         name: 'history',
         start() {

@@ -38,7 +38,7 @@ export function createRecordMetrics(
   })
   const failures = new Counter({
     name: 'anomaly_record_failures_total',
-    help: 'Batches that were not recorded and came again',
+    help: 'Times that PostgreSQL was asked and did not do it',
     registers,
   })
   for (const what of ['verdict', 'episode']) counted.inc({ what }, 0)

@@ -404,9 +404,9 @@ export class Lane {
 }
 
 /** The traces that the first of the records carry. */
-function tracesOf(outgoing: readonly OutgoingRecord[]): readonly TraceHeaders[] {
+export function tracesOf(records: readonly Pick<OutgoingRecord, 'headers'>[]): readonly TraceHeaders[] {
   const traces: TraceHeaders[] = []
-  for (const { headers } of outgoing) {
+  for (const { headers } of records) {
     const trace = headers?.traceparent === undefined ? undefined : extract((name) => headers[name])
     if (trace !== undefined && traces.push(trace) === mostLinks) break
   }

@@ -1,0 +1,64 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+
+/** A TCP proxy whose connections can be cut, whatever protocol they speak. */
+export interface BreakableProxy {
+  readonly port: number
+  /** Cuts every connection and refuses new ones until `accept`. */
+  drop(): void
+  accept(): void
+  /** Connections stay open, nothing passes until `flow`. */
+  stall(): void
+  flow(): void
+  close(): Promise<void>
+}
+
+export async function startBreakableProxy(targetPort: number): Promise<BreakableProxy> {
+  const sockets = new Set<Socket>()
+  let isRefusing = false
+  let isStalled = false
+  const server = createServer((client) => {
+    if (isRefusing) return void client.destroy()
+    const target = connect(targetPort, '127.0.0.1')
+    const end = (): void => {
+      for (const socket of [client, target]) {
+        sockets.delete(socket)
+        socket.destroy()
+      }
+    }
+    for (const socket of [client, target]) {
+      sockets.add(socket)
+      socket.on('error', end).on('close', end)
+    }
+    client.pipe(target).pipe(client)
+    if (isStalled) for (const socket of [client, target]) socket.pause()
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    port: (server.address() as { port: number }).port,
+    drop() {
+      isRefusing = true
+      cut()
+    },
+    accept() {
+      isRefusing = false
+    },
+    stall() {
+      isStalled = true
+      for (const socket of sockets) socket.pause()
+    },
+    flow() {
+      isStalled = false
+      for (const socket of sockets) socket.resume()
+    },
+    async close() {
+      const closed = once(server, 'close')
+      server.close()
+      cut()
+      await closed
+    },
+  }
+}
