@@ -11,6 +11,7 @@ import { feedback } from './commands/feedback.ts'
 import { inference } from './commands/inference.ts'
 import { init } from './commands/init.ts'
 import { models } from './commands/models.ts'
+import { notify } from './commands/notify.ts'
 import { operator } from './commands/operator.ts'
 import { recorder } from './commands/recorder.ts'
 import { replay } from './commands/replay.ts'
@@ -39,6 +40,7 @@ const cli: Argv = yargs(args)
   .command(replay)
   .command(watch)
   .command(feedback)
+  .command(notify)
   .command(init)
   .command(crd)
   .command(consumer)

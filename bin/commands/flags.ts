@@ -80,6 +80,12 @@ export const postgres = {
   'postgres-cert-file': { type: 'string', requiresArg: true, describe: 'Client certificate (PEM) for PostgreSQL' },
   'postgres-key-file': { type: 'string', requiresArg: true, describe: 'Key (PEM) of that certificate' },
 } as const
+export const secretsFolder = {
+  type: 'string',
+  requiresArg: true,
+  describe:
+    'Folder with the Secrets that notifications name: the entry `key` of the Secret `name` is the file name/key',
+} as const
 export const kafka = {
   'kafka-ca-file': {
     type: 'string',

@@ -1,5 +1,5 @@
 import { closing, defineCommand } from './define-command.ts'
-import { delimiter, format, input, logLevel, output, pipelineFile, rejects, seed } from './flags.ts'
+import { delimiter, format, input, logLevel, output, pipelineFile, rejects, secretsFolder, seed } from './flags.ts'
 
 export const run = defineCommand({
   command: 'run',
@@ -38,6 +38,12 @@ export const run = defineCommand({
           describe:
             'Keep verdicts and episodes in this file of SQLite: the API answers about the past from it, and so does the next run',
         },
+        notify: {
+          type: 'boolean',
+          default: false,
+          describe: 'Tell the receivers of spec.notifications of episodes. Not of those in the history',
+        },
+        'secrets-folder': secretsFolder,
         port: {
           type: 'number',
           requiresArg: true,

@@ -35,6 +35,7 @@ interface FetchedPartition {
 
 const maxBytes = 4 * 2 ** 20
 const readUncommitted = 0
+const readCommitted = 1
 /** Fetches in a row that may bring nothing: one that held no whole batch asks for more next time. */
 const emptyFetches = 20
 
@@ -42,16 +43,19 @@ export interface ReadFrom extends TopicPartition {
   readonly offset: number
   /** Of the topic that the offset is of: another one of that name is read from its begin. */
   readonly topicId?: string | undefined
+  /** Up to, not with, this offset, and then only what is committed: a reader of committed records has come so far. */
+  readonly until?: number | undefined
 }
 
 /**
  * The records of one partition from an offset to where it ends now, in order, whether their transactions are committed
- * or not; none of a partition that the topic does not have. It joins no group.
+ * or not; or to a given offset, only what is committed. None of a partition that the topic does not have. It joins no
+ * group.
  * @throws AppError Unavailable
  */
 export async function readPartition(
   settings: KafkaSettings,
-  { topic, partition, offset, topicId }: ReadFrom,
+  { topic, partition, offset, topicId, until }: ReadFrom,
   onRecord: (record: KafkaRecord) => void,
 ): Promise<void> {
   const cluster = clusterOf(settings)
@@ -71,17 +75,20 @@ export async function readPartition(
     let next = isOther || offset > high ? low : Math.max(low, offset)
     const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))
     const broker = await cluster.findBroker({ nodeId: nodeId! })
+    const end = until ?? high
+    // What was committed beyond the end is of another topic of that name.
+    if (end > high) return
     let empty = 0
-    while (next < high) {
+    while (next < end) {
       const { responses } = await broker.fetch({
         replicaId: -1,
-        isolationLevel: readUncommitted,
+        isolationLevel: until === undefined ? readUncommitted : readCommitted,
         maxWaitTime: 100,
         maxBytes,
         topics: [{ topic, partitions: [{ partition, fetchOffset: String(next), maxBytes }] }],
       })
       const fetched = responses[0]?.partitions[0]?.messages
-      for (const record of fetched?.records ?? []) if (record.offset >= next) onRecord(record)
+      for (const record of fetched?.records ?? []) if (record.offset >= next && record.offset < end) onRecord(record)
       if (fetched !== undefined && fetched.nextOffset > next) {
         next = fetched.nextOffset
         empty = 0

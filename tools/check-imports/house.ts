@@ -7,7 +7,7 @@ const ground = [...lib, 'workloads/gen', 'workloads/detection', 'workloads/wire'
 /** The ports to the world, each with its implementations. */
 const ports = [...ground, 'workloads/streams', 'workloads/state', 'workloads/scoring']
 const judging = [...ports, 'workloads/files', 'workloads/judging']
-const doors = [...judging, 'workloads/settings', 'workloads/history', 'workloads/rest']
+const doors = [...judging, 'workloads/settings', 'workloads/history', 'workloads/rest', 'workloads/notifications']
 /** What a person at a terminal starts. */
 const desk = [...judging, 'workloads/settings', 'workloads/simulation', 'workloads/terminal']
 const operator = ['operator', 'operator/runtime', ...lib]
@@ -32,6 +32,7 @@ export const house: House = {
   'workloads/settings': [...ports, 'workloads/files', 'workloads/history'],
   'workloads/judging': judging,
   'workloads/history': [...ground, 'workloads/streams', 'workloads/files'],
+  'workloads/notifications': [...ports, 'workloads/settings', 'workloads/terminal'],
   'workloads/rest': [...judging, 'workloads/settings', 'workloads/history'],
   /** What a browser runs: of the others it takes types, and the words of the terminal. */
   'workloads/console': [...ground, 'workloads/terminal', 'workloads/history', 'workloads/rest'],

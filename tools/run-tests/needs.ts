@@ -17,6 +17,7 @@ export const needs: readonly SetUpStep[] = [
     openssl: 'openssl',
     prometheus: 'prometheus',
     promtool: 'prometheus',
+    'prometheus-alertmanager': 'prometheus-alertmanager',
     chromium: 'chromium',
   }),
   postgresStep,

@@ -2,6 +2,7 @@ import { AppError } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/log.ts'
 import { livePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { durationMs } from '../../lib/time.ts'
 import { checkOutputs } from '../files/check-outputs.ts'
 import { delimiterArgument } from '../files/csv-header.ts'
@@ -25,6 +26,8 @@ export interface RunArguments {
   readonly output?: string | undefined
   readonly rejects?: string | undefined
   readonly historyDb?: string | undefined
+  readonly notify: boolean
+  readonly secretsFolder?: string | undefined
   readonly port?: number | undefined
   readonly probesPort?: number | undefined
   readonly exitAtEnd: boolean
@@ -41,6 +44,7 @@ const simulatedHistory = '28d'
 export async function runCommand(args: RunArguments): Promise<void> {
   checkArguments(args)
   const pipeline = await loadPipeline(args.file)
+  checkNotifications(args, pipeline)
   const files = args.input === undefined ? undefined : inputFiles(args.input, args.format)
   const past = args.simulate || args.history === undefined ? undefined : inputFiles(args.history, args.format)
   const reading = { delimiter: delimiterArgument(args.delimiter), named: namedFields(pipeline.spec.event) }
@@ -111,6 +115,7 @@ export async function runCommand(args: RunArguments): Promise<void> {
       output,
       rejects,
       kept,
+      notify: args.notify ? { secretsFolder: args.secretsFolder } : undefined,
       port,
       probesPort,
       seed: args.seed,
@@ -142,6 +147,13 @@ function checkArguments(args: RunArguments): void {
   if (args.seconds !== undefined && !(args.seconds > 0)) fail(`--seconds: ${args.seconds} must be above 0`)
   if (args.exitAtEnd && args.input === undefined && !args.simulate) fail('--exit-at-end needs an end: name an --input')
   if (args.simulate && (args.history?.length ?? 0) > 1) fail('--history: give one duration with --simulate')
+}
+
+function checkNotifications({ notify, secretsFolder }: RunArguments, { spec }: Pipeline): void {
+  if (secretsFolder !== undefined && !notify)
+    throw new AppError('InvalidArgument', '--secrets-folder goes with --notify')
+  if (!notify || (spec.notifications ?? []).length > 0) return
+  throw new AppError('InvalidArgument', '--notify: the pipeline has no spec.notifications')
 }
 
 function historyMsOf(text: string): number {

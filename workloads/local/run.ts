@@ -17,6 +17,7 @@ import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import { createLocalPipeline, type LocalPipeline } from '../judging/local-pipeline.ts'
 import { NewFeatures } from '../judging/new-features.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
+import { createLocalNotifications } from '../notifications/local-notifications.ts'
 import { createApp } from '../rest/app.ts'
 import { createLiveEvents, liveEpisode, liveVerdict } from '../rest/live-events.ts'
 import { type Overview, planIn } from '../rest/overview.ts'
@@ -51,6 +52,8 @@ export interface RunOptions {
   readonly rejects?: LineWriter | undefined
   /** Where verdicts and episodes are kept. */
   readonly kept?: KeptHistory | undefined
+  /** Present: the receivers of the pipeline are told of episodes. */
+  readonly notify?: { readonly secretsFolder: string | undefined } | undefined
   /** Port of the API; undefined: none. */
   readonly port: number | undefined
   /** Port of the probes and metrics; undefined: none. */
@@ -104,6 +107,8 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     waiting: local.stream.waiting,
     health: door.health(),
   })
+  const notifications =
+    options.notify === undefined ? undefined : createLocalNotifications({ pipeline, registry, log, ...options.notify })
   const recorder = options.kept === undefined ? undefined : createRecorder(options.kept, log)
 
   function setAside({ source, row }: InputRecord, { message }: Rejection): void {
@@ -148,6 +153,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     rejects?.flush()
     door.observe(processed)
     recorder?.observe(processed)
+    notifications?.observe(processed.episodes)
     meter.observe(processed)()
     if (liveEvents.listeners > 0) {
       const verdicts = processed.published.flatMap((json) => (json === undefined ? [] : (liveVerdict(json) ?? [])))
@@ -271,7 +277,9 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     start: () => options.onStarted?.({ api: api?.port, probes: probes?.port }, local),
   }
   await runParts(
-    [probes, options.live, writers, loop, past, api, liveEvents, started, input].filter((part) => part !== undefined),
+    [probes, options.live, writers, notifications, loop, past, api, liveEvents, started, input].filter(
+      (part) => part !== undefined,
+    ),
     { log, stop },
   )
   return summary

@@ -3,6 +3,7 @@ import { AppError } from '../../lib/errors.ts'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
+import { fixedPipeline, type LivePipeline, livePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
@@ -13,9 +14,12 @@ import { type KafkaArguments, kafkaSettingsOf } from '../settings/kafka-settings
 import { portOf } from '../settings/port-of.ts'
 import type { Duty } from './duty.ts'
 import { historyDuty } from './history-duty.ts'
+import { notificationDuty } from './notification-duty.ts'
 
 export interface RecorderArguments extends KafkaArguments, PostgresArguments {
   readonly file: string
+  /** With the Secrets that notifications name. */
+  readonly secretsFolder?: string | undefined
   readonly probesPort: number
   readonly otlpEndpoint?: string | undefined
   readonly logLevel: NonNullable<LoggerOptions['level']>
@@ -24,8 +28,11 @@ export interface RecorderArguments extends KafkaArguments, PostgresArguments {
 
 export interface RecorderOptions {
   readonly pipeline: Pipeline
+  /** Who is told now; what `pipeline` says if absent. */
+  readonly live?: LivePipeline | undefined
   readonly kafka: KafkaSettings
   readonly history: HistorySettings | undefined
+  readonly secretsFolder?: string | undefined
   readonly probesPort: number
   readonly log: Logger
   readonly stop?: AbortController | undefined
@@ -36,14 +43,19 @@ export interface RecorderOptions {
 
 /** Does what the pipeline asks for with what it publishes, until a signal comes. @throws AppError */
 export async function runRecorder(options: RecorderOptions): Promise<void> {
-  const { pipeline, kafka, history, log, beneath = [] } = options
+  const { pipeline, kafka, history, secretsFolder, log, beneath = [] } = options
+  const { live = fixedPipeline(pipeline) } = options
   const stop = options.stop ?? new AbortController()
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const duties: readonly Duty[] = [
     ...(history === undefined ? [] : [historyDuty({ pipeline, kafka, history, registry, log })]),
+    ...(pipeline.spec.results.episodesTopic === undefined
+      ? []
+      : [notificationDuty({ pipeline, live, kafka, secretsFolder, registry, log })]),
   ]
-  if (duties.length === 0) throw new AppError('InvalidArgument', 'Nothing to record: the pipeline has no spec.history')
+  if (history === undefined && (pipeline.spec.notifications ?? []).length === 0)
+    throw new AppError('InvalidArgument', 'Nothing to do: the pipeline has neither spec.history nor spec.notifications')
   const checks = (of: 'live' | 'ready') => Object.fromEntries(duties.map((duty) => [duty.name, duty[of]]))
   const probes = createProbes({
     port: options.probesPort,
@@ -52,7 +64,7 @@ export async function runRecorder(options: RecorderOptions): Promise<void> {
     live: checks('live'),
     ready: checks('ready'),
     status: () => ({
-      generation: pipeline.metadata.generation,
+      generation: live.generation,
       ...Object.fromEntries(duties.map(({ name, status }) => [name, status()])),
     }),
   })
@@ -70,12 +82,15 @@ export async function runRecorder(options: RecorderOptions): Promise<void> {
 export async function recorderCommand(args: RecorderArguments): Promise<void> {
   const pipeline = await loadKafkaPipeline(args.file)
   const log = await createLogger({ level: args.logLevel, format: args.logFormat })
+  const live = livePipeline(args.file, pipeline, { log })
   await runRecorder({
     pipeline,
+    live,
     kafka: kafkaSettingsOf(pipeline, args, log),
     history: historySettingsOf(pipeline, args),
+    secretsFolder: args.secretsFolder,
     probesPort: portOf(args.probesPort, 'probes-port'),
     log,
-    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-recorder' })],
+    beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-recorder' }), live],
   })
 }

@@ -1,6 +1,6 @@
-import type { KafkaStreamOptions } from '../streams/kafka.ts'
-import { lineOf } from '../streams/problem.ts'
 import { deadLetterHeaders } from '../wire/dead-letter.ts'
+import type { KafkaStreamOptions } from './kafka.ts'
+import { lineOf } from './problem.ts'
 
 /** The dead letters that stand in for what cannot be published. */
 export function standIns(deadLetterTopic: string): Pick<KafkaStreamOptions, 'tooLarge' | 'unprocessable'> {

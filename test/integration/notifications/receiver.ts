@@ -1,0 +1,37 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+
+/** A request that a receiver got. */
+export interface Received {
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: string
+}
+
+export interface TestReceiver {
+  readonly url: string
+  readonly received: readonly Received[]
+  /** What it got, as CloudEvents. */
+  events(): readonly { readonly id: string; readonly type: string; readonly data: Readonly<Record<string, unknown>> }[]
+  close(): void
+}
+
+/** Keeps what it is sent. @param answer ends the response, or leaves it hanging; taken with 200 if absent */
+export async function startReceiver(
+  answer: (response: ServerResponse, count: number) => void = (response) => response.end(),
+): Promise<TestReceiver> {
+  const received: Received[] = []
+  const server = createServer(async (request, response) => {
+    const { headers } = request
+    received.push({ headers, body: await text(request) })
+    answer(response, received.length)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    received,
+    events: () => received.map(({ body }) => JSON.parse(body)),
+    close: () => server.close().closeAllConnections(),
+  }
+}
