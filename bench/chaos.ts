@@ -18,6 +18,7 @@ const result = await runChaos({
   seconds: 60 * Number(values.minutes),
   brokers: values.brokers === '3' ? 3 : 1,
   onFault: (name) => console.error(`${((performance.now() - began) / 1000).toFixed(0)} s: ${name}`),
+  onStuck: console.error,
 })
 console.log(JSON.stringify({ chaos: result.isExact ? 'exact' : 'not exact', ...result }))
 process.exit(result.isExact ? 0 : 1)

@@ -31,6 +31,8 @@ export interface ChaosOptions {
   /** One broker, or three with each topic on all of them; then brokers are killed as well. */
   readonly brokers?: 1 | 3 | undefined
   readonly onFault?: ((name: string) => void) | undefined
+  /** Told of status and log of each consumer where records are not read in the end. */
+  readonly onStuck?: ((text: string) => void) | undefined
 }
 
 const startPartitions = 4
@@ -39,7 +41,7 @@ const pauseMs = 2000
 
 /** Everything runs for so long under faults; then what was published is compared with what was sent. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
-  const { seed, seconds, brokers = 1, onFault = () => {} } = options
+  const { seed, seconds, brokers = 1, onFault = () => {}, onStuck = () => {} } = options
   const cluster = await (brokers === 1 ? startCluster() : startReplicated())
   try {
     const scene = await cluster.scene({ partitions: startPartitions, proxied: true })
@@ -68,7 +70,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     const counts = await disturb(world, seconds, onFault)
     over.abort()
     const [aborted, answered] = await sending
-    await scene.caughtUp(180_000)
+    await scene.caughtUp(180_000).catch(async (error: unknown) => {
+      for (const role of world.consumers) onStuck(`${JSON.stringify(await role.status())}\n${role.log()}`)
+      throw error
+    })
 
     const { source, results, deadLetters } = scene.topics
     const [last, verdicts, letters] = await Promise.all(
