@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { expect } from 'chai'
 import { AppError } from '../../lib/errors.ts'
 import type { BatchControl } from '../../lib/kafka/group.ts'
@@ -218,6 +219,14 @@ describe('Lane', () => {
     await take()
     await work(8, {}, () => calls.length > 1)
     expect([values(), broker.committed.get(0)]).to.deep.equal([numbers(0, 3), 3])
+  })
+
+  it('leaves nothing of a batch on the signal of its partition', async () => {
+    const { lane, take, work } = open(8)
+    await take()
+    const before = getEventListeners(lane.signal, 'abort').length
+    for (let i = 0; i < 8; i++) await work(1)
+    expect(getEventListeners(lane.signal, 'abort')).to.have.length(before)
   })
 
   it('leaves aside what it has handled already', async () => {

@@ -11,7 +11,7 @@ import { Isolation } from './isolation.ts'
 import { type Owner, openPartition, type PartitionOptions, sendOffset } from './open-partition.ts'
 import { isServersFault, lineOf, type Part, type Problem, problemOf } from './problem.ts'
 import { SendLimits } from './send-limits.ts'
-import { aborted } from './waits.ts'
+import { unlessAborted } from './waits.ts'
 
 /** What the lanes of a process share. */
 export interface LaneOptions extends PartitionOptions {
@@ -177,7 +177,7 @@ export class Lane {
         ended.resolve()
       }
     })
-    await Promise.race([done, aborted(signal)])
+    await unlessAborted(done, signal)
     if (hasBegun) await done
   }
 

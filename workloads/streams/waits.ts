@@ -6,6 +6,19 @@ export function aborted(signal: AbortSignal): Promise<false> {
   return new Promise((done) => signal.addEventListener('abort', () => done(false), { once: true }))
 }
 
+/** Settles with the work, or earlier when the signal is aborted; leaves nothing behind on a signal that lives on. */
+export async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const stop = (): void => resolve()
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    await Promise.race([work, promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
 /** Whether the work was done in time; afterwards nobody waits for it. */
 export async function isDoneWithin(ms: number, work: Promise<unknown>, clock: Clock): Promise<boolean> {
   const late = new AbortController()
