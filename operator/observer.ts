@@ -4,16 +4,19 @@ import { type Pipeline, type Role, roles } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
 import { annotationIssues, annotationWarnings } from './annotations.ts'
 import { components } from './desired/child.ts'
+import { redisRecordOf } from './desired/redis.ts'
 import { readGeneratedSecret, redisPassword, signingKey } from './generated-secret.ts'
 import type { LagDemand } from './lag/consumer-bounds.ts'
-import type { LagView, SourceSample } from './lag/lag-sampler.ts'
+import type { SourceSample } from './lag/lag-sampler.ts'
 import { findSecrets, type SecretsFound, secretsOf } from './named-secrets.ts'
 import type { PodReports } from './pods/pod-reports.ts'
 import { claimProblemOf, refusalOf } from './pods/refused-pod.ts'
 import { isUnschedulable, type Waiting } from './pods/waiting-pod.ts'
+import type { RedisRecord } from './redis/redis-pair.ts'
 import type { Cache } from './runtime/cache.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
 import { type KubeObject, keyOf } from './runtime/kube-object.ts'
+import type { Sampled } from './samplers.ts'
 import { lacksPods, type Pods, type Workloads } from './status/component-state.ts'
 import { unseenFields } from './unseen-fields.ts'
 
@@ -44,6 +47,8 @@ export interface Scope {
   readonly demand: LagDemand
   readonly source?: SourceSample | undefined
   readonly reports?: PodReports | undefined
+  /** Which pod of a managed Redis leads, as far as there are two. */
+  readonly redisRecord?: RedisRecord | undefined
   readonly servesMonitors: boolean
   /** `namespace/name` of the pipeline whose events this one would take. */
   readonly rival?: string | undefined
@@ -56,6 +61,7 @@ export interface ObserverOptions {
     readonly statefulSets: Cache
     readonly autoscalers: Cache
     readonly secrets: Cache
+    readonly services: Cache
     /** With an index `component`: `namespace/pipeline/component`. */
     readonly pods: Cache
   }
@@ -67,7 +73,7 @@ export interface ObserverOptions {
   /** The pipeline whose events this one would take. */
   readonly rival: (document: KubeObject) => string | undefined
   /** What was seen last of the topic and of what pods say, each in its own time. */
-  readonly sampled: (key: string) => LagView & { readonly reports?: PodReports | undefined }
+  readonly sampled: (key: string) => Sampled
 }
 
 export type Observe = (document: KubeObject, parsed: ParsedPipeline, signal: AbortSignal) => Promise<Scope>
@@ -112,7 +118,7 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
 
   return async (document, { pipeline, issues = [] }, signal) => {
     const key = keyOf(document)
-    const { partitions, floor, source, reports } = options.sampled(key)
+    const { partitions, floor, source, reports, redisRecord } = options.sampled(key)
     const former = (document.status ?? {}) as PipelineStatus
     const workloads = workloadsOf(document)
     const pods = podsOf(document)
@@ -147,6 +153,7 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
       },
       source,
       reports,
+      redisRecord: redisRecord ?? redisRecordOf(caches.services.get(`${key}-redis-primary`)),
       servesMonitors: options.servesMonitors(),
       rival: options.rival(document),
     }

@@ -8,7 +8,7 @@ import { createCrdCheck } from './crd-check.ts'
 import { manager } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
 import { rivalOf, sharingGroup } from './group-rival.ts'
-import { autoscalers, deployments, pipelines, secrets, statefulSets } from './kinds.ts'
+import { autoscalers, deployments, pipelines, secrets, services, statefulSets } from './kinds.ts'
 import { createObserver, namedSecretsOf } from './observer.ts'
 import type { OperatorMetrics } from './operator-metrics.ts'
 import { createReconciler } from './reconcile.ts'
@@ -77,6 +77,7 @@ export function createOperator(options: OperatorOptions): Operator {
     samplers = createSamplers({
       ...{ log, watches, named, sampling: options.sampling },
       changed: (key) => enqueue([key]),
+      mayWrite: () => election?.isLeader() === true,
     })
     const control = createControl(options, {
       ...{ client, watches, named, samplers },
@@ -170,6 +171,7 @@ function createControl(
       statefulSets: watches.cacheOf(statefulSets),
       autoscalers: watches.cacheOf(autoscalers),
       secrets: watches.cacheOf(secrets),
+      services: watches.cacheOf(services),
       pods: watches.pods,
     },
     namedSecret: named.get,

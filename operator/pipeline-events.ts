@@ -87,6 +87,7 @@ export function eventsOfStatus(before: PipelineStatus, after: PipelineStatus): r
     ...eventsOfReadiness(before, after),
     ...eventsOfDegradation(before, after),
     ...eventsOfCandidate(before, after),
+    ...eventsOfRedis(before, after),
   ].map((event) => ({
     ...event,
     message: event.message.slice(0, 1024),
@@ -117,6 +118,11 @@ function eventsOfCandidate(before: PipelineStatus, after: PipelineStatus): reado
   return is.outcome === 'Refused'
     ? [warning('ModelRefused', `Model ${is.version} does not take over: ${is.message}`)]
     : [warning('ModelForced', `Model ${is.version} took over after several were refused: ${is.message}`)]
+}
+
+function eventsOfRedis({ redis: was }: PipelineStatus, { redis: is }: PipelineStatus): readonly PipelineEvent[] {
+  if (was?.primary === undefined || is?.primary === undefined || was.primary === is.primary) return []
+  return [warning('RedisFailedOver', `redis: ${is.primary} took over from ${was.primary}`)]
 }
 
 interface Template {

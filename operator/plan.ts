@@ -3,11 +3,13 @@ import { type Pipeline, roles } from '../lib/pipeline/spec.ts'
 import { childName, hashOf, type Parent, restartAnnotation, secretsAnnotation } from './desired/child.ts'
 import { desired, type Settings } from './desired/desired.ts'
 import { needsOf } from './desired/needs.ts'
+import { redisPod } from './desired/redis.ts'
 import { planReplicas } from './desired/replicas.ts'
 import { consumerBounds } from './lag/consumer-bounds.ts'
 import { byRole, type Scope } from './observer.ts'
 import { templateOf } from './pipeline-events.ts'
 import type { Problem } from './problem.ts'
+import type { RedisRecord } from './redis/redis-pair.ts'
 import { type KubeObject, ownedBy } from './runtime/kube-object.ts'
 
 /** What the operator does for a pipeline. */
@@ -38,6 +40,9 @@ export function planOf(
   const hasRedis = resolveRedis(pipeline).type === 'managed'
   const signingKey = scope.generated.signingKey ?? newSecret()
   const redisPassword = hasRedis ? (scope.generated.redisPassword ?? newSecret()) : ''
+  const redisRecord = hasRedis ? redisRecordFor(pipeline, scope.redisRecord) : undefined
+  // Who reads the address of Redis at its start reads the other one.
+  const renamed = redisRecord === undefined ? [] : ['redis-primary']
   const bounds = consumerBounds(pipeline, scope.demand)?.applied
   const replicas = byRole((role) => {
     const autoscalerExists = scope.autoscalers.some(({ metadata }) => metadata.name === childName(parent, role))
@@ -49,12 +54,13 @@ export function planOf(
     redisPassword,
     secretHashes: byRole((role) =>
       secrets[role].problem === undefined
-        ? hashOf([secrets[role].hash, ...(role === 'recorder' ? [] : [redisPassword, signingKey])])
+        ? hashOf([secrets[role].hash, ...(role === 'recorder' ? [] : [redisPassword, signingKey, ...renamed])])
         : // What runs goes on with what it was started with.
           templateOf(workloads[role]).metadata?.annotations?.[secretsAnnotation],
     ),
     replicas,
     consumerBounds: bounds,
+    redisRecord,
     servesMonitors: scope.servesMonitors,
     restartAt: document.metadata.annotations?.[restartAnnotation],
   }
@@ -64,6 +70,13 @@ export function planOf(
     handOver: roles.flatMap((role) => (replicas[role].handOver === true ? [workloads[role]!] : [])),
     problems: unique(roles.flatMap((role) => secrets[role].problem ?? [])),
   }
+}
+
+/** One pod needs none, unless it was one of two: then its clients know it by the Service that the record lies in. */
+function redisRecordFor(pipeline: Pipeline, known: RedisRecord | undefined): RedisRecord | undefined {
+  const redis = resolveRedis(pipeline)
+  if (known !== undefined || redis.type !== 'managed' || redis.replicas === 1) return known
+  return { primary: redisPod(pipeline.metadata.name, 0), inSync: false }
 }
 
 /** One for each Secret, though several workloads read it. */

@@ -447,5 +447,10 @@ export const allowedChanges: readonly { readonly what: string; readonly before: 
     before: { source, consumer: { replicas: 3 } },
     after: { source, consumer: { autoscaling: {} } },
   },
+  {
+    what: 'a second Redis pod',
+    before: { source },
+    after: { source, state: { redis: { managed: { replicas: 2 } } } },
+  },
   { what: 'a pause', before: { source }, after: { source, desiredState: 'Paused' } },
 ]

@@ -142,11 +142,13 @@ describe('resolveRedis', () => {
   it('is a managed one where nothing is said', () => {
     expect(redis({})).to.deep.equal({
       type: 'managed',
+      replicas: 1,
       memoryMebibytes: 256,
       storage: { type: 'Persistent', size: '1Gi', whenDeleted: 'Delete' },
     })
     expect(redis({ managed: { storage: { storageClassName: 'fast' } } })).to.deep.equal({
       type: 'managed',
+      replicas: 1,
       memoryMebibytes: 256,
       storage: { type: 'Persistent', size: '1Gi', whenDeleted: 'Delete', storageClassName: 'fast' },
     })

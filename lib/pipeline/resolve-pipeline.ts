@@ -126,6 +126,7 @@ type ManagedRedis = NonNullable<RedisSpec['managed']>
 export type ResolvedRedis =
   | {
       readonly type: 'managed'
+      readonly replicas: number
       readonly memoryMebibytes: number
       readonly storage: {
         readonly type: 'Persistent' | 'Ephemeral'

@@ -28,7 +28,11 @@ export const unionDefaults = {
     api: { replicas: 2, autoscaling: { minReplicas: 2, maxReplicas: 8, targetCpuPercent: 70 } },
     recorder: { replicas: 1 },
   },
-  managedRedis: { memoryMebibytes: 256, storage: { type: 'Persistent', size: '1Gi', whenDeleted: 'Delete' } },
+  managedRedis: {
+    replicas: 1,
+    memoryMebibytes: 256,
+    storage: { type: 'Persistent', size: '1Gi', whenDeleted: 'Delete' },
+  },
 } as const
 
 const objectName = (what: string) =>
@@ -560,6 +564,11 @@ const redisSpec = constrain(
       })
         .optional()
         .describe('Where the managed Redis keeps its data.'),
+      replicas: integer(1, 2)
+        .optional()
+        .describe(
+          '2: a second pod has what the first has, and the operator lets it take over. A change restarts the workloads once. 1 if absent.',
+        ),
       resources,
       template: object(templateFields).optional().describe('Changes to the pod.'),
     })

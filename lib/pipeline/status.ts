@@ -83,6 +83,13 @@ export const pipelineStatus = z.object({
     })
     .optional()
     .describe('Where verdicts and dead letters go.'),
+  redis: z
+    .object({
+      primary: words(253, 'The pod that takes the writes.'),
+      inSync: z.boolean().optional().describe('Whether the other has what it has, and may take over.'),
+    })
+    .optional()
+    .describe('The two pods of the managed Redis; absent with one.'),
   scaling: z
     .object({
       minReplicas: count('Fewest consumers that the lag asks for at present.'),

@@ -14,7 +14,8 @@ export function workloadPart(pipeline: Pipeline) {
   const { apiVersion, kind, metadata, spec } = pipeline
   const { source, event, detection, results, state, history, api, notifications } = spec
   const { externalUrl } = api
-  const { external } = state.redis
+  const { external, managed } = state.redis
+  const ofManaged = managed?.replicas === undefined || managed.replicas === 1 ? {} : { replicas: managed.replicas }
   return {
     apiVersion,
     kind,
@@ -24,7 +25,7 @@ export function workloadPart(pipeline: Pipeline) {
       event,
       detection,
       results,
-      state: { ...state, redis: external === undefined ? { managed: {} } : { external } },
+      state: { ...state, redis: external === undefined ? { managed: ofManaged } : { external } },
       ...(history === undefined ? {} : { history }),
       api: {
         auth: api.auth,

@@ -96,6 +96,10 @@ const cases: Readonly<Record<string, { spec: object; observed?: Partial<Observed
       restartAt: '2025-05-01',
     },
   },
+  'redis-pair': {
+    spec: { state: { redis: { managed: { replicas: 2 } } }, network: { policy: 'IngressAndEgress' } },
+    observed: { redisRecord: { primary: 'payments-redis-1', inSync: true } },
+  },
   'paused-ephemeral': {
     spec: {
       desiredState: 'Paused',

@@ -1,5 +1,6 @@
 import { resolveRedis, resolveRoles, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Role } from '../../lib/pipeline/spec.ts'
+import type { RedisRecord } from '../redis/redis-pair.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { api } from './api.ts'
 import { autoscaler } from './autoscaler.ts'
@@ -11,7 +12,7 @@ import { serviceMonitor } from './monitoring.ts'
 import { networkPolicy } from './network-policy.ts'
 import { pipelineFile } from './pipeline-file.ts'
 import { recorder } from './recorder.ts'
-import { managedRedis } from './redis.ts'
+import { isRedisPair, managedRedis } from './redis.ts'
 import type { Bounds, ReplicasPlan } from './replicas.ts'
 import { redisSecret, signingSecret } from './secrets.ts'
 import { serviceAccount } from './service-account.ts'
@@ -38,6 +39,8 @@ export interface Observed {
   readonly redisPassword: string
   /** Bounds of the consumers as lag and partitions want them; the document's if absent. */
   readonly consumerBounds?: Bounds | undefined
+  /** Which pod of a managed Redis leads, where it has two, or had. */
+  readonly redisRecord?: RedisRecord | undefined
   readonly servesMonitors: boolean
   readonly restartAt?: string | undefined
 }
@@ -49,23 +52,26 @@ const inOrder = ['inference', 'consumer', 'api', 'recorder'] as const
 /** Everything that a pipeline is made of, in the order in which it is applied: what an object needs comes before it. */
 export function desired(parent: Parent, observed: Observed, settings: Settings): readonly KubeObject[] {
   const { pipeline } = parent
-  const { replicas, secretHashes, signingKey, redisPassword, restartAt } = observed
+  const { replicas, secretHashes, signingKey, redisPassword, redisRecord, restartAt } = observed
   const redis = resolveRedis(pipeline)
   const { imagePullSecrets } = settings
   const objects = [...serviceAccounts(parent, settings), pipelineFile(parent), signingSecret(parent, signingKey)]
   const roles = resolveRoles(pipeline.spec)
+  const { name } = pipeline.metadata
+  const policies = { isRedisPair: redis.type === 'managed' && isRedisPair(name, redis.replicas, redisRecord) }
   const present: readonly Component[] = redis.type === 'managed' ? [...roles, 'redis'] : roles
-  objects.push(...present.flatMap((component) => networkPolicy(parent, component)))
+  objects.push(...present.flatMap((component) => networkPolicy(parent, component, policies)))
   if (redis.type === 'managed') {
     const paused = pipeline.spec.desiredState === 'Paused'
     objects.push(
-      redisSecret(parent, redisPassword),
+      redisSecret(parent, redisPassword, redisRecord === undefined ? 'redis' : 'redis-primary'),
       ...managedRedis({
         ...parent,
         redis,
         image: settings.redisImage,
         password: redisPassword,
         paused,
+        record: redisRecord,
         restartAt,
         imagePullSecrets,
       }),

@@ -16,7 +16,7 @@ export function needsOf(parent: Parent, { kind, metadata }: KubeObject): readonl
     })
   }
   const component = metadata.labels?.['app.kubernetes.io/component'] ?? ''
-  const redis = [one(secrets, 'redis'), one(services, 'redis')]
+  const redis = [one(secrets, 'redis'), one(services, 'redis'), one(services, 'redis-primary')]
   const own = [
     one(serviceAccounts, ''),
     one(serviceAccounts, component),

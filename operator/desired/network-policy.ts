@@ -1,17 +1,23 @@
 import { networkPolicies } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { peerRoles } from './api.ts'
-import { type Component, child, type Parent, ports, selectorLabels } from './child.ts'
+import { type Component, child, manager, type Parent, ports, selectorLabels } from './child.ts'
 
 const tcp = (port: number) => ({ protocol: 'TCP', port })
 const podsOf = (parent: Parent, component: Component) => ({
   podSelector: { matchLabels: selectorLabels(parent, component) },
 })
+/** The operator, wherever it runs, tells two servers which of them leads. */
+const operatorPods = {
+  namespaceSelector: {},
+  podSelector: { matchLabels: { 'app.kubernetes.io/name': manager } },
+}
+
 const metrics = { ports: [tcp(ports.metrics)] }
 const dns = { ports: [{ protocol: 'UDP', port: 53 }, tcp(53)] }
 
 /** Who may connect to the pods of a component: to each port those that have business there. */
-function ingress(parent: Parent, component: Component): readonly object[] {
+function ingress(parent: Parent, component: Component, isPair: boolean): readonly object[] {
   switch (component) {
     case 'consumer':
     case 'recorder':
@@ -23,14 +29,15 @@ function ingress(parent: Parent, component: Component): readonly object[] {
       return [{ ports: [tcp(ports.api)] }, metrics]
     case 'redis': {
       const from = (['consumer', 'inference', 'api'] as const).map((role) => podsOf(parent, role))
-      return [{ from, ports: [tcp(ports.redis)] }]
+      const pair = isPair ? [podsOf(parent, 'redis'), operatorPods] : []
+      return [{ from: [...from, ...pair], ports: [tcp(ports.redis)] }]
     }
   }
 }
 
 /** Where the pods of a component may connect to: each other as they need it, DNS, and what the user lists. */
-function egress(parent: Parent, component: Component): readonly object[] {
-  if (component === 'redis') return []
+function egress(parent: Parent, component: Component, isPair: boolean): readonly object[] {
+  if (component === 'redis') return isPair ? [{ to: [podsOf(parent, 'redis')], ports: [tcp(ports.redis)] }] : []
   const listed = parent.pipeline.spec.network.egress.map(({ cidr, ports: open }) => ({
     to: [{ ipBlock: { cidr } }],
     ports: open.map(tcp),
@@ -52,15 +59,19 @@ function egress(parent: Parent, component: Component): readonly object[] {
 }
 
 /** The NetworkPolicy of a component, as the pipeline wants it; none where it wants none. */
-export function networkPolicy(parent: Parent, component: Component): readonly KubeObject[] {
+export function networkPolicy(
+  parent: Parent,
+  component: Component,
+  { isRedisPair }: { readonly isRedisPair: boolean },
+): readonly KubeObject[] {
   const { policy } = parent.pipeline.spec.network
   if (policy === 'Disabled') return []
   const isBoth = policy === 'IngressAndEgress'
   const spec = {
     podSelector: { matchLabels: selectorLabels(parent, component) },
     policyTypes: isBoth ? ['Ingress', 'Egress'] : ['Ingress'],
-    ingress: ingress(parent, component),
-    ...(isBoth ? { egress: egress(parent, component) } : {}),
+    ingress: ingress(parent, component, isRedisPair),
+    ...(isBoth ? { egress: egress(parent, component, isRedisPair) } : {}),
   }
   return [child(parent, networkPolicies, component, { spec }, { component })]
 }

@@ -8,9 +8,9 @@ const base64 = (text: string): string => Buffer.from(text).toString('base64')
 export const signingSecret = (parent: Parent, key: string): KubeObject =>
   child(parent, secrets, 'signing', { type: 'Opaque', data: { key: base64(key) } })
 
-/** Password of the managed Redis, as each reader needs it: the server's configuration, and the address for clients. */
-export function redisSecret(parent: Parent, password: string): KubeObject {
-  const host = `${childName(parent, 'redis')}.${parent.pipeline.metadata.namespace}.svc`
+/** Password of the managed Redis, as each reader needs it: the server's configuration, and the address by its Service for clients. */
+export function redisSecret(parent: Parent, password: string, suffix: string): KubeObject {
+  const host = `${childName(parent, suffix)}.${parent.pipeline.metadata.namespace}.svc`
   const data = {
     password: base64(password),
     url: base64(`redis://:${password}@${host}:${ports.redis}`),

@@ -1,10 +1,12 @@
-import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
+import { resolveDecision, resolveRedis } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { conditionTypes, PipelineStatus } from '../../lib/pipeline/status.ts'
+import { isRedisPair } from '../desired/redis.ts'
 import type { Bounds } from '../desired/replicas.ts'
 import type { SourceSample } from '../lag/lag-sampler.ts'
 import type { PodReports } from '../pods/pod-reports.ts'
 import type { Problem } from '../problem.ts'
+import type { RedisRecord } from '../redis/redis-pair.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { type ComponentsInput, componentStates, shownComponent } from './component-state.ts'
 import {
@@ -36,6 +38,8 @@ export interface StatusInput extends ComponentsInput {
   readonly disabled: boolean
   readonly autoscalers: readonly KubeObject[]
   readonly source?: SourceSample | undefined
+  /** Which pod of a managed Redis leads, where it has two. */
+  readonly redisRecord?: RedisRecord | undefined
   /** The bounds of the consumers that the lag asks for, as far as it was looked at. */
   readonly recommended?: Bounds | undefined
 }
@@ -83,6 +87,7 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
   const modelShown = reports.model === undefined ? previous.model : (reports.model ?? undefined)
   const recordLag = pipeline?.spec.history === undefined ? undefined : (reports.recordLag ?? previous.history?.lag)
   const kept = pipeline === undefined ? previous : {}
+  const pair = pipeline === undefined ? previous.redis : pairOf(pipeline, input.redisRecord)
   const results = pipeline === undefined ? previous.results : resultsOf(pipeline)
   const observedConfig = reports.config ?? previous.observedConfig
   return {
@@ -97,11 +102,17 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
         : { source: previous.source }
       : { source: { partitions: source.partitions, lag: source.lag } }),
     ...(results === undefined ? {} : { results }),
+    ...(pair === undefined ? {} : { redis: { ...pair } }),
     ...(recommended === undefined ? {} : { scaling: { ...recommended } }),
     ...(recordLag === undefined ? {} : { history: { lag: recordLag } }),
     ...(modelShown === undefined ? {} : { model: modelShown }),
     ...(alerts === undefined ? {} : { alerts }),
   }
+}
+
+function pairOf(pipeline: Pipeline, record: RedisRecord | undefined): RedisRecord | undefined {
+  const redis = resolveRedis(pipeline)
+  return redis.type === 'managed' && isRedisPair(pipeline.metadata.name, redis.replicas, record) ? record : undefined
 }
 
 const resultsOf = ({ spec: { results } }: Pipeline): PipelineStatus['results'] => ({

@@ -11,6 +11,7 @@ import { argocdSteps } from './steps/argocd.ts'
 import { faultSteps } from './steps/faults.ts'
 import { installSteps } from './steps/install.ts'
 import { namingSteps } from './steps/naming.ts'
+import { redisSteps } from './steps/redis.ts'
 import { scaleDown, scaleUp } from './steps/scaling.ts'
 import { uninstallSteps } from './steps/uninstall.ts'
 import { upgradeSteps } from './steps/upgrade.ts'
@@ -90,6 +91,7 @@ const only = process.env.STEPS?.split(',')
 const groups = {
   install: installSteps,
   faults: faultSteps,
+  redis: redisSteps,
   upgrade: upgradeSteps,
   scaleUp,
   argocd: argocdSteps,

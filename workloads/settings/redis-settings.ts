@@ -29,6 +29,7 @@ export function redisSettingsOf(pipeline: Pipeline, args: RedisArguments): Redis
   const tls = { ca: textOfFile(redisCaFile), cert: textOfFile(redisCertFile), key: textOfFile(redisKeyFile) }
   return {
     url: redisUrl,
+    replicas: redis.type === 'managed' ? redis.replicas : undefined,
     tls: isSecured ? tls : undefined,
     keyPrefix: redis.type === 'external' ? redis.keyPrefix : undefined,
     encoding,

@@ -14,6 +14,8 @@ export interface RedisConnectionOptions {
   readonly url: string
   /** Given, it turns TLS on whatever the URL says. */
   readonly tls?: RedisTls | undefined
+  /** 2: a second server has what this one has, and may take its place. */
+  readonly replicas?: number | undefined
   readonly log: Logger
   /** Deadlines in ms: of a read, of each step of a write, of a model or reservoir. */
   readonly readMs?: number | undefined
@@ -47,6 +49,8 @@ type Command<T> = (client: RedisClient) => Promise<T>
 export interface RedisConnection extends Required<Part> {
   read<T>(command: Command<T>): Promise<T>
   write<T>(command: Command<T>): Promise<T>
+  /** A write that a fail-over must not undo: answered when the second server has it, where there is one. */
+  writeForGood<T>(command: Command<T>): Promise<T>
   /** Of a model or a reservoir. */
   bulk<T>(command: Command<T>): Promise<T>
   /** Why there is no connection, in words, or undefined. */
@@ -72,7 +76,8 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     retryStrategy: (attempt) => backoff(attempt, { baseMs: 50, maxMs: 2000 }),
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    // It leads no longer: another does, at the same address.
+    reconnectOnError: (error) => error.message.startsWith('READONLY') || error.message.startsWith('NOREPLICAS'),
     connectionName: 'anomaly',
   }) as RedisClient
   for (const [command, file] of Object.entries(scripts))
@@ -112,10 +117,29 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     }
   }
 
+  /** Until then there is no second server that might lead. */
+  let aloneUntil = Number.NEGATIVE_INFINITY
+
+  /** A server that insists on its replica says how many it has: without one, another may lead before this was copied. */
+  async function confirm(): Promise<void> {
+    if (performance.now() < aloneUntil) return
+    const isCopied = await ask(writeMs, async (one) => (await one.wait(1, Math.floor(writeMs / 4))) > 0)
+    if (isCopied) return
+    const replication = await ask(writeMs, (one) => one.info('replication'))
+    if (replication.includes('min_slaves_good_slaves'))
+      throw new AppError('Unavailable', `${where}: the replica did not confirm a write`, { server: 'state' })
+    aloneUntil = performance.now() + aloneMs
+  }
+
   return {
     name: 'redis',
     read: (command) => ask(readMs, command),
     write: (command) => ask(writeMs, command),
+    async writeForGood(command) {
+      const written = await ask(writeMs, command)
+      if ((options.replicas ?? 1) > 1) await confirm()
+      return written
+    },
     bulk: (command) => ask(bulkMs, command),
     problem,
     async start(signal) {
@@ -142,6 +166,9 @@ function firstReady(client: Redis, timeoutMs: number, signal: AbortSignal): Prom
     signal.addEventListener('abort', done)
   })
 }
+
+/** A server without a replica is not asked to wait for one with each write. Nobody takes over so soon after one came. */
+const aloneMs = 1000
 
 /** Redis refuses for now: it loads its data, lost its primary, became a replica, or its memory is full. */
 const passing = /^(LOADING|MASTERDOWN|READONLY|BUSY|OOM|TRYAGAIN|NOREPLICAS|MISCONF) ?/

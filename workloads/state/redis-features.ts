@@ -14,11 +14,11 @@ export function createRedisFeatures(
   return {
     names: () => connection.read((client) => client.lrange(schemaName, 0, -1)),
     extend: (names) =>
-      connection.write((client) =>
+      connection.writeForGood((client) =>
         client.extendNames(2, [schemaName, `${schemaName}:new`], [...limits, ...names]),
       ) as Promise<string[]>,
     forget: (names) =>
-      connection.write((client) => client.forgetNames(2, [schemaName, usedName], names)) as Promise<string[]>,
+      connection.writeForGood((client) => client.forgetNames(2, [schemaName, usedName], names)) as Promise<string[]>,
     use: (names, ttlMs) =>
       connection.write((client) =>
         client.useNames(2, [schemaName, usedName], [String(ttlMs), String(usedAtMostMs), ...names]),

@@ -26,7 +26,7 @@ export function createRedisResults(
         const names = [claimantName, ...step.map(({ eventId }) => resultName(eventId))]
         const args = [marks.Claim, claimant, String(ttlSeconds), String(claimantSeconds), claimants]
         const each = step.flatMap(({ fingerprint, place }) => [fingerprint, placeText(place)])
-        const before = await connection.write((client) => client.claimResults(names.length, names, args, each))
+        const before = await connection.writeForGood((client) => client.claimResults(names.length, names, args, each))
         for (const stored of before as (string | null)[]) claims.push(claimOf(stored))
       }
       return claims

@@ -30,13 +30,17 @@ async function evict({ kubectl }: World, pod: KubeResource): Promise<'evicted' |
   }
 }
 
-/** `kill -9` of a pod's process: it can say goodbye to nobody. The containers of the harness are processes of this machine. */
-function crash({ metadata }: KubeResource): void {
+/** Signals a pod's process, by default as `kill -9`: it can say goodbye to nobody. The containers of the harness are processes of this machine. */
+export function signalPod(
+  { metadata }: KubeResource,
+  signal: NodeJS.Signals = 'SIGKILL',
+  program = 'anomaly.ts',
+): void {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const isOfPod = readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`pod${metadata.uid}`)
-      if (isOfPod && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('anomaly.ts')) {
-        process.kill(Number(pid), 'SIGKILL')
+      if (isOfPod && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(program)) {
+        process.kill(Number(pid), signal)
         return
       }
     } catch (error) {
@@ -59,7 +63,7 @@ export const faultSteps: readonly Step<World>[] = [
     async run(world, measure) {
       world.traffic.start(load)
       const [pod] = await podsOf(world, 'payments', 'consumer')
-      crash(pod!)
+      signalPod(pod!)
       measure('killed consumer to processing again', 30, await world.traffic.untilProcessing())
       await world.traffic.expectExact()
     },
@@ -100,7 +104,7 @@ export const faultSteps: readonly Step<World>[] = [
       world.traffic.start(load)
       const before = await leader(world)
       const began = performance.now()
-      crash(await kubectl.get('pod', before, system))
+      signalPod(await kubectl.get('pod', before, system))
       // Its successor in the same pod would go on in its name.
       await kubectl(['-n', system, 'delete', 'pod', before, '--force', '--grace-period=0', '--wait=false'])
       await secondsUntil(async () => must((await leader(world)) !== before, `${before} still leads`))
