@@ -18,6 +18,7 @@ export const services = namespaced('v1', 'Service', 'services')
 export const pods = namespaced('v1', 'Pod', 'pods')
 export const deployments = namespaced('apps/v1', 'Deployment', 'deployments')
 export const statefulSets = namespaced('apps/v1', 'StatefulSet', 'statefulsets')
+export const cronJobs = namespaced('batch/v1', 'CronJob', 'cronjobs')
 export const autoscalers = namespaced('autoscaling/v2', 'HorizontalPodAutoscaler', 'horizontalpodautoscalers')
 export const disruptionBudgets = namespaced('policy/v1', 'PodDisruptionBudget', 'poddisruptionbudgets')
 export const networkPolicies = namespaced('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies')
@@ -37,6 +38,7 @@ export const childKinds = [
   serviceAccounts,
   services,
   statefulSets,
+  cronJobs,
   deployments,
   autoscalers,
   disruptionBudgets,

@@ -47,6 +47,8 @@ export interface Scope {
   readonly demand: LagDemand
   readonly source?: SourceSample | undefined
   readonly reports?: PodReports | undefined
+  /** The CronJob that backs Redis up. */
+  readonly backupJob?: KubeObject | undefined
   /** Which pod of a managed Redis leads, as far as there are two. */
   readonly redisRecord?: RedisRecord | undefined
   readonly servesMonitors: boolean
@@ -62,6 +64,7 @@ export interface ObserverOptions {
     readonly autoscalers: Cache
     readonly secrets: Cache
     readonly services: Cache
+    readonly cronJobs: Cache
     /** With an index `component`: `namespace/pipeline/component`. */
     readonly pods: Cache
   }
@@ -155,6 +158,7 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
       reports,
       redisRecord: redisRecord ?? redisRecordOf(caches.services.get(`${key}-redis-primary`)),
       servesMonitors: options.servesMonitors(),
+      backupJob: caches.cronJobs.get(`${key}-redis-backup`),
       rival: options.rival(document),
     }
   }

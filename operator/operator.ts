@@ -8,7 +8,7 @@ import { createCrdCheck } from './crd-check.ts'
 import { manager } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
 import { rivalOf, sharingGroup } from './group-rival.ts'
-import { autoscalers, deployments, pipelines, secrets, services, statefulSets } from './kinds.ts'
+import { autoscalers, cronJobs, deployments, pipelines, secrets, services, statefulSets } from './kinds.ts'
 import { createObserver, namedSecretsOf } from './observer.ts'
 import type { OperatorMetrics } from './operator-metrics.ts'
 import { createReconciler } from './reconcile.ts'
@@ -172,6 +172,7 @@ function createControl(
       autoscalers: watches.cacheOf(autoscalers),
       secrets: watches.cacheOf(secrets),
       services: watches.cacheOf(services),
+      cronJobs: watches.cacheOf(cronJobs),
       pods: watches.pods,
     },
     namedSecret: named.get,

@@ -88,6 +88,7 @@ export function eventsOfStatus(before: PipelineStatus, after: PipelineStatus): r
     ...eventsOfDegradation(before, after),
     ...eventsOfCandidate(before, after),
     ...eventsOfRedis(before, after),
+    ...eventsOfBackup(before, after),
   ].map((event) => ({
     ...event,
     message: event.message.slice(0, 1024),
@@ -123,6 +124,11 @@ function eventsOfCandidate(before: PipelineStatus, after: PipelineStatus): reado
 function eventsOfRedis({ redis: was }: PipelineStatus, { redis: is }: PipelineStatus): readonly PipelineEvent[] {
   if (was?.primary === undefined || is?.primary === undefined || was.primary === is.primary) return []
   return [warning('RedisFailedOver', `redis: ${is.primary} took over from ${was.primary}`)]
+}
+
+function eventsOfBackup(before: PipelineStatus, after: PipelineStatus): readonly PipelineEvent[] {
+  const [was, is] = [conditionOf(before, 'BackedUp'), conditionOf(after, 'BackedUp')]
+  return is?.status === 'False' && is.message !== was?.message ? [warning(is.reason, is.message)] : []
 }
 
 interface Template {

@@ -70,6 +70,7 @@ function printerColumns() {
     column('Inference', 'string', '.status.components.inference.summary', 'Inference pods ready/desired.', wide),
     column('API', 'string', '.status.components.api.summary', 'API pods ready/desired.', wide),
     column('Redis', 'string', '.status.components.redis.summary', 'Managed Redis pods ready/desired.', wide),
+    column('Backup', 'date', '.status.backup.lastTime', 'Time since the last backup.', wide),
     column('Fitted', 'date', '.status.model.fitTime', 'Time since that version was fitted.', wide),
     column('Topic', 'string', '.spec.source.topic', 'Topic of the events.', wide),
     column('Partitions', 'integer', '.status.source.partitions', 'Partitions of the topic.', wide),

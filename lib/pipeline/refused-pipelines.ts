@@ -377,6 +377,13 @@ export const contradictory: readonly RefusedPipeline[] = [
 /** Changes that would leave behind what was learnt: only a cluster knows of a change. */
 export const refusedChanges: readonly (RefusedPipeline & { readonly before: object })[] = [
   {
+    what: 'a backup over what was learnt',
+    before: { source },
+    spec: { source, state: { redis: { managed: { restoreFrom: { claimName: 'backups', path: 'a_b' } } } } },
+    field: 'spec.state.redis',
+    message: 'restoreFrom can be given only when the pipeline is created: what it learnt since would be lost',
+  },
+  {
     what: 'another topic',
     before: { source },
     spec: { source: { ...source, topic: 'other' } },
@@ -451,6 +458,11 @@ export const allowedChanges: readonly { readonly what: string; readonly before: 
     what: 'a second Redis pod',
     before: { source },
     after: { source, state: { redis: { managed: { replicas: 2 } } } },
+  },
+  {
+    what: 'a backup that it began with no longer named',
+    before: { source, state: { redis: { managed: { restoreFrom: { claimName: 'backups', path: 'a_b' } } } } },
+    after: { source },
   },
   { what: 'a pause', before: { source }, after: { source, desiredState: 'Paused' } },
 ]

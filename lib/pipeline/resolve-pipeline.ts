@@ -135,6 +135,8 @@ export type ResolvedRedis =
         readonly storageClassName?: string
         readonly whenDeleted: 'Delete' | 'Retain'
       }
+      readonly backup?: ManagedRedis['backup']
+      readonly restoreFrom?: ManagedRedis['restoreFrom']
       readonly resources?: ManagedRedis['resources']
       readonly template?: ManagedRedis['template']
     }

@@ -564,6 +564,29 @@ const redisSpec = constrain(
       })
         .optional()
         .describe('Where the managed Redis keeps its data.'),
+      backup: object({
+        schedule: pattern(
+          /^[-0-9A-Za-z*,/]{1,40}( [-0-9A-Za-z*,/]{1,40}){4}$/,
+          204,
+          'five fields such as "0 3 * * *"',
+        ).describe('When, in the five fields of cron and UTC.'),
+        claimName: objectName(
+          'PersistentVolumeClaim that the backups are written to, in the namespace of the pipeline.',
+        ),
+        keep: integer(1, 1000).optional().describe('How many backups are kept. 7 if absent.'),
+      })
+        .optional()
+        .describe('Copies of everything learnt, as a file of Redis (RDB), in the folder <namespace>_<pipeline>.'),
+      restoreFrom: object({
+        claimName: objectName('PersistentVolumeClaim with the backup, in the namespace of the pipeline.'),
+        path: pattern(
+          /^[a-zA-Z0-9_][-a-zA-Z0-9_.]*(\/[a-zA-Z0-9_][-a-zA-Z0-9_.]*)*$/,
+          512,
+          'a file or a folder of the claim, such as shop_payments',
+        ).describe('A file, or a folder of which the newest file is taken.'),
+      })
+        .optional()
+        .describe('What a new pipeline begins with. It can be removed later, and not be added.'),
       replicas: integer(1, 2)
         .optional()
         .describe(
@@ -596,6 +619,10 @@ const redisSpec = constrain(
   {
     message: 'keyPrefix cannot be changed: what was learnt is stored under it; create another pipeline',
     cel: unchanged('external.keyPrefix', ''),
+  },
+  {
+    message: 'restoreFrom can be given only when the pipeline is created: what it learnt since would be lost',
+    cel: '!has(self.managed) || !has(self.managed.restoreFrom) || (has(oldSelf.managed) && has(oldSelf.managed.restoreFrom) && self.managed.restoreFrom == oldSelf.managed.restoreFrom)',
   },
   {
     // The volume of a StatefulSet is fixed: another one begins empty.

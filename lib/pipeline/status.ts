@@ -14,6 +14,7 @@ export const conditionTypes = [
   'ModelReady',
   'Degraded',
   'ScalingActive',
+  'BackedUp',
   'Reconciling',
   'Stalled',
 ] as const
@@ -90,6 +91,10 @@ export const pipelineStatus = z.object({
     })
     .optional()
     .describe('The two pods of the managed Redis; absent with one.'),
+  backup: z
+    .object({ lastTime: moment().optional().describe('When the last one that succeeded was made.') })
+    .optional()
+    .describe('The backups of the managed Redis.'),
   scaling: z
     .object({
       minReplicas: count('Fewest consumers that the lag asks for at present.'),

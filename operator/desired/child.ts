@@ -9,6 +9,8 @@ export const manager = 'anomaly-operator'
 export const components = ['consumer', 'inference', 'api', 'recorder', 'redis'] as const
 /** A part of a pipeline with pods of its own. */
 export type Component = Role | 'redis'
+/** Whatever runs in pods. */
+export type PodComponent = Component | 'redis-backup'
 
 /** Says how the replicas of a Deployment come about; see replicas.ts. */
 export const replicasAnnotation = 'anomaly.com/replicas'
@@ -36,14 +38,14 @@ export const childName = ({ pipeline }: Parent, suffix: string): string =>
   suffix === '' ? pipeline.metadata.name : `${pipeline.metadata.name}-${suffix}`
 
 /** What finds the pods of a component. A Deployment can never change it. */
-export const selectorLabels = ({ pipeline }: Parent, component?: Component): Readonly<Record<string, string>> => ({
+export const selectorLabels = ({ pipeline }: Parent, component?: PodComponent): Readonly<Record<string, string>> => ({
   'app.kubernetes.io/name': 'anomaly',
   'app.kubernetes.io/instance': pipeline.metadata.name,
   ...(component === undefined ? {} : { 'app.kubernetes.io/component': component }),
 })
 
 /** The labels of a child; none comes from the pipeline's own, which may say what a tool such as Argo CD owns. */
-export const childLabels = (parent: Parent, component?: Component): Readonly<Record<string, string>> => ({
+export const childLabels = (parent: Parent, component?: PodComponent): Readonly<Record<string, string>> => ({
   ...selectorLabels(parent, component),
   'app.kubernetes.io/part-of': 'anomaly',
   'app.kubernetes.io/managed-by': manager,
@@ -53,7 +55,7 @@ export const childLabels = (parent: Parent, component?: Component): Readonly<Rec
 export const managedSelector = `app.kubernetes.io/managed-by=${manager}`
 
 export interface ChildOptions {
-  readonly component?: Component | undefined
+  readonly component?: PodComponent | undefined
   /** Beside those that every child has. */
   readonly labels?: Readonly<Record<string, string>> | undefined
   readonly annotations?: Readonly<Record<string, string>> | undefined

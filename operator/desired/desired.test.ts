@@ -97,7 +97,18 @@ const cases: Readonly<Record<string, { spec: object; observed?: Partial<Observed
     },
   },
   'redis-pair': {
-    spec: { state: { redis: { managed: { replicas: 2 } } }, network: { policy: 'IngressAndEgress' } },
+    spec: {
+      state: {
+        redis: {
+          managed: {
+            replicas: 2,
+            backup: { schedule: '0 3 * * *', claimName: 'backups' },
+            restoreFrom: { claimName: 'backups', path: 'shop_former' },
+          },
+        },
+      },
+      network: { policy: 'IngressAndEgress' },
+    },
     observed: { redisRecord: { primary: 'payments-redis-1', inSync: true } },
   },
   'paused-ephemeral': {

@@ -13,6 +13,7 @@ import { networkPolicy } from './network-policy.ts'
 import { pipelineFile } from './pipeline-file.ts'
 import { recorder } from './recorder.ts'
 import { isRedisPair, managedRedis } from './redis.ts'
+import { redisBackup } from './redis-backup.ts'
 import type { Bounds, ReplicasPlan } from './replicas.ts'
 import { redisSecret, signingSecret } from './secrets.ts'
 import { serviceAccount } from './service-account.ts'
@@ -63,18 +64,13 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
   objects.push(...present.flatMap((component) => networkPolicy(parent, component, policies)))
   if (redis.type === 'managed') {
     const paused = pipeline.spec.desiredState === 'Paused'
+    const service = redisRecord === undefined ? 'redis' : 'redis-primary'
+    const common = { ...parent, redis, image: settings.redisImage, password: redisPassword, paused, imagePullSecrets }
     objects.push(
-      redisSecret(parent, redisPassword, redisRecord === undefined ? 'redis' : 'redis-primary'),
-      ...managedRedis({
-        ...parent,
-        redis,
-        image: settings.redisImage,
-        password: redisPassword,
-        paused,
-        record: redisRecord,
-        restartAt,
-        imagePullSecrets,
-      }),
+      redisSecret(parent, redisPassword, service),
+      ...managedRedis({ ...common, record: redisRecord, restartAt }),
+      ...(redis.backup === undefined ? [] : networkPolicy(parent, 'redis-backup', policies)),
+      ...redisBackup({ ...common, service }),
     )
   }
   objects.push(...present.map((component) => disruptionBudget(parent, component)))

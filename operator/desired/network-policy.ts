@@ -1,10 +1,10 @@
 import { networkPolicies } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { peerRoles } from './api.ts'
-import { type Component, child, manager, type Parent, ports, selectorLabels } from './child.ts'
+import { child, manager, type Parent, type PodComponent, ports, selectorLabels } from './child.ts'
 
 const tcp = (port: number) => ({ protocol: 'TCP', port })
-const podsOf = (parent: Parent, component: Component) => ({
+const podsOf = (parent: Parent, component: PodComponent) => ({
   podSelector: { matchLabels: selectorLabels(parent, component) },
 })
 /** The operator, wherever it runs, tells two servers which of them leads. */
@@ -17,7 +17,7 @@ const metrics = { ports: [tcp(ports.metrics)] }
 const dns = { ports: [{ protocol: 'UDP', port: 53 }, tcp(53)] }
 
 /** Who may connect to the pods of a component: to each port those that have business there. */
-function ingress(parent: Parent, component: Component, isPair: boolean): readonly object[] {
+function ingress(parent: Parent, component: PodComponent, isPair: boolean): readonly object[] {
   switch (component) {
     case 'consumer':
     case 'recorder':
@@ -27,16 +27,18 @@ function ingress(parent: Parent, component: Component, isPair: boolean): readonl
       return [{ from: [{ podSelector: {} }], ports: [tcp(ports.grpc)] }, metrics]
     case 'api':
       return [{ ports: [tcp(ports.api)] }, metrics]
+    case 'redis-backup':
+      return []
     case 'redis': {
       const from = (['consumer', 'inference', 'api'] as const).map((role) => podsOf(parent, role))
       const pair = isPair ? [podsOf(parent, 'redis'), operatorPods] : []
-      return [{ from: [...from, ...pair], ports: [tcp(ports.redis)] }]
+      return [{ from: [...from, podsOf(parent, 'redis-backup'), ...pair], ports: [tcp(ports.redis)] }]
     }
   }
 }
 
 /** Where the pods of a component may connect to: each other as they need it, DNS, and what the user lists. */
-function egress(parent: Parent, component: Component, isPair: boolean): readonly object[] {
+function egress(parent: Parent, component: PodComponent, isPair: boolean): readonly object[] {
   if (component === 'redis') return isPair ? [{ to: [podsOf(parent, 'redis')], ports: [tcp(ports.redis)] }] : []
   const listed = parent.pipeline.spec.network.egress.map(({ cidr, ports: open }) => ({
     to: [{ ipBlock: { cidr } }],
@@ -44,6 +46,7 @@ function egress(parent: Parent, component: Component, isPair: boolean): readonly
   }))
   if (component === 'recorder') return [dns, ...listed]
   const redis = { to: [podsOf(parent, 'redis')], ports: [tcp(ports.redis)] }
+  if (component === 'redis-backup') return [dns, redis]
   const inference = { to: [podsOf(parent, 'inference')], ports: [tcp(ports.grpc)] }
   // The console tells of them.
   const peers = {
@@ -61,7 +64,7 @@ function egress(parent: Parent, component: Component, isPair: boolean): readonly
 /** The NetworkPolicy of a component, as the pipeline wants it; none where it wants none. */
 export function networkPolicy(
   parent: Parent,
-  component: Component,
+  component: PodComponent,
   { isRedisPair }: { readonly isRedisPair: boolean },
 ): readonly KubeObject[] {
   const { policy } = parent.pipeline.spec.network

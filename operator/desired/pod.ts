@@ -1,11 +1,11 @@
 import type { ResolvedRedis } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline, Role } from '../../lib/pipeline/spec.ts'
 import {
-  type Component,
   childLabels,
   childName,
   configurationAnnotation,
   type Parent,
+  type PodComponent,
   ports,
   restartAnnotation,
   secretsAnnotation,
@@ -46,12 +46,14 @@ export interface PodOptions {
   readonly restartAt?: string | undefined
   readonly template?: Template | undefined
   readonly terminationGracePeriodSeconds: number
+  /** What runs before, and a volume that it alone mounts. */
+  readonly init?: { readonly container: unknown; readonly volume: unknown } | undefined
   /** Where the pods run as a ServiceAccount that does not name them itself. */
   readonly imagePullSecrets?: readonly string[] | undefined
 }
 
 /** A pod with one container under the restricted Pod Security Standard, with what the user adds merged in. */
-export function podTemplate(parent: Parent, component: Component, options: PodOptions) {
+export function podTemplate(parent: Parent, component: PodComponent, options: PodOptions) {
   const { configuration, secrets, restartAt, template = {} } = options
   return {
     metadata: {
@@ -68,10 +70,12 @@ export function podTemplate(parent: Parent, component: Component, options: PodOp
   }
 }
 
-function podSpec(parent: Parent, component: Component, options: PodOptions, template: Template) {
-  const { mounts, terminationGracePeriodSeconds } = options
+function podSpec(parent: Parent, component: PodComponent, options: PodOptions, template: Template) {
+  const { mounts, terminationGracePeriodSeconds, init } = options
   const { nodeSelector, tolerations, affinity, priorityClassName, schedulerName, runtimeClassName } = template
-  const { initContainers, sidecars = [], volumes = [] } = template
+  const { sidecars = [], volumes = [] } = template
+  const initContainers =
+    init === undefined ? template.initContainers : [init.container, ...(template.initContainers ?? [])]
   return {
     ...identity(parent, component, options, template),
     automountServiceAccountToken: false,
@@ -92,12 +96,13 @@ function podSpec(parent: Parent, component: Component, options: PodOptions, temp
     containers: [containerOf(component, options, template), ...sidecars],
     volumes: [
       ...mounts.flatMap(({ name, source }) => (Object.keys(source).length === 0 ? [] : [{ name, ...source }])),
+      ...(init === undefined ? [] : [init.volume]),
       ...volumes,
     ],
   }
 }
 
-function containerOf(component: Component, options: PodOptions, template: Template) {
+function containerOf(component: PodComponent, options: PodOptions, template: Template) {
   const { image, command, args, mounts, container } = options
   const env = mergedByName(options.env, template.env ?? [])
   return {
@@ -124,7 +129,7 @@ function containerOf(component: Component, options: PodOptions, template: Templa
 /** As whom the pods run, and with which Secrets their images are pulled. */
 function identity(
   parent: Parent,
-  component: Component,
+  component: PodComponent,
   options: PodOptions,
   { serviceAccount, imagePullSecrets }: Template,
 ) {
@@ -154,7 +159,7 @@ const restrictedContainer = {
 }
 
 /** Over zones and nodes as far as that is possible, or as the user says. */
-function spread(parent: Parent, component: Component, { topologySpreadConstraints }: Template) {
+function spread(parent: Parent, component: PodComponent, { topologySpreadConstraints }: Template) {
   const labelSelector = { matchLabels: selectorLabels(parent, component) }
   if (topologySpreadConstraints !== undefined)
     return topologySpreadConstraints.map((constraint) => ({ labelSelector, ...constraint }))

@@ -4,6 +4,7 @@ import { fenceSeconds, nobody, type RedisRecord } from '../redis/redis-pair.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { child, childName, hashOf, type Parent, ports, selectorLabels } from './child.ts'
 import { type Mount, podTemplate } from './pod.ts'
+import { restoreContainer } from './redis-backup.ts'
 import { mergedResources } from './resources.ts'
 import { service } from './service.ts'
 
@@ -91,6 +92,7 @@ export function managedRedis(input: RedisInput): readonly KubeObject[] {
     restartAt,
     template: redis.template,
     terminationGracePeriodSeconds: 60,
+    init: restoreContainer(redis, image),
     imagePullSecrets: input.imagePullSecrets,
   })
   const claim = {

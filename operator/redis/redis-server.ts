@@ -42,7 +42,8 @@ export async function readInfo(ask: Ask): Promise<RedisInfo> {
     ask('DBSIZE').catch(() => 0),
   ])
   const fields = fieldsOf(`${replication}\n${persistence}`)
-  const lag = /state=online,.*lag=(\d+)/.exec(fields.get('slave0') ?? '')?.[1]
+  // A copy for a backup is a replica too, for a moment.
+  const lags = Array.from(fields, ([name, text]) => /^slave\d+$/.test(name) && /state=online,.*lag=(\d+)/.exec(text))
   return {
     role: fields.get('role') === 'master' ? 'master' : 'slave',
     isLoading: fields.get('loading') === '1',
@@ -50,7 +51,7 @@ export async function readInfo(ask: Ask): Promise<RedisInfo> {
     isLinked:
       fields.get('master_link_status') === 'up' &&
       Number(fields.get('master_last_io_seconds_ago') ?? Number.POSITIVE_INFINITY) < silentSeconds,
-    isFollowed: lag !== undefined && Number(lag) < silentSeconds,
+    isFollowed: lags.some((found) => found && Number(found[1]) < silentSeconds),
     minReplicas: Number((min as readonly string[])[1]),
     keys: Number(size),
   }

@@ -8,6 +8,7 @@ import type { PodReports } from '../pods/pod-reports.ts'
 import type { Problem } from '../problem.ts'
 import type { RedisRecord } from '../redis/redis-pair.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
+import { backupState } from './backup-state.ts'
 import { type ComponentsInput, componentStates, shownComponent } from './component-state.ts'
 import {
   availability,
@@ -38,6 +39,8 @@ export interface StatusInput extends ComponentsInput {
   readonly disabled: boolean
   readonly autoscalers: readonly KubeObject[]
   readonly source?: SourceSample | undefined
+  /** The CronJob that backs Redis up. */
+  readonly backupJob?: KubeObject | undefined
   /** Which pod of a managed Redis leads, where it has two. */
   readonly redisRecord?: RedisRecord | undefined
   /** The bounds of the consumers that the lag asks for, as far as it was looked at. */
@@ -87,6 +90,8 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
   const modelShown = reports.model === undefined ? previous.model : (reports.model ?? undefined)
   const recordLag = pipeline?.spec.history === undefined ? undefined : (reports.recordLag ?? previous.history?.lag)
   const kept = pipeline === undefined ? previous : {}
+  const backup = pipeline === undefined ? undefined : backupState(pipeline, input.backupJob)
+  if (backup !== undefined) verdicts.set('BackedUp', backup.verdict)
   const pair = pipeline === undefined ? previous.redis : pairOf(pipeline, input.redisRecord)
   const results = pipeline === undefined ? previous.results : resultsOf(pipeline)
   const observedConfig = reports.config ?? previous.observedConfig
@@ -102,6 +107,7 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
         : { source: previous.source }
       : { source: { partitions: source.partitions, lag: source.lag } }),
     ...(results === undefined ? {} : { results }),
+    ...(backup?.lastTime === undefined ? {} : { backup: { lastTime: backup.lastTime } }),
     ...(pair === undefined ? {} : { redis: { ...pair } }),
     ...(recommended === undefined ? {} : { scaling: { ...recommended } }),
     ...(recordLag === undefined ? {} : { history: { lag: recordLag } }),
