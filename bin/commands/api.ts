@@ -7,6 +7,7 @@ import {
   logLevel,
   otlpEndpoint,
   pipelineFile,
+  postgres,
   probesPort,
   redis,
 } from './flags.ts'
@@ -33,6 +34,7 @@ export const api = defineCommand({
         inference: inferenceAddress,
         ...kafka,
         ...redis,
+        ...postgres,
         'signing-key-file': {
           type: 'string',
           requiresArg: true,

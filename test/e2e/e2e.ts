@@ -4,11 +4,13 @@ import { version } from '../../lib/version.ts'
 import { type Cluster, startCluster } from '../../tools/servers/cluster/cluster.ts'
 import { anomalyArchive, imageNames, redisArchive } from '../../tools/servers/images/images.ts'
 import { type Kafka, startKafka } from '../../tools/servers/kafka/kafka.ts'
+import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
 import { removeFolder, temporaryFolder } from '../../tools/servers/server.ts'
 import { createKubectl } from './kubectl.ts'
 import { runSteps, type Step } from './run-steps.ts'
 import { argocdSteps } from './steps/argocd.ts'
 import { faultSteps } from './steps/faults.ts'
+import { historySteps } from './steps/history.ts'
 import { installSteps } from './steps/install.ts'
 import { namingSteps } from './steps/naming.ts'
 import { redisSteps } from './steps/redis.ts'
@@ -27,6 +29,7 @@ const archive = join(folder, 'anomaly.tar')
 const tags = { first: version, second: `${version}-next` }
 let cluster: Cluster | undefined
 let kafka: Kafka | undefined
+let postgres: Postgres | undefined
 // Filled in by the first steps.
 const world = { tags } as World
 
@@ -38,7 +41,7 @@ const setUp: readonly Step<World>[] = [
     },
   },
   {
-    name: 'a cluster of one node starts, with the images and Kafka',
+    name: 'a cluster of one node starts, with the images, Kafka and PostgreSQL',
     async run() {
       cluster = await startCluster()
       await cluster.load(archive)
@@ -47,11 +50,13 @@ const setUp: readonly Step<World>[] = [
       // What the chart names, where no registry is reached.
       await cluster.tag(imageNames.redis, 'docker.io/library/redis:8.2-alpine')
       kafka = await startKafka({ node: cluster })
+      postgres = await startPostgres({ node: cluster })
       Object.assign(world, {
         cluster,
         kubectl: createKubectl(join(cluster.programs, 'kubectl'), cluster.kubeconfig),
         helm: cluster.helm,
         brokers: kafka.brokers,
+        postgres,
         kafka: { brokers: kafka.brokers, clientId: 'e2e', log: await createLogger({ level: 'silent' }) },
       })
     },
@@ -62,9 +67,10 @@ const tearDown: readonly Step<World>[] = [
   {
     name: 'the cluster ends',
     async run() {
+      await postgres?.stop()
       await kafka?.stop()
       await cluster?.stop()
-      kafka = cluster = undefined
+      postgres = kafka = cluster = undefined
     },
   },
 ]
@@ -93,6 +99,7 @@ const groups = {
   faults: faultSteps,
   redis: redisSteps,
   upgrade: upgradeSteps,
+  history: historySteps,
   scaleUp,
   argocd: argocdSteps,
   naming: namingSteps,
@@ -106,6 +113,7 @@ try {
   const passed = await runSteps(world, [...setUp, ...chosen, ...tearDown], { onFailure: tellMore })
   process.exitCode = passed ? 0 : 1
 } finally {
+  await postgres?.stop()
   await kafka?.stop()
   await cluster?.stop()
   removeFolder(folder)

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import type { Cluster } from '../../tools/servers/cluster/cluster.ts'
+import type { Postgres } from '../../tools/servers/postgres.ts'
 import { eventually } from '../harness/eventually.ts'
 import type { Kubectl, KubeResource } from './kubectl.ts'
 import type { Traffic } from './traffic.ts'
@@ -16,6 +17,8 @@ export interface World {
   /** As pods and the host reach it. */
   readonly brokers: readonly string[]
   readonly kafka: KafkaSettings
+  /** As pods and the host reach it. */
+  readonly postgres: Postgres
   /** Tags of one and the same image: what was installed first, and what follows it. */
   readonly tags: { readonly first: string; readonly second: string }
   /** Into the pipeline `payments`. */

@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -54,6 +54,8 @@ export async function startPostgres(
   options: {
     readonly settings?: Readonly<Record<string, string>>
     readonly tls?: boolean
+    /** The node of a cluster: the server listens there, for pods and for this machine, and not on loopback. */
+    readonly node?: { readonly networkNamespace: string; readonly nodeIp: string } | undefined
     readonly signal?: AbortSignal | undefined
   } = {},
 ): Promise<Postgres> {
@@ -90,9 +92,12 @@ export async function startPostgres(
   if (certificates !== undefined)
     for (const file of [certificates.serverKeyFile, certificates.serverCertFile]) own(file)
   if (certificates !== undefined) chmodSync(certificates.serverKeyFile, 0o600)
-  const [port] = (await freePorts(1)) as [number]
+  const { node } = options
+  const host = node?.nodeIp ?? '127.0.0.1'
+  if (node !== undefined) appendFileSync(join(data, 'pg_hba.conf'), 'host all all all scram-sha-256\n')
+  const port = node === undefined ? (await freePorts(1))[0]! : 5432
   const settings = {
-    listen_addresses: '127.0.0.1',
+    listen_addresses: host,
     unix_socket_directories: '',
     ...(certificates === undefined
       ? {}
@@ -108,7 +113,7 @@ export async function startPostgres(
   ]
 
   const sql: Postgres['sql'] = async (text, { database = 'anomaly' } = {}) => {
-    const client = new pg.Client({ host: '127.0.0.1', port, ...superuser, database })
+    const client = new pg.Client({ host, port, ...superuser, database })
     await client.connect()
     try {
       return (await client.query(text)).rows ?? []
@@ -117,7 +122,7 @@ export async function startPostgres(
     }
   }
   const begin = (): Promise<ServerProcess> =>
-    startServer(...command('postgres', args), {
+    startServer(...inNamespaceOf(node, command('postgres', args)), {
       log: join(folder, 'log'),
       ready: async () => (await sql('SELECT 1', { database: 'postgres' })).length === 1,
       signal: options.signal,
@@ -131,7 +136,7 @@ export async function startPostgres(
   }
   return {
     port,
-    url: `postgresql://anomaly:se%2Fcret@127.0.0.1:${port}/anomaly`,
+    url: `postgresql://anomaly:se%2Fcret@${host}:${port}/anomaly`,
     ...(certificates === undefined ? {} : { client: certificates.client }),
     sql,
     halt: () => end('SIGINT'),
@@ -144,6 +149,13 @@ export async function startPostgres(
       removeFolder(folder)
     },
   }
+}
+
+function inNamespaceOf(
+  node: { readonly networkNamespace: string } | undefined,
+  [command, args]: [string, string[]],
+): [string, string[]] {
+  return node === undefined ? [command, args] : ['nsenter', [`--net=${node.networkNamespace}`, command, ...args]]
 }
 
 function userId(flag: '-u' | '-g'): number {

@@ -13,6 +13,8 @@ import { resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
+import type { History } from '../history/history.ts'
+import { openHistory } from '../history/open-history.ts'
 import { createApp } from '../rest/app.ts'
 import { bearerAuth } from '../rest/bearer-auth.ts'
 import { type BearerTokens, createBearerTokens } from '../rest/bearer-tokens.ts'
@@ -20,6 +22,7 @@ import { createLiveEvents } from '../rest/live-events.ts'
 import { createApiServer } from '../rest/server.ts'
 import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
 import { persistentScorer } from '../scoring/persistent-scorer.ts'
+import { historySettingsOf, type PostgresArguments } from '../settings/history-settings.ts'
 import { type KafkaArguments, kafkaSettingsOf } from '../settings/kafka-settings.ts'
 import { portOf } from '../settings/port-of.ts'
 import { type RedisArguments, redisSettingsOf } from '../settings/redis-settings.ts'
@@ -35,7 +38,7 @@ import { publishedEvents } from './published-events.ts'
 import { createSentVerdicts } from './sent-verdicts.ts'
 import { createSourceTopic } from './source-topic.ts'
 
-export interface ApiArguments extends KafkaArguments, RedisArguments {
+export interface ApiArguments extends KafkaArguments, RedisArguments, PostgresArguments {
   readonly file: string
   readonly port: number
   /** Address to listen on; every one if absent. */
@@ -63,6 +66,8 @@ export interface ApiOptions {
   /** Needed where events are published. */
   readonly signingKey: ReturnType<typeof keyOfFile> | undefined
   readonly tokens: BearerTokens | undefined
+  /** What was judged before, closed in the end. */
+  readonly history?: History | undefined
   /** The other processes of the pipeline. */
   readonly peers?: readonly Peer[] | undefined
   readonly port: number
@@ -83,7 +88,7 @@ const scoringMs = { deadlineMs: 1500, attemptMs: 750 }
 
 /** Answers requests for verdicts until a signal comes. */
 export async function runApi(options: ApiOptions): Promise<void> {
-  const { pipeline, kafka, store, signingKey, tokens, log, deadlineMs = 5000 } = options
+  const { pipeline, kafka, store, signingKey, tokens, history, log, deadlineMs = 5000 } = options
   const { source, event, detection, results } = pipeline.spec
   const needsModel = detection.onModelUnavailable === 'Wait'
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
@@ -114,6 +119,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     deadlineMs,
   })
   const doorPart: Part = { name: 'door', stop: door.close }
+  const historyPart: Part | undefined = history && { name: 'history', stop: () => history.close() }
   const published = { verdicts: results.topic, episodes: results.episodesTopic, pipeline: pipeline.metadata.name }
   const events = createLiveEvents(publishedEvents(kafka, published))
   const openFeedback = detection.feedback?.authentication === 'None'
@@ -124,6 +130,8 @@ export async function runApi(options: ApiOptions): Promise<void> {
     registry,
     event,
     live: events,
+    history,
+    detection: () => (options.live ?? pipeline.spec).detection,
     openFeedback,
     overview: async () => pipelineOverview(await peers(), { pipeline, health: door.health(), takesFeedback }),
     authenticate: tokens && bearerAuth(tokens.current),
@@ -159,6 +167,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     publisher,
     sent,
     doorPart,
+    historyPart,
     tokens,
     server,
     events,
@@ -191,6 +200,7 @@ export async function apiCommand(args: ApiArguments): Promise<void> {
     }),
     signingKey: signingKeyOf(pipeline, args),
     tokens: tokensOf(pipeline, args, log),
+    history: historyOf(pipeline, args, log),
     peers: args.peer?.map(parsePeer),
     port: portOf(args.port, 'port'),
     host: args.host,
@@ -199,6 +209,11 @@ export async function apiCommand(args: ApiArguments): Promise<void> {
     drainMs: args.drainSeconds * 1000,
     beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-api' }), state, live],
   })
+}
+
+function historyOf(pipeline: Pipeline, args: ApiArguments, log: Logger): History | undefined {
+  const settings = historySettingsOf(pipeline, args)
+  return settings && openHistory(settings, log)
 }
 
 function signingKeyOf({ spec }: Pipeline, { signingKeyFile }: ApiArguments) {

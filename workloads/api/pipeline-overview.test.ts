@@ -61,6 +61,23 @@ describe('pipelineOverview()', () => {
     expect(none.latencyMs).to.equal(undefined)
   })
 
+  it('says how the recorder is where the pipeline has one', () => {
+    const history = { postgres: { urlSecretRef: { name: 'history', key: 'url' } } }
+    const recorded = { ...options, pipeline: parsePipeline({ ...pipeline, spec: { ...pipeline.spec, history } }) }
+    const recorder = (problem: string, records: number) => ({
+      role: 'recorder' as const,
+      status: { history: { problem, lag: { verdict: { records, seconds: 1 }, episode: { records: 1, seconds: 1 } } } },
+    })
+    const of = (...recorders: readonly ReturnType<typeof recorder>[]) =>
+      pipelineOverview([consumer(), ...recorders], recorded).health.components.recorder
+    expect(of(recorder('ok', 5), recorder('ok', 6))).to.deep.equal({ status: 'UP', details: { waiting: 13 } })
+    expect(of(recorder('no connection', 5))).to.deep.equal({
+      status: 'DOWN',
+      details: { problem: 'no connection', waiting: 6 },
+    })
+    expect(of()).to.deep.equal({ status: 'DOWN', details: { problem: 'none answers' } })
+  })
+
   it('takes nothing for granted in what a process answers', () => {
     const strange = [null, 7, 'x', [], { events: 'many', lag: 7, flow: { rejected: 1 }, redis: {} }]
     const overview = pipelineOverview(

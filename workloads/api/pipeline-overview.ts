@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { resolveRoles } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Flow, RejectedBy } from '../judging/flow-meter.ts'
 import type { ComponentHealth, Health } from '../rest/door.ts'
@@ -24,6 +25,13 @@ const consumerStatus = z.object({
   ...{ kafka: words, redis: words, record: words },
 })
 type ConsumerStatus = z.output<typeof consumerStatus>
+const recorderStatus = z.object({
+  history: z
+    .object({ problem: words, lag: z.record(z.string(), z.object({ records: count })).catch({}) })
+    .optional()
+    .catch(undefined),
+})
+type RecorderStatus = z.output<typeof recorderStatus>
 const inferenceStatus = z.object({ modelVersion: words, modelFitTime: words })
 
 export interface PipelineOverviewOptions {
@@ -42,7 +50,15 @@ export function pipelineOverview(statuses: readonly PeerStatus[], options: Pipel
   const sum = (field: 'events' | 'alerts' | 'rejected' | 'openEpisodes' | 'keys' | 'episodes') =>
     consumers.reduce((total, status) => total + status[field], 0)
   const model = models.find(({ modelFitTime }) => modelFitTime !== undefined) ?? models[0]
-  const components = { ...health.components, consumers: healthOf(consumers) }
+  const recorders = of('recorder').flatMap((status) => recorderStatus.safeParse(status).data ?? [])
+  const components = {
+    ...health.components,
+    consumers: healthOf(
+      consumers.flatMap((status) => [status.kafka, status.redis, status.record]),
+      consumers.length,
+    ),
+    ...(resolveRoles(pipeline.spec).includes('recorder') ? { recorder: recording(recorders) } : {}),
+  }
   const isWhole = Object.values(components).every(({ status }) => status === 'UP')
   return {
     ...planIn(pipeline),
@@ -73,9 +89,18 @@ function flowOf(consumers: readonly ConsumerStatus[]): Flow {
   }
 }
 
-function healthOf(consumers: readonly ConsumerStatus[]): ComponentHealth {
-  const said = consumers.flatMap((status) => [status.kafka, status.redis, status.record])
-  const problem =
-    consumers.length === 0 ? 'none answers' : said.find((one) => one !== undefined && one !== '' && one !== 'ok')
+function recording(recorders: readonly RecorderStatus[]): ComponentHealth {
+  const health = healthOf(
+    recorders.map(({ history }) => history?.problem),
+    recorders.length,
+  )
+  const behind = recorders.flatMap(({ history }) => Object.values(history?.lag ?? {}))
+  const waiting = behind.reduce((total, { records }) => total + records, 0)
+  return { ...health, details: { ...health.details, ...(behind.length === 0 ? {} : { waiting }) } }
+}
+
+/** By what processes say that lack nothing where they say `ok`. */
+function healthOf(said: readonly (string | undefined)[], answering: number): ComponentHealth {
+  const problem = answering === 0 ? 'none answers' : said.find((one) => one !== undefined && one !== '' && one !== 'ok')
   return problem === undefined ? { status: 'UP' } : { status: 'DOWN', details: { problem } }
 }

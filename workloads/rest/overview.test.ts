@@ -3,6 +3,7 @@ import { Registry } from 'prom-client'
 import type { HttpPart } from '../../lib/http-part.ts'
 import { createLogger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
+import type { History } from '../history/history.ts'
 import { createApp } from './app.ts'
 import { bearerAuth } from './bearer-auth.ts'
 import { createLiveEvents } from './live-events.ts'
@@ -50,6 +51,29 @@ describe('The overview', () => {
     expect(rest).to.deep.equal({ ...overview, budgetPerMillion: 500, keepsHistory: false })
     expect(since).to.be.at.least(before)
     expect(now).to.be.at.least(since)
+  })
+
+  it('is answered while the history is away, and says that it is', async () => {
+    const { event } = pipeline.spec
+    const history = { span: () => Promise.reject(new Error('no connection to anomaly at db:5432')) }
+    const app = createApp(createStubDoor(event), {
+      log: await createLogger({ level: 'silent' }),
+      registry: new Registry(),
+      event,
+      live: createLiveEvents(),
+      overview: () => overview,
+      history: history as unknown as History,
+    })
+    const other = createApiServer(app, { port: 0, host: '127.0.0.1' })
+    await other.start!(new AbortController().signal)
+    const answer = await fetch(`http://127.0.0.1:${other.port}/api/v1/overview`)
+    const { keepsHistory, health } = (await answer.json()) as { keepsHistory: boolean; health: object }
+    await other.stop!()
+    expect(keepsHistory).to.equal(true)
+    expect(health).to.deep.equal({
+      status: 'DEGRADED',
+      components: { history: { status: 'DOWN', details: { problem: 'no connection to anomaly at db:5432' } } },
+    })
   })
 
   it('has a console that shows it, which anybody may open', async () => {

@@ -1,4 +1,5 @@
 import type { Express, RequestHandler } from 'express'
+import { messageOf } from '../../lib/errors.ts'
 import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { History } from '../history/history.ts'
@@ -50,6 +51,26 @@ export function planIn({ metadata, spec: { source, results, detection } }: Pipel
   }
 }
 
+interface Kept {
+  readonly span?: Awaited<ReturnType<History['span']>>
+  /** Why the history does not answer: the present is told all the same. */
+  readonly problem?: string
+}
+
+async function keptBy(history: History | undefined): Promise<Kept> {
+  try {
+    return { span: await history?.span() }
+  } catch (error) {
+    return { problem: messageOf(error) }
+  }
+}
+
+function withHistory(health: Health, { problem }: Kept): Health {
+  if (problem === undefined) return health
+  const components = { ...health.components, history: { status: 'DOWN', details: { problem } } as const }
+  return { ...health, status: health.status === 'UP' ? 'DEGRADED' : health.status, components }
+}
+
 export interface OverviewRoute {
   readonly overview: () => Overview | Promise<Overview>
   readonly history?: History | undefined
@@ -63,10 +84,10 @@ export function addOverviewRoute(app: Express, { overview, history, guards, allo
   app
     .route('/api/v1/overview')
     .get(...guards, async (_, response) => {
-      const present = await overview()
-      const { first, last } = (await history?.span()) ?? { first: Date.now(), last: Date.now() }
+      const [present, kept] = await Promise.all([overview(), keptBy(history)])
+      const { first, last } = kept.span ?? { first: Date.now(), last: Date.now() }
       const more = { keepsHistory: history !== undefined, since: first, now: last }
-      sendJson(response, 200, JSON.stringify({ ...present, ...more }))
+      sendJson(response, 200, JSON.stringify({ ...present, health: withHistory(present.health, kept), ...more }))
     })
     .all(allowOnly('GET', 'HEAD'))
 }

@@ -51,6 +51,8 @@ export interface SceneOptions {
   readonly hasTopics?: boolean
   /** The topic of events of another scene; its own by default. */
   readonly source?: string
+  /** Of its history; it keeps none by default. */
+  readonly postgresUrl?: string
 }
 
 export interface Access {
@@ -122,7 +124,10 @@ export interface Scene {
     readonly port?: number
     /** Those that its console tells of. */
     readonly consumers?: readonly Role[]
+    readonly recorders?: readonly Role[]
   }): Promise<Role & { readonly url: string }>
+  /** Writes the history; of a scene that has one. */
+  recorder(): Promise<Role>
   /** Sends events that count on from the last ones, in order; `users` keys. */
   feed(count: number): Promise<void>
   send(records: readonly Omit<OutgoingRecord, 'topic'>[]): Promise<void>
@@ -206,6 +211,7 @@ async function openScene(
     access,
     hasTopics = true,
     source = `events-${number}`,
+    postgresUrl,
   }: SceneOptions = {},
 ): Promise<Scene> {
   const topics = {
@@ -236,6 +242,7 @@ async function openScene(
         publish,
       },
       ...(access ? { state: access.state } : {}),
+      ...(postgresUrl ? { history: { postgres: { urlSecretRef: { name: 'history', key: 'url' } } } } : {}),
     },
   }
   const pipeline = parsePipeline(document)
@@ -261,6 +268,7 @@ async function openScene(
     path as string,
   ])
   const kafkaFlags = [...(access?.kafkaFlags ?? []), '--signing-key-file', keyFile]
+  const postgresFlags = postgresUrl === undefined ? [] : ['--postgres-url', postgresUrl]
   const registryFlags = (['username', 'password'] as const).flatMap((name) => {
     if (schemaRegistry === undefined) return []
     const path = join(folder, name)
@@ -278,7 +286,8 @@ async function openScene(
     const log = join(folder, `${command}-${probes}.log`)
     const get = async (path: string): Promise<Response> =>
       fetch(`http://127.0.0.1:${probes}/${path}`, { signal: AbortSignal.timeout(5000) })
-    const common = ['-f', file, '--redis-url', redisUrl, ...redisFlags, '--probes-port', String(probes)]
+    const ofRedis = command === 'recorder' ? [] : ['--redis-url', redisUrl, ...redisFlags]
+    const common = ['-f', file, ...ofRedis, '--probes-port', String(probes)]
     const server = await startServer(bin, [command, ...common, ...args], {
       log,
       ready: async () => (await get('readyz')).ok,
@@ -406,10 +415,14 @@ async function openScene(
       if (isAlone) await eventually(async () => expect(await owned(role)).to.equal(partitions), patience)
       return role
     },
-    api: async ({ inference, port = 0, consumers = [] }) => {
+    recorder: () => start('recorder', [...(access?.kafkaFlags ?? []), ...postgresFlags]),
+    api: async ({ inference, port = 0, consumers = [], recorders = [] }) => {
       if (port === 0) port = (await freePorts(1))[0]!
-      const peers = consumers.flatMap(({ probesPort }) => ['--peer', `consumer=127.0.0.1:${probesPort}`])
-      const args = ['--inference', inference, '--port', String(port), '--drain-seconds', '0', ...kafkaFlags, ...peers]
+      const peersOf = (role: string, processes: readonly Role[]) =>
+        processes.flatMap(({ probesPort }) => ['--peer', `${role}=127.0.0.1:${probesPort}`])
+      const peers = [...peersOf('consumer', consumers), ...peersOf('recorder', recorders)]
+      const listening = ['--port', String(port), '--drain-seconds', '0']
+      const args = ['--inference', inference, ...listening, ...kafkaFlags, ...postgresFlags, ...peers]
       return { ...(await start('api', args)), url: `http://127.0.0.1:${port}` }
     },
     load() {

@@ -1,0 +1,72 @@
+import { expect } from 'chai'
+import { type Postgres, startPostgres } from '../../../tools/servers/postgres.ts'
+import { eventually } from '../../harness/eventually.ts'
+import { type Cluster, eventOf, patience, type Role, type Scene, startCluster } from './cluster.ts'
+
+const skipped = process.env.SKIP_INTEGRATION === '1'
+;(skipped ? describe.skip : describe)('The API of a pipeline with a history', () => {
+  let cluster: Cluster
+  let postgres: Postgres
+  let scene: Scene
+  let api: Role & { readonly url: string }
+
+  before(async () => {
+    ;[cluster, postgres] = await Promise.all([startCluster(), startPostgres()])
+    scene = await cluster.scene({ postgresUrl: postgres.url })
+    const { address: inference } = await scene.inference()
+    const consumer = await scene.consumer({ inference })
+    const recorder = await scene.recorder()
+    api = await scene.api({ inference, consumers: [consumer], recorders: [recorder] })
+  })
+  after(async () => {
+    await scene?.stop()
+    await Promise.all([cluster?.stop(), postgres?.stop()])
+  })
+
+  const ask = (path: string) => fetch(`${api.url}/api/v1/${path}`)
+  const json = async (path: string) => (await ask(path)).json() as Promise<Record<string, unknown>>
+  const health = async () =>
+    (await json('overview')).health as { readonly components: Readonly<Record<string, { readonly status: string }>> }
+  const recorded = async (): Promise<readonly string[]> => {
+    const text = await (await ask('results?format=ndjson')).text()
+    return text
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { readonly eventId: string }).eventId)
+  }
+  const expectRecorded = (count: number) =>
+    eventually(async () => {
+      const ids = await recorded()
+      expect(ids).to.have.length(count)
+      expect([...ids].sort()).to.deep.equal(Array.from({ length: count }, (_, i) => eventOf(i).eventId).sort())
+    }, patience)
+
+  it('answers what was judged before, and what is open, and serves the console', async () => {
+    await scene.feed(1500)
+    await scene.caughtUp()
+    await expectRecorded(1500)
+    // Redis keeps alerts and what came by REST.
+    expect(await json('results/event-7')).to.include({ eventId: 'event-7', isAnomaly: false })
+    const { keepsHistory, processes } = await json('overview')
+    expect({ keepsHistory, processes }).to.deep.equal({ keepsHistory: true, processes: { consumer: 1, recorder: 1 } })
+    await eventually(async () => expect((await json('episodes')).episodes).to.have.length.above(0), patience)
+    const { points } = await json('keys/user-7/series')
+    expect(points).to.have.length(25)
+    expect((await fetch(api.url)).status).to.equal(200)
+  })
+
+  it('goes on while PostgreSQL is away, says so, and has all of it when it is back', async () => {
+    await postgres.halt()
+    await scene.feed(1500)
+    await scene.caughtUp()
+    await eventually(async () => {
+      const { components } = await health()
+      expect([components.history?.status, components.recorder?.status]).to.deep.equal(['DOWN', 'DOWN'])
+      expect(components.consumers?.status).to.equal('UP')
+    }, patience)
+    expect((await ask('results/event-7')).status).to.equal(503)
+    await postgres.start()
+    await expectRecorded(3000)
+    await eventually(async () => expect((await health()).components.recorder?.status).to.equal('UP'), patience)
+  })
+})
