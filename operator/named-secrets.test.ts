@@ -44,6 +44,21 @@ describe('secretsOf', () => {
   })
 })
 
+describe('secretsOf a pipeline that tells of episodes', () => {
+  it('gives the recorder those of each receiver, and nobody else', () => {
+    const notifications = [
+      { name: 'chat', slack: { urlSecretRef: { name: 'slack', key: 'url' } } },
+      { name: 'alerts', alertmanager: { url: 'http://am:9093', basicSecretRef: { name: 'am' } } },
+    ]
+    const told = testParent({ notifications, results: { episodesTopic: 'episodes' } }).pipeline
+    expect(secretsOf(told, 'recorder')).to.deep.equal([
+      { name: 'slack', keys: ['url'], field: 'spec.notifications[0].slack.urlSecretRef' },
+      { name: 'am', keys: ['username', 'password'], field: 'spec.notifications[1].alertmanager.basicSecretRef' },
+    ])
+    expect(secretsOf(told, 'api')).to.deep.equal([])
+  })
+})
+
 describe('findSecrets', () => {
   const uses = secretsOf(pipeline, 'consumer')
   const all = [

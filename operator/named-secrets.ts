@@ -1,3 +1,4 @@
+import { notificationSecrets } from '../lib/pipeline/notification-secrets.ts'
 import { resolveRedis, resolveRoles } from '../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline, Role } from '../lib/pipeline/spec.ts'
 import { hashOf } from './desired/child.ts'
@@ -35,6 +36,10 @@ export function secretsOf(pipeline: Pipeline, role: Role): readonly SecretUse[] 
     uses.push({ name: source.schemaRegistry.secretRef.name, keys: ['username', 'password'], field })
   }
   if (role === 'recorder' || role === 'api') uses.push(...historySecrets(pipeline))
+  if (role === 'recorder')
+    for (const [i, notification] of (pipeline.spec.notifications ?? []).entries())
+      for (const { name, keys, field } of notificationSecrets(notification))
+        uses.push({ name, keys, field: `spec.notifications[${i}].${field}` })
   if (role === 'api' && api.auth.secretRef !== undefined)
     uses.push({ name: api.auth.secretRef.name, keys: [], field: 'spec.api.auth.secretRef' })
   return uses

@@ -64,6 +64,12 @@ const full = {
       tls: { caSecretRef: { name: 'history-ca', key: 'ca.crt' }, certificateSecretRef: { name: 'history-client' } },
     },
   },
+  results: { episodesTopic: 'episodes' },
+  notifications: [
+    { name: 'chat', slack: { urlSecretRef: { name: 'receivers', key: 'slack' } } },
+    { name: 'pager', pagerduty: { routingKeySecretRef: { name: 'receivers', key: 'pagerduty' } } },
+    { name: 'alerts', alertmanager: { url: 'http://am:9093', basicSecretRef: { name: 'am' } } },
+  ],
   recorder: { resources: { limits: { memory: '1Gi' } }, template: { labels: { team: 'records' } } },
   inference: {
     autoscaling: { maxReplicas: 5, behavior: { scaleDown: { selectPolicy: 'Disabled' } } },

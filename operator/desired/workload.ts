@@ -1,3 +1,4 @@
+import { notificationSecrets } from '../../lib/pipeline/notification-secrets.ts'
 import { resolveRedis } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Role } from '../../lib/pipeline/spec.ts'
 import { readBy } from '../../lib/pipeline/workload-part.ts'
@@ -114,6 +115,22 @@ export function historyAccess({ pipeline }: Parent): Access {
   return {
     env: [{ name: 'ANOMALY_POSTGRES_URL', valueFrom: { secretKeyRef: { name, key } } }],
     ...tlsAccess('postgres', tls),
+  }
+}
+
+/** The Secrets that notifications name, a folder each with its entries as files. */
+export function notificationAccess({ pipeline }: Parent): Pick<Access, 'flags' | 'mounts'> {
+  const keys = new Map<string, Set<string>>()
+  for (const secret of (pipeline.spec.notifications ?? []).flatMap(notificationSecrets))
+    keys.set(secret.name, new Set([...(keys.get(secret.name) ?? []), ...secret.keys]))
+  if (keys.size === 0) return { flags: [], mounts: [] }
+  const path = '/etc/anomaly/notifications'
+  const sources = Array.from(keys, ([name, of]) => ({
+    secret: { name, items: Array.from(of, (key) => ({ key, path: `${name}/${key}` })) },
+  }))
+  return {
+    flags: ['--secrets-folder', path],
+    mounts: [{ name: 'notifications', path, source: { projected: { sources } } }],
   }
 }
 
