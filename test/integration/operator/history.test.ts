@@ -58,7 +58,7 @@ describe('Operator: the history', () => {
     await untilRunning()
     expect(await recorders()).to.deep.equal(ofRecorder)
     expect((await bench.status(namespace)).components?.recorder).to.deep.include({ summary: '1/1' })
-    await apply({ history: null })
+    await apply({})
     await eventually(async () => expect(await recorders()).to.deep.equal([]))
     await untilRunning()
     expect((await bench.status(namespace)).components).to.not.have.property('recorder')
