@@ -42,6 +42,7 @@ describe('A client of pods', () => {
       response.on('drain', more)
       more()
     })
+    const ask = createPodClient({ timeoutMs: 60_000 })
     const packed = gzipSync(Buffer.alloc(64 << 20))
     const bomb = await serve((_, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(packed))
     const calls = Array.from({ length: 150 }, (_, index) => failure(ask(index % 2 === 0 ? url : bomb)))
