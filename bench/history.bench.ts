@@ -24,8 +24,8 @@ import { spread } from './spread.ts'
  * in the same servers.
  */
 
-const rounds = 5
-const verdicts = 200_000
+const rounds = 3
+const verdicts = 100_000
 const partitions = 4
 /** As the recorder's, where it has something to catch up with. */
 const rowsPerTransaction = 8000
@@ -54,7 +54,7 @@ const all = Array.from({ length: verdicts }, (_, i) => {
 })
 
 /** Rows a second from the first commit to the last: joining a group takes seconds, whatever there is to read. */
-async function recorded(round: number): Promise<number> {
+async function recorded(round: number): Promise<{ readonly perSecond: number; readonly microseconds: number }> {
   const pipeline = parsePipeline({
     apiVersion: 'anomaly.com/v1alpha1',
     kind: 'AnomalyPipeline',
@@ -68,7 +68,7 @@ async function recorded(round: number): Promise<number> {
   const producer = await connectProducer(settings)
   const headers = pipelineHeader(pipeline.metadata.name)
   const records = all.map(({ verdict, json }): OutgoingRecord => ({ topic, key: verdict.userId, value: json, headers }))
-  for (let from = 0; from < verdicts; from += 20_000) await producer.send(records.slice(from, from + 20_000))
+  for (let from = 0; from < verdicts; from += 1000) await producer.send(records.slice(from, from + 1000))
   await producer.close()
 
   const history = historySettingsOf(pipeline, { postgresUrl: postgres.url })!
@@ -76,17 +76,19 @@ async function recorded(round: number): Promise<number> {
   const stop = new AbortController()
   const rows = () => (duty.status() as { readonly recorded: { readonly verdict: number } }).recorded.verdict
   const running = run(duty.parts, { log, stop })
-  let [firstAt, firstRows] = [0, 0]
+  let [firstAt, firstRows, firstCpu] = [0, 0, process.cpuUsage()]
   while (rows() < verdicts) {
-    if (firstRows === 0) [firstAt, firstRows] = [performance.now(), rows()]
+    if (firstRows === 0) [firstAt, firstRows, firstCpu] = [performance.now(), rows(), process.cpuUsage()]
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
   const perSecond = (verdicts - firstRows) / ((performance.now() - firstAt) / 1000)
+  const { user, system } = process.cpuUsage(firstCpu)
+  const microseconds = (user + system) / (verdicts - firstRows)
   stop.abort()
   await running
   const [counted] = await postgres.sql(`SELECT count(*)::int AS rows FROM ${history.schema}.verdicts`)
   if (counted!.rows !== verdicts) throw new Error(`Cannot use this run: ${counted!.rows} rows of ${verdicts} verdicts`)
-  return perSecond
+  return { perSecond, microseconds }
 }
 
 /** Rows of a partition that a round has filled, as COPY writes them as text. */
@@ -131,7 +133,7 @@ try {
   await recorded(0)
   const parts = await textOfRows('anomaly_default_bench0')
   await copied('anomaly_default_bench0', parts)
-  const runs: { readonly recorder: number; readonly copy: number }[] = []
+  const runs: { readonly recorder: Awaited<ReturnType<typeof recorded>>; readonly copy: number }[] = []
   for (let round = 1; round <= rounds; round++) {
     const recorder = await recorded(round)
     const copy = await copied('anomaly_default_bench0', parts)
@@ -141,8 +143,11 @@ try {
   console.log(
     JSON.stringify({
       bench: 'history',
-      ratio: spread(runs.map(({ recorder, copy }) => recorder / copy)),
-      recorder: { verdictsPerSecond: spread(runs.map(({ recorder }) => recorder)) },
+      ratio: spread(runs.map(({ recorder, copy }) => recorder.perSecond / copy)),
+      recorder: {
+        verdictsPerSecond: spread(runs.map(({ recorder }) => recorder.perSecond)),
+        cpuMicrosecondsPerVerdict: spread(runs.map(({ recorder }) => recorder.microseconds)),
+      },
       baseline: `COPY of the same rows as text, ${rowsPerTransaction} a transaction, into a table with the same indexes`,
       copy: { rowsPerSecond: spread(runs.map(({ copy }) => copy)) },
       verdicts,

@@ -136,7 +136,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const days = new PostgresDays(connection, { schema: own.schema, retentionDays: 3, log })
     const now = Date.UTC(2026, 1, 10)
     await days.maintain(now)
-    const report = await connect(own).begin('Ask', { statementMs: 60_000, lockMs: 0 })
+    const report = await connect(own).begin('Ask', { statementMs: 60_000, lockMs: 1000 })
     await report.query('report', `SELECT count(*) FROM ${own.schema}.verdicts`)
     const maintaining = days.maintain(now + 5 * day).catch((error) => error.message)
     const rows = new RowBuffer()

@@ -4,7 +4,15 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { type ClientTls, makeCertificates } from './certificates.ts'
-import { freePorts, removeFolder, requireCommands, type ServerProcess, startServer, temporaryFolder } from './server.ts'
+import {
+  freePorts,
+  isOnPath,
+  removeFolder,
+  requireCommands,
+  type ServerProcess,
+  startServer,
+  temporaryFolder,
+} from './server.ts'
 import type { SetUpStep } from './set-up.ts'
 
 const run = promisify(execFile)
@@ -27,21 +35,21 @@ export interface Postgres {
   stop(): Promise<void>
 }
 
-/** Where Debian and Ubuntu have it, not on the path; the newest that is there. */
+/** Where Debian and Ubuntu have it, the newest that is there; others have it on the path. */
 const versions = '/usr/lib/postgresql'
-function binary(name: string): string | undefined {
+function binary(name: string): string {
   const found = existsSync(versions) ? readdirSync(versions).sort((a, b) => Number(b) - Number(a)) : []
-  return found.map((version) => join(versions, version, 'bin', name)).find((path) => existsSync(path))
+  return found.map((version) => join(versions, version, 'bin', name)).find((path) => existsSync(path)) ?? name
 }
 
 export const postgresStep: SetUpStep = {
   name: 'PostgreSQL',
-  isDone: async () => binary('postgres') !== undefined,
+  isDone: async () => isOnPath(binary('postgres')),
   make: requirePostgres,
 }
 
 async function requirePostgres(): Promise<void> {
-  if (binary('postgres') === undefined) await requireCommands({ [join(versions, 'bin/postgres')]: 'postgresql' })
+  if (!isOnPath(binary('postgres'))) await requireCommands({ postgres: 'postgresql' })
 }
 
 const superuser = { user: 'postgres', password: 'secret' }
@@ -69,7 +77,7 @@ export async function startPostgres(
     if (isRoot) chownSync(path, userId('-u'), userId('-g'))
   }
   const command = (name: string, args: readonly string[]): [string, string[]] => {
-    const path = binary(name)!
+    const path = binary(name)
     return isRoot
       ? ['setpriv', ['--reuid=postgres', '--regid=postgres', '--init-groups', path, ...args]]
       : [path, [...args]]

@@ -186,7 +186,8 @@ export async function ask(
   }
 }
 
-function isOnPath(command: string): boolean {
+/** Whether it can be run; absolute, or by its name. */
+export function isOnPath(command: string): boolean {
   const folders = isAbsolute(command) ? [''] : (process.env.PATH ?? '').split(delimiter)
   return folders.some((folder) => {
     try {

@@ -27,10 +27,10 @@ export interface PostgresOptions {
   readonly name: string
   readonly connections: number
   readonly log: Logger
-  readonly onFailure?: (() => void) | undefined
+  readonly onFailure?: ((purpose: Purpose) => void) | undefined
 }
 
-/** How long a transaction waits, in ms; 0 is for ever. */
+/** How long a transaction waits, in ms. */
 export interface Patience {
   /** For one statement, and for the answer to it. */
   readonly statementMs: number
@@ -137,7 +137,7 @@ export class PostgresConnection {
       since,
       isOfConnection: !/^[0-9A-Z]{5}$/.test(code) || /^(08|57P)/.test(code),
     })
-    onFailure?.()
+    onFailure?.(purpose)
     return new AppError('Unavailable', message, { cause, server: 'history' })
   }
 }
@@ -162,7 +162,7 @@ export class OpenTransaction {
   async run<T>(what: string, work: Promise<T>): Promise<T> {
     const { statementMs: ms, failed } = this.#options
     try {
-      return await (ms === 0 ? work : within(ms + graceMs, work, `no answer in ${ms + graceMs} ms`))
+      return await within(ms + graceMs, work, `no answer in ${ms + graceMs} ms`)
     } catch (error) {
       this.abandon()
       throw failed(what, error)

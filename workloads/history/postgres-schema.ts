@@ -55,8 +55,8 @@ export const migrations: readonly string[] = [
   `,
 ]
 
-/** Migrations rewrite tables where they must, and wait for another recorder that does. */
-const patience = { statementMs: 0, lockMs: 0 }
+/** A migration may rewrite a large table, and another recorder waits for that. */
+const patience = { statementMs: 3_600_000, lockMs: 3_600_000 }
 
 /** The name of a table, index or sequence of a pipeline. */
 export const quoted = (name: string): string => pg.escapeIdentifier(name)

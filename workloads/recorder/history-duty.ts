@@ -8,7 +8,7 @@ import { resolveGroup } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { systemClock } from '../../lib/time.ts'
 import type { HistorySettings } from '../history/open-history.ts'
-import { PostgresConnection } from '../history/postgres-connection.ts'
+import { PostgresConnection, type Purpose } from '../history/postgres-connection.ts'
 import { PostgresDays } from '../history/postgres-days.ts'
 import { PostgresRecording, type RecordingOptions } from '../history/postgres-recording.ts'
 import { migrate } from '../history/postgres-schema.ts'
@@ -48,24 +48,40 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
   const { address, schema, retentionDays, keep } = history
   const connect = (connections: number): PostgresConnection =>
     new PostgresConnection({ address, name: `anomaly recorder ${namespace}/${name}`, connections, log, onFailure })
-  const onFailure = (): void => {
+  const onFailure = (purpose: Purpose): void => {
     metrics.failed()
-    forget()
+    if (purpose !== 'Upkeep') forget()
   }
   const [connection, upkeep] = [connect(writers), connect(1)]
+  const problem = () => connection.problem ?? upkeep.problem
   const days = new PostgresDays(upkeep, { schema, retentionDays, log })
   const metrics = createRecordMetrics(registry, () => Object.fromEntries(topics.map(({ what, lag }) => [what, lag()])))
   let prepared: Promise<void> | undefined
+  let isPreparing = false
 
   /** Done once, and again after a failure: the database may be another one by then. */
   function prepare(): Promise<void> {
-    prepared ??= migrate(upkeep, schema)
-      .then(() => days.maintain(Date.now()))
+    if (prepared !== undefined) return prepared
+    isPreparing = true
+    prepared = migrate(upkeep, schema)
+      // Old days may go later: recording does not wait for a report that reads them.
+      .then(() => void lookAfter())
       .catch((error) => {
         forget()
         throw error
       })
+      .finally(() => {
+        isPreparing = false
+      })
     return prepared
+  }
+
+  async function lookAfter(): Promise<void> {
+    try {
+      await days.maintain(Date.now())
+    } catch (error) {
+      log.warn({ error: messageOf(error) }, 'the days of the history cannot be looked after; in an hour again')
+    }
   }
 
   function forget(): void {
@@ -98,9 +114,12 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
     const lag = (): RecordLag => {
       const behind = [...loop.lag()].filter(([, records]) => records > 0)
       const now = Date.now()
+      // A partition that was never taken does not tell what waits in it.
+      const since = behind.length === 0 ? problem()?.since : undefined
+      const ms = behind.map(([partition]) => recording.behind(partition, now))
       return {
         records: behind.reduce((sum, [, records]) => sum + records, 0),
-        seconds: Math.max(0, ...behind.map(([partition]) => recording.behind(partition, now))) / 1000,
+        seconds: Math.max(0, now - (since ?? now), ...ms) / 1000,
       }
     }
     return { what, loop, lag }
@@ -115,8 +134,8 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
       : [recordingOf('episode', results.episodesTopic, episodeWriter(options))]),
   ]
   const why = (): string | undefined => {
-    const problem = connection.problem ?? upkeep.problem
-    if (problem !== undefined) return `${problem.message} (since ${new Date(problem.since).toISOString()})`
+    const known = problem()
+    if (known !== undefined) return `${known.message} (since ${new Date(known.since).toISOString()})`
     for (const { loop } of topics) {
       const found = loop.problem()
       if (found !== undefined) return found.message
@@ -131,11 +150,7 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
       {
         name: 'history',
         start() {
-          timer = setInterval(() => {
-            days.maintain(Date.now()).catch((error) => {
-              log.warn({ error: messageOf(error) }, 'the days of the history cannot be looked after; in an hour again')
-            })
-          }, maintainMs)
+          timer = setInterval(lookAfter, maintainMs)
           for (const { loop } of topics) loop.start()
         },
         async stop() {
@@ -145,6 +160,8 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
       },
     ],
     live: () => {
+      // What a migration takes is no reason to start it again.
+      if (isPreparing) return undefined
       const oldest = Math.min(...topics.map(({ loop }) => loop.polledAt()))
       const ms = performance.now() - oldest
       return ms > stuckMs ? `has not turned for ${Math.round(ms / 1000)} s` : undefined

@@ -57,7 +57,7 @@ export function createRecordMetrics(
   })
   new Gauge({
     name: 'anomaly_record_lag_seconds',
-    help: 'How long ago the oldest of them was published',
+    help: 'How long ago the oldest of them was published; where that is not known, since when PostgreSQL does not do its work',
     labelNames: ['what'],
     registers,
     collect() {

@@ -236,8 +236,10 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       const recorder = await scene.start({ url, flags, history })
       let line = ''
       await eventually(async () => {
-        line = (await recorder.status()).problem
+        const { problem, lag } = await recorder.status()
+        line = problem
         expect(line).to.match(/^Cannot .*PostgreSQL.*\(since/)
+        expect(lag.verdict.seconds).to.be.above(0)
       })
       await recorder.stop()
       return line
