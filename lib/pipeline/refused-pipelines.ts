@@ -331,16 +331,25 @@ export const contradictory: readonly RefusedPipeline[] = [
     },
   ]),
   {
+    what: 'an issuer that nobody is sent to',
+    spec: {
+      source,
+      api: { auth: { mode: 'None', oidc: { issuer: 'https://login.example.com', clientId: 'console' } } },
+    },
+    field: 'spec.api.auth',
+    message: 'oidc must be given with mode Oidc, and only then',
+  },
+  {
     what: 'tokens without a Secret',
     spec: { source, api: { auth: { mode: 'Bearer' } } },
     field: 'spec.api.auth',
-    message: 'secretRef must be given with mode Bearer, and only then',
+    message: 'secretRef must be given with mode Bearer, and not with mode None',
   },
   {
     what: 'a Secret of tokens that nobody asks for',
     spec: { source, api: { auth: { secretRef: { name: 'tokens' } } } },
     field: 'spec.api.auth',
-    message: 'secretRef must be given with mode Bearer, and only then',
+    message: 'secretRef must be given with mode Bearer, and not with mode None',
   },
   {
     what: 'verdicts published to the topic that they are about',

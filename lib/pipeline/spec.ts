@@ -762,17 +762,39 @@ const inferenceSpec = constrain(
   notBoth('replicas', 'autoscaling'),
 )
 
+const oidcSpec = object({
+  issuer: pattern(/^https?:\/\/[^\s@?#]+$/, 512, 'an address such as https://login.example.com').describe(
+    'Address of the issuer, as its tokens name it.',
+  ),
+  clientId: text(256).describe('Client that the console signs people in with: a public one, with proof keys (PKCE).'),
+  scopes: list(text(128).describe('A scope.'), 1, 16)
+    .optional()
+    .describe('Scopes that the console asks for. openid if absent.'),
+  audiences: list(text(256).describe('An audience.'), 1, 16)
+    .optional()
+    .describe('Audiences of tokens that are taken beside the client id: those of programs.'),
+})
+
 const authSpec = constrain(
   object({
-    mode: choice(['None', 'Bearer'])
+    mode: choice(['None', 'Bearer', 'Oidc'])
       .default('None')
-      .describe('None: anyone who reaches the API. Bearer: a token with each request.'),
-    secretRef: secretRef('For Bearer: each entry of the Secret is a token.').optional(),
+      .describe(
+        'None: anyone who reaches the API. Bearer: a token with each request. Oidc: a token of an issuer of OpenID Connect, which the console gets by signing people in.',
+      ),
+    secretRef: secretRef('For Bearer, and for programs beside Oidc: each entry of the Secret is a token.').optional(),
+    oidc: oidcSpec.optional().describe('For Oidc: whose tokens are taken.'),
   }),
   {
-    message: 'secretRef must be given with mode Bearer, and only then',
-    cel: `(self.mode == 'Bearer') == has(self.secretRef)`,
-    holds: (auth) => (auth.mode === 'Bearer') === (auth.secretRef !== undefined),
+    message: 'secretRef must be given with mode Bearer, and not with mode None',
+    cel: `self.mode == 'Bearer' ? has(self.secretRef) : (self.mode == 'Oidc' || !has(self.secretRef))`,
+    holds: ({ mode, secretRef }) =>
+      mode === 'Bearer' ? secretRef !== undefined : mode === 'Oidc' || secretRef === undefined,
+  },
+  {
+    message: 'oidc must be given with mode Oidc, and only then',
+    cel: `(self.mode == 'Oidc') == has(self.oidc)`,
+    holds: ({ mode, oidc }) => (mode === 'Oidc') === (oidc !== undefined),
   },
 )
 

@@ -16,9 +16,10 @@ import { startTelemetry } from '../../lib/telemetry.ts'
 import type { History } from '../history/history.ts'
 import { openHistory } from '../history/open-history.ts'
 import { createApp } from '../rest/app.ts'
-import { bearerAuth } from '../rest/bearer-auth.ts'
+import { bearerAuth, knownTokens } from '../rest/bearer-auth.ts'
 import { type BearerTokens, createBearerTokens } from '../rest/bearer-tokens.ts'
 import { createLiveEvents } from '../rest/live-events.ts'
+import { createOidc } from '../rest/oidc.ts'
 import { createApiServer } from '../rest/server.ts'
 import { createGrpcScorer, type GrpcScorer } from '../scoring/grpc.ts'
 import { persistentScorer } from '../scoring/persistent-scorer.ts'
@@ -134,7 +135,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
     detection: () => (options.live ?? pipeline.spec).detection,
     openFeedback,
     overview: async () => pipelineOverview(await peers(), { pipeline, health: door.health(), takesFeedback }),
-    authenticate: tokens && bearerAuth(tokens.current),
+    ...authenticationOf(pipeline, tokens),
     timeoutMs: deadlineMs + 2000,
   })
   const server = createApiServer(app, { port: options.port, host: options.host })
@@ -225,14 +226,21 @@ function signingKeyOf({ spec }: Pipeline, { signingKeyFile }: ApiArguments) {
   )
 }
 
+function authenticationOf({ spec }: Pipeline, tokens: BearerTokens | undefined) {
+  const { oidc } = spec.api.auth
+  if (oidc === undefined) return { authenticate: tokens && bearerAuth(tokens.current) }
+  const { guard, signIn } = createOidc({ ...oidc, isKnown: tokens && knownTokens(tokens.current) })
+  return { authenticate: guard, signIn }
+}
+
 function tokensOf({ spec }: Pipeline, { tokenDir, tokenFile }: ApiArguments, log: Logger): BearerTokens | undefined {
   const isGiven = tokenDir !== undefined || tokenFile !== undefined
-  if (isGiven !== (spec.api.auth.mode === 'Bearer'))
+  if (isGiven !== (spec.api.auth.secretRef !== undefined))
     throw new AppError(
       'InvalidArgument',
       isGiven
-        ? 'Cannot ask for bearer tokens: they are given, and api.auth.mode is None'
-        : 'Cannot ask for bearer tokens: api.auth.mode is Bearer, and neither --token-dir nor --token-file is given',
+        ? 'Cannot ask for bearer tokens: they are given, and api.auth names none'
+        : 'Cannot ask for bearer tokens: api.auth.secretRef names some, and neither --token-dir nor --token-file is given',
     )
   return isGiven ? createBearerTokens({ folder: tokenDir, file: tokenFile, log }) : undefined
 }

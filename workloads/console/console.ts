@@ -8,6 +8,7 @@ import { spanChoices } from './format.ts'
 import { KeyPage } from './key-page.ts'
 import { NoHistory, NowPage, type Present } from './now-page.ts'
 import { type Page, type Place, urlOf, usePlace } from './place.ts'
+import { askSignIn, beginSignIn, endSignIn, type SignIn } from './sign-in.ts'
 import { WhatIfPage } from './what-if-page.ts'
 
 const names: Readonly<Record<Page, string>> = {
@@ -25,7 +26,7 @@ const mostAlerts = 30
 /** However many come, the page is drawn this often. */
 const drawMs = 500
 
-function Console() {
+function Console({ problem }: { readonly problem: string }) {
   const place = usePlace()
   const [isPaused, setPaused] = useState(false)
   const [session, setSession] = useState(0)
@@ -51,7 +52,7 @@ function Console() {
     </header>
     <main id="main" tabindex="-1">
       ${error !== undefined && !needsToken && html`<p class="notice" role="alert">The server does not answer. What stands here is as it was; this page goes on by itself when it is back.</p>`}
-      ${needsToken ? html`<${AskToken} onToken=${() => setSession(session + 1)} />` : present === undefined ? html`<p class="empty">…</p>` : pageOf(place, present, alerts, isPaused ? 0 : everyMs)}
+      ${needsToken ? html`<${AskToken} problem=${problem} onToken=${() => setSession(session + 1)} />` : present === undefined ? html`<p class="empty">…</p>` : pageOf(place, present, alerts, isPaused ? 0 : everyMs)}
     </main>`
 }
 
@@ -116,19 +117,48 @@ function useAlerts(isPaused: boolean, session: number) {
   return { alerts, connection }
 }
 
-function AskToken({ onToken }: { readonly onToken: () => void }) {
+interface AskTokenProps {
+  readonly onToken: () => void
+  /** Why the last attempt failed. */
+  readonly problem: string
+}
+
+function AskToken({ onToken, problem }: AskTokenProps) {
+  const [signIn, setSignIn] = useState<SignIn | undefined>()
+  const [told, setTold] = useState(problem)
+  useEffect(() => {
+    const end = new AbortController()
+    askSignIn(end.signal).then(setSignIn, (error: Error) => end.signal.aborted || setTold(error.message))
+    return () => end.abort()
+  }, [])
   const submit = (event: SubmitEvent) => {
     event.preventDefault()
     const given = new FormData(event.target as HTMLFormElement).get('token')
     setToken(String(given))
     onToken()
   }
+  const notice = told === '' ? null : html`<p class="notice" role="alert">${told}</p>`
+  if (signIn !== undefined)
+    return html`<div class="token">
+      <h1>Sign in</h1>
+      ${notice}
+      <p>The API asks who you are. What it is told is kept in this page only, and gone with it.</p>
+      <button type="button" onClick=${() => beginSignIn(signIn)}>Sign in</button>
+    </div>`
   return html`<form class="token" onSubmit=${submit}>
     <h1>A token is needed</h1>
+    ${notice}
     <p>The API asks for a bearer token. It is kept in this page only, and gone with it.</p>
     <label>Token <input name="token" type="password" autocomplete="off" required /></label>
     <button type="submit">Go on</button>
   </form>`
 }
 
-render(html`<${Console} />`, document.body)
+const problem = await endSignIn().then(
+  (token) => {
+    if (token !== undefined) setToken(token)
+    return ''
+  },
+  (error: Error) => `Signing in failed: ${error.message}`,
+)
+render(html`<${Console} problem=${problem} />`, document.body)

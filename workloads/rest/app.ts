@@ -15,6 +15,7 @@ import { createEventStream } from './event-stream.ts'
 import { addFeedbackRoute } from './feedback-route.ts'
 import { addHistoryRoutes } from './history-routes.ts'
 import type { LiveEvents } from './live-events.ts'
+import type { SignIn } from './oidc.ts'
 import { openapi } from './openapi.ts'
 import { addOverviewRoute, type Overview } from './overview.ts'
 import { problemOfError } from './problem.ts'
@@ -47,6 +48,8 @@ export interface AppOptions {
   readonly detection?: (() => DetectionSpec) | undefined
   /** Lets a request for or with verdicts through, or answers it. Health, metrics and the description are always open. */
   readonly authenticate?: Guard | undefined
+  /** Where a browser gets its token; without it whoever looks at the console is asked for one. */
+  readonly signIn?: (() => Promise<SignIn>) | undefined
   /** Whether feedback is taken from anyone, where nobody is asked for a token. */
   readonly openFeedback?: boolean | undefined
   /** How long the door may take; then 504. */
@@ -134,7 +137,7 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
     addWhatIfRoute(app, { history, spec: () => ({ event, detection: detection() }), guards, allowOnly })
   if (overview !== undefined) {
     addOverviewRoute(app, { overview, history, guards, allowOnly })
-    addConsoleRoutes(app, allowOnly)
+    addConsoleRoutes(app, allowOnly, options.signIn)
   }
   addFeedbackRoute(app, {
     take: door.feedback && ((said) => inTime(timeoutMs, door.feedback!(said))),

@@ -4,7 +4,8 @@ import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Express, RequestHandler } from 'express'
-import { send } from './respond.ts'
+import type { SignIn } from './oidc.ts'
+import { send, sendJson } from './respond.ts'
 
 /** What the browser begins with. */
 const entry = fileURLToPath(new URL('../console/console.ts', import.meta.url))
@@ -14,7 +15,7 @@ const packageFolder = join(workloads, '../node_modules')
 const modules = [
   ...['console/console', 'console/api', 'console/chart', 'console/format', 'console/place', 'terminal/wording'],
   ...['console/now-page', 'console/key-page', 'console/episode-page', 'console/flow-page'],
-  ...['console/what-if-page', 'console/usual-range', 'console/yaml-offer'],
+  ...['console/what-if-page', 'console/usual-range', 'console/yaml-offer', 'console/sign-in'],
 ]
 /** What the browser's modules import by name, and which file of the package that is. */
 const packages = {
@@ -32,13 +33,14 @@ const importMap = JSON.stringify({
   imports: Object.fromEntries(Object.keys(packages).map((name) => [name, pathOf(name)])),
 })
 
-/** Nothing comes from elsewhere, nothing is written into the page but by the scripts that are served here. */
-const policy = [
-  "default-src 'none'",
-  `script-src 'self' 'sha256-${createHash('sha256').update(importMap).digest('base64')}'`,
-  ...["style-src 'self'", "connect-src 'self'", 'img-src data:', "base-uri 'none'", "form-action 'none'"],
-  ...["frame-ancestors 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"],
-].join('; ')
+/** Nothing comes from elsewhere but the token, where an issuer gives it; nothing is written into the page but by the scripts that are served here. */
+const policyWith = (origins: readonly string[]): string =>
+  [
+    "default-src 'none'",
+    `script-src 'self' 'sha256-${createHash('sha256').update(importMap).digest('base64')}'`,
+    ...["style-src 'self'", `connect-src ${["'self'", ...origins].join(' ')}`, 'img-src data:', "base-uri 'none'"],
+    ...["form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"],
+  ].join('; ')
 
 const page = `<!doctype html>
 <html lang="en">
@@ -58,7 +60,11 @@ const page = `<!doctype html>
 `
 
 /** The console: a page and its modules, TypeScript without its types. The page holds nothing that is secret: what it shows it asks the API for. */
-export function addConsoleRoutes(app: Express, allowOnly: (...methods: string[]) => RequestHandler): void {
+export function addConsoleRoutes(
+  app: Express,
+  allowOnly: (...methods: string[]) => RequestHandler,
+  signIn: (() => Promise<SignIn>) | undefined,
+): void {
   const serve = (path: string, type: string, read: () => string) => {
     let text: string | undefined
     app
@@ -74,13 +80,21 @@ export function addConsoleRoutes(app: Express, allowOnly: (...methods: string[])
   const inPackage = (file: string): string => readFileSync(join(packageFolder, file), 'utf8')
   app
     .route('/')
-    .get((_, response) => {
-      response.setHeader('Content-Security-Policy', policy)
+    .get(async (_, response) => {
+      // Where the issuer does not answer, the page says so when it asks how to sign in.
+      const issuer = await signIn?.().catch(() => undefined)
+      const origins = issuer === undefined ? [] : [new URL(issuer.tokenEndpoint).origin]
+      response.setHeader('Content-Security-Policy', policyWith(origins))
       response.setHeader('Referrer-Policy', 'no-referrer')
       response.setHeader('Cache-Control', 'no-cache')
       send(response, 200, 'text/html; charset=utf-8', page)
     })
     .all(allowOnly('GET', 'HEAD'))
+  if (signIn !== undefined)
+    app
+      .route('/app/sign-in.json')
+      .get(async (_, response) => sendJson(response, 200, JSON.stringify(await signIn())))
+      .all(allowOnly('GET', 'HEAD'))
   serve('/app/style.css', css, () => readFileSync(join(workloads, 'console/style.css'), 'utf8'))
   serve('/app/uplot.css', css, () => inPackage('uplot/dist/uPlot.min.css'))
   for (const name of modules)

@@ -26,7 +26,10 @@ export function addFeedbackRoute(app: Express, options: FeedbackRouteOptions): v
           'This pipeline takes no feedback: it has no detection.feedback, or publishes no events',
         )
       if (!isOpen)
-        return refuse('Forbidden', 'Feedback needs api.auth.mode Bearer, or detection.feedback.authentication None')
+        return refuse(
+          'Forbidden',
+          'Feedback needs api.auth.mode Bearer or Oidc, or detection.feedback.authentication None',
+        )
       const refusal = await withText(request, ['application/json'], limits, async (text) => {
         const parsed = parseJson(text)
         if ('reason' in parsed) return sendRefusal(request, response, parsed)
