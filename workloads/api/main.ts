@@ -124,7 +124,8 @@ export async function runApi(options: ApiOptions): Promise<void> {
   const published = { verdicts: results.topic, episodes: results.episodesTopic, pipeline: pipeline.metadata.name }
   const events = createLiveEvents(publishedEvents(kafka, published))
   const openFeedback = detection.feedback?.authentication === 'None'
-  const takesFeedback = door.feedback !== undefined && (tokens !== undefined || openFeedback)
+  const authentication = authenticationOf(pipeline, tokens)
+  const takesFeedback = door.feedback !== undefined && (authentication.authenticate !== undefined || openFeedback)
   const peers = createPeers(options.peers ?? [], { clock: () => performance.now() })
   const app = createApp(door, {
     log,
@@ -135,7 +136,8 @@ export async function runApi(options: ApiOptions): Promise<void> {
     detection: () => (options.live ?? pipeline.spec).detection,
     openFeedback,
     overview: async () => pipelineOverview(await peers(), { pipeline, health: door.health(), takesFeedback }),
-    ...authenticationOf(pipeline, tokens),
+    detection: () => options.live?.detection ?? detection,
+    ...authentication,
     timeoutMs: deadlineMs + 2000,
   })
   const server = createApiServer(app, { port: options.port, host: options.host })
@@ -228,7 +230,7 @@ function signingKeyOf({ spec }: Pipeline, { signingKeyFile }: ApiArguments) {
 
 function authenticationOf({ spec }: Pipeline, tokens: BearerTokens | undefined) {
   const { oidc } = spec.api.auth
-  if (oidc === undefined) return { authenticate: tokens && bearerAuth(tokens.current) }
+  if (oidc === undefined) return { authenticate: tokens && bearerAuth(tokens.current), signIn: undefined }
   const { guard, signIn } = createOidc({ ...oidc, isKnown: tokens && knownTokens(tokens.current) })
   return { authenticate: guard, signIn }
 }
