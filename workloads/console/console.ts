@@ -1,6 +1,7 @@
 import { html, render } from 'htm/preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Verdict } from '../detection/verdict.ts'
+import type { SignIn } from '../rest/sign-in.ts'
 import { type Connection, listen, Refused, setToken, useAsked } from './api.ts'
 import { EpisodePage } from './episode-page.ts'
 import { FlowPage } from './flow-page.ts'
@@ -8,7 +9,7 @@ import { spanChoices } from './format.ts'
 import { KeyPage } from './key-page.ts'
 import { NoHistory, NowPage, type Present } from './now-page.ts'
 import { type Page, type Place, urlOf, usePlace } from './place.ts'
-import { askSignIn, beginSignIn, endSignIn, type SignIn } from './sign-in.ts'
+import { askSignIn, beginSignIn, endSignIn } from './sign-in.ts'
 import { WhatIfPage } from './what-if-page.ts'
 
 const names: Readonly<Record<Page, string>> = {

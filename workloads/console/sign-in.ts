@@ -1,10 +1,4 @@
-/** Where people sign in, as the server says. */
-export interface SignIn {
-  readonly authorizationEndpoint: string
-  readonly tokenEndpoint: string
-  readonly clientId: string
-  readonly scopes: readonly string[]
-}
+import type { SignIn } from '../rest/sign-in.ts'
 
 /** What is remembered while the browser is at the issuer; the token never is. */
 interface Begun extends Pick<SignIn, 'tokenEndpoint' | 'clientId'> {

@@ -1,5 +1,5 @@
 import { html } from 'htm/preact'
-import { useState } from 'preact/hooks'
+import { useMemo, useState } from 'preact/hooks'
 import type { Episode } from '../detection/episode.ts'
 import type { WhatIfAnswer } from '../detection/what-if.ts'
 import { counted, formatNumber, formatScore, formatTime } from '../terminal/wording.ts'
@@ -23,8 +23,8 @@ const dayMs = 86_400_000
 export function WhatIfPage({ place, present }: { readonly place: Place; readonly present: Present }) {
   const { now, since, budgetPerMillion } = present
   const budget = place.budget === 0 ? (budgetPerMillion ?? 1000) : place.budget
-  // In steps, so that the question stays the same for a while: answering it takes a second.
-  const to = Math.ceil((now + 1) / stepMs) * stepMs
+  // The question stays the same while the page is open: answering it takes a second, and time goes on meanwhile.
+  const to = useMemo(() => Math.ceil((now + 1) / stepMs) * stepMs, [place.hours, budget])
   const from = place.hours === 0 ? Math.floor(since / stepMs) * stepMs : Math.max(0, to - place.hours * 3_600_000)
   const { answer, error } = useAsked<Answer>(`what-if?budget=${budget}&from=${from}&to=${to}`)
   return html`

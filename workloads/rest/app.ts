@@ -15,12 +15,12 @@ import { createEventStream } from './event-stream.ts'
 import { addFeedbackRoute } from './feedback-route.ts'
 import { addHistoryRoutes } from './history-routes.ts'
 import type { LiveEvents } from './live-events.ts'
-import type { SignIn } from './oidc.ts'
 import { openapi } from './openapi.ts'
 import { addOverviewRoute, type Overview } from './overview.ts'
 import { problemOfError } from './problem.ts'
 import { mediaType, parseJson, withText } from './request-body.ts'
 import { send, sendJson, sendProblem, sendRefusal } from './respond.ts'
+import type { SignIn } from './sign-in.ts'
 import { addWhatIfRoute } from './what-if-route.ts'
 
 /** `bodiesBytes`: of all bodies that are being read or worked on at once. */

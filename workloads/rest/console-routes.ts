@@ -4,8 +4,8 @@ import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Express, RequestHandler } from 'express'
-import type { SignIn } from './oidc.ts'
 import { send, sendJson } from './respond.ts'
+import type { SignIn } from './sign-in.ts'
 
 /** What the browser begins with. */
 const entry = fileURLToPath(new URL('../console/console.ts', import.meta.url))

@@ -4,6 +4,7 @@ import type { Guard } from './app.ts'
 import { bearerOf, refuseToken } from './bearer-auth.ts'
 import { problemOfError } from './problem.ts'
 import { sendProblem } from './respond.ts'
+import type { SignIn } from './sign-in.ts'
 
 export interface OidcOptions {
   readonly issuer: string
@@ -13,14 +14,6 @@ export interface OidcOptions {
   readonly scopes?: readonly string[] | undefined
   /** Lets through what is known otherwise. */
   readonly isKnown?: ((token: string) => boolean) | undefined
-}
-
-/** Where a browser signs in. */
-export interface SignIn {
-  readonly authorizationEndpoint: string
-  readonly tokenEndpoint: string
-  readonly clientId: string
-  readonly scopes: readonly string[]
 }
 
 export interface Oidc {
