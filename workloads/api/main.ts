@@ -136,7 +136,6 @@ export async function runApi(options: ApiOptions): Promise<void> {
     detection: () => (options.live ?? pipeline.spec).detection,
     openFeedback,
     overview: async () => pipelineOverview(await peers(), { pipeline, health: door.health(), takesFeedback }),
-    detection: () => options.live?.detection ?? detection,
     ...authentication,
     timeoutMs: deadlineMs + 2000,
   })
