@@ -1,5 +1,6 @@
 import { type DestinationStream, type LevelWithSilent, pino } from 'pino'
 import { AppError, messageOf } from './errors.ts'
+import { traceFields } from './tracing.ts'
 
 type Write = (fields: object, message: string) => void
 
@@ -19,7 +20,7 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream | undefined
 }
 
-/** JSON lines with `level`, `time` (RFC 3339), the fields and `msg`. */
+/** JSON lines with `level`, `time` (RFC 3339), `traceId` and `spanId` within a trace, the fields and `msg`. */
 export async function createLogger(options: LoggerOptions = {}): Promise<Logger> {
   const { level = 'info', format = process.stderr.isTTY === true ? 'text' : 'json' } = options
   const destination = options.destination ?? pino.destination({ dest: 2, sync: true })
@@ -29,6 +30,7 @@ export async function createLogger(options: LoggerOptions = {}): Promise<Logger>
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
+      mixin: () => traceFields(),
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: errorFields },
     },

@@ -1,16 +1,15 @@
 import type { Part } from './lifecycle.ts'
-import type { SpanOptions, TraceHeaders, Tracing } from './tracing.ts'
-
-let tracing: Tracing | undefined
+import { currentTracing, type SpanOptions, type TraceHeaders, useTracing } from './tracing.ts'
 
 /** Runs `work`, which may be asynchronous, within a span. Without telemetry only `work` is run. */
 export function traced<T>(name: string, options: SpanOptions, work: () => T): T {
+  const tracing = currentTracing()
   return tracing === undefined ? work() : tracing.traced(name, options, work)
 }
 
 /** The active span, for the headers of what is sent; undefined where there is none. */
 export function inject(): TraceHeaders | undefined {
-  return tracing?.inject()
+  return currentTracing()?.inject()
 }
 
 /** The trace that the headers of something received carry; undefined where they carry none. */
@@ -38,11 +37,11 @@ export async function startTelemetry({ endpoint, serviceName }: TelemetryOptions
   if (endpoint === undefined || endpoint === '') return { name: 'telemetry' }
   const { startSdk } = await import('./telemetry-sdk.ts')
   const sdk = startSdk({ endpoint, serviceName })
-  tracing = sdk
+  useTracing(sdk)
   return {
     name: 'telemetry',
     async stop() {
-      tracing = undefined
+      useTracing(undefined)
       await sdk.shutdown()
     },
   }

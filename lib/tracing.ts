@@ -22,3 +22,20 @@ export interface Tracing {
   traced<T>(name: string, options: SpanOptions, work: () => T): T
   inject(): TraceHeaders | undefined
 }
+
+let current: Tracing | undefined
+
+export function currentTracing(): Tracing | undefined {
+  return current
+}
+
+/** All of the process traces by this from here on; by nothing without it. */
+export function useTracing(tracing: Tracing | undefined): void {
+  current = tracing
+}
+
+/** Ids for a line of the log: of the active span, or of what was received; none where there is no trace. */
+export function traceFields(headers: TraceHeaders | undefined = current?.inject()): object {
+  const [, traceId, spanId] = headers?.traceparent.split('-') ?? []
+  return traceId === undefined ? {} : { traceId, spanId }
+}

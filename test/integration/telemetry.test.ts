@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { expect } from 'chai'
+import { createLogger } from '../../lib/log.ts'
 import { extract, inject, startTelemetry, traced } from '../../lib/telemetry.ts'
 import { createGrpcScorer } from '../../workloads/scoring/grpc.ts'
 import { type OtlpReceiver, startOtlpReceiver } from '../harness/otlp-receiver.ts'
@@ -41,6 +42,25 @@ describe('Tracing', () => {
     expect(failure).to.equal('broken')
     expect(named('failing').status).to.deep.include({ code: 2, message: 'broken' })
     expect(named('failing').parentSpanId ?? '').to.equal('')
+  })
+
+  it('names the trace in each line of the log that belongs to one', async () => {
+    const lines: { readonly msg: string; readonly traceId?: string; readonly spanId?: string }[] = []
+    const log = await createLogger({ destination: { write: (line) => lines.push(JSON.parse(line)) }, format: 'json' })
+    log.info({}, 'before')
+    const telemetry = await startTelemetry({ endpoint: receiver.endpoint, serviceName: 'test' })
+    await traced('work', { parent: { traceparent } }, async () => {
+      await Promise.resolve()
+      log.info({}, 'within')
+    })
+    log.info({}, 'after')
+    await telemetry.stop!()
+    const span = receiver.spans.find(({ name }) => name === 'work')!
+    expect(lines.map(({ msg, traceId, spanId }) => ({ msg, traceId, spanId }))).to.deep.equal([
+      { msg: 'before', traceId: undefined, spanId: undefined },
+      { msg: 'within', traceId: traceparent.split('-')[1], spanId: span.spanId },
+      { msg: 'after', traceId: undefined, spanId: undefined },
+    ])
   })
 
   it('is not even loaded without an endpoint, but for the API that prom-client brings along', () => {

@@ -11,7 +11,7 @@ const kindTests = join(import.meta.dirname, '../../test/kind')
 
 /** All that the integration tests start or run and that is neither here nor in node_modules. */
 export const needs: readonly SetUpStep[] = [
-  commandsStep('Java, Redis, OpenSSL, Prometheus and Chromium', {
+  commandsStep('Java, Redis, OpenSSL, Prometheus, Chromium and Python', {
     java: 'openjdk-17-jre-headless',
     'redis-server': 'redis-server',
     openssl: 'openssl',
@@ -19,6 +19,7 @@ export const needs: readonly SetUpStep[] = [
     promtool: 'prometheus',
     'prometheus-alertmanager': 'prometheus-alertmanager',
     chromium: 'chromium',
+    python3: 'python3',
   }),
   postgresStep,
   jarsStep,

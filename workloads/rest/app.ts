@@ -7,6 +7,7 @@ import type { Logger } from '../../lib/log.ts'
 import type { DetectionSpec, EventMapping } from '../../lib/pipeline/spec.ts'
 import { extract } from '../../lib/telemetry.ts'
 import { within } from '../../lib/time.ts'
+import { traceFields } from '../../lib/tracing.ts'
 import type { History } from '../history/history.ts'
 import { addConsoleRoutes } from './console-routes.ts'
 import { DetectError, type DetectionDoor } from './door.ts'
@@ -176,7 +177,8 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
   })
   app.use(answerError)
   function report(error: unknown, response: ServerResponse): void {
-    log.error({ error, requestId: response.getHeader('X-Request-Id') }, 'request failed')
+    const trace = traceFields(traceOf(response.req))
+    log.error({ error, requestId: response.getHeader('X-Request-Id'), ...trace }, 'request failed')
   }
   // Express takes four parameters for the mark of a handler of errors.
   function answerError(error: unknown, request: IncomingMessage, response: ServerResponse, _next?: unknown): void {
