@@ -5,6 +5,7 @@ export const degradationReasons = [
   'StateUnavailable',
   'ModelUnavailable',
   'HistoryUnavailable',
+  'ReceiverUnavailable',
   'PinnedModelMissing',
   'ChallengerMissing',
   'OffsetsLost',
@@ -19,7 +20,13 @@ export interface Degradation extends Reason {
 }
 
 /** What pods say in words of their own. */
-type Told = 'StateUnavailable' | 'ModelUnavailable' | 'HistoryUnavailable' | 'PinnedModelMissing' | 'ChallengerMissing'
+type Told =
+  | 'StateUnavailable'
+  | 'ModelUnavailable'
+  | 'HistoryUnavailable'
+  | 'ReceiverUnavailable'
+  | 'PinnedModelMissing'
+  | 'ChallengerMissing'
 
 const messages: Readonly<Record<Exclude<Degradation['reason'], Told>, string>> = {
   OffsetsLost: 'records were deleted by retention before they were read: their events have no verdict',
@@ -41,6 +48,8 @@ export function degradationsOf(answers: readonly PodAnswer[]): readonly Degradat
     const { problem: history } = fieldsOf(fields.history)
     if (role === 'recorder' && isProblem(history))
       found.set('HistoryUnavailable', `${role}: ${problemText(history)}; what is published waits to be recorded`)
+    const receiver = role === 'recorder' ? unreachedOf(fields.notifications) : undefined
+    if (receiver !== undefined) found.set('ReceiverUnavailable', `${role}: ${receiver}`)
     const { pin, challenger } = fieldsOf(fields.modelProblems)
     if (isProblem(pin))
       found.set(
@@ -56,6 +65,15 @@ export function degradationsOf(answers: readonly PodAnswer[]): readonly Degradat
     const message = found.get(reason)
     return message === undefined ? [] : [{ reason, message }]
   })
+}
+
+/** The first of the receivers that cannot be told, and why. */
+function unreachedOf(notifications: unknown): string | undefined {
+  for (const [name, told] of Object.entries(fieldsOf(notifications))) {
+    const { problem } = fieldsOf(told)
+    if (isProblem(problem)) return `notification ${name.slice(0, 40)}: ${problemText(problem)}`
+  }
+  return undefined
 }
 
 const isProblem = (said: unknown): said is string => typeof said === 'string' && said !== 'ok'

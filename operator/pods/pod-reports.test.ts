@@ -126,6 +126,18 @@ describe('mergeAnswers', () => {
     expect(state?.problem).to.have.length.below(600)
   })
 
+  it('says which receiver of notifications cannot be told', () => {
+    const notifications = {
+      pager: { problem: 'ok', waiting: 0 },
+      chat: { problem: 'https://chat answers 410', waiting: 3 },
+    }
+    const told = [...answers('recorder', { notifications }), ...answers('consumer', { notifications })]
+    expect(mergeAnswers(told).degradations).to.deep.equal([
+      { reason: 'ReceiverUnavailable', message: 'recorder: notification chat: https://chat answers 410' },
+    ])
+    expect(mergeAnswers(answers('recorder', { notifications: { chat: 'x' } }, {})).degradations).to.deep.equal([])
+  })
+
   it('says that the history is away as a recorder says it', () => {
     const away = { history: { problem: 'no connection to anomaly at db:5432 (since 2025-06-01T12:00:00Z)' } }
     const told = [...answers('recorder', { history: { problem: 'ok' } }, away), ...answers('api', away)]
