@@ -78,7 +78,7 @@ export class Lane {
   /** @param former settles when nothing is under way any more of an earlier lane of the partition */
   constructor(of: TopicPartition, options: LaneOptions, former: Promise<unknown> = Promise.resolve()) {
     this.of = of
-    this.#last = former
+    this.#last = former.catch(() => {})
     this.#options = options
     this.#limits = new SendLimits(options.maxSendBytes)
   }
@@ -152,7 +152,7 @@ export class Lane {
     this.#producer?.discard()
   }
 
-  /** The records up to this offset are gone. */
+  /** Goes on at this offset: the records before it are done with, or gone. */
   skipTo(offset: number): void {
     this.#next = offset
     this.#options.seek(this.of, offset)

@@ -24,6 +24,7 @@ function open(
   for (const { partition } of both) broker.committed.set(partition, 0)
   const calls: string[] = []
   const lost: object[] = []
+  const sought: string[] = []
   const stopping = new AbortController()
   const lanes = new Lanes({
     ...clients,
@@ -37,7 +38,7 @@ function open(
     stopping: stopping.signal,
     startFrom: 'Earliest',
     onTopicRemade: () => {},
-    seek: () => {},
+    seek: ({ partition }, offset) => void sought.push(`${partition} at ${offset}`),
     onOffsetLost: (of, range) => void lost.push({ partition: of.partition, ...range }),
     handler: {
       assigned: async () => {},
@@ -62,7 +63,7 @@ function open(
       { topic: 'events', partition: 0, records: broker.recordsOf(0, 0, 4), highWatermark: 4 },
       controlOf(4, control),
     )
-  return { broker, lanes, calls, lost, stopping, join, fetched }
+  return { broker, lanes, calls, lost, sought, stopping, join, fetched }
 }
 
 /** What the first call waits for, and whether it came. */
@@ -198,6 +199,14 @@ describe('Lanes', () => {
     expect([lost, [...lanes.values()][0]!.next]).to.deep.equal([[{ partition: 0, from: 0, to: 3 }], 3])
     await lanes.outOfRange(both[0]!)
     expect(lost).to.have.length(1)
+  })
+
+  it('goes on where it stands when only the member is elsewhere', async () => {
+    const { lanes, lost, sought, join } = open()
+    await join()
+    sought.length = 0
+    await lanes.outOfRange(both[0]!)
+    expect([lost, sought]).to.deep.equal([[], ['0 at 0']])
   })
 
   it('releases by itself where the group cannot be left in time', async () => {

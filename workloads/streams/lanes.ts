@@ -205,7 +205,7 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
     }
   }
 
-  /** The position is not in the log: goes on at the first record that is. */
+  /** The member's position is not in the log: goes on where the lane stands, or else at the first record that is there. */
   async outOfRange(of: TopicPartition): Promise<void> {
     const lane = this.#lanes.get(of.partition)
     if (lane === undefined) return
@@ -214,7 +214,9 @@ export class Lanes implements Pick<MemberEvents, 'leaving' | 'joined' | 'batch' 
     await lane.occupy(signal, async () => {
       if (lane.isRemade(await admin.topicId(of.topic))) return lane.reopen(signal)
       const offsets = (await admin.topicOffsets(of.topic)).get(of.partition)
-      if (offsets === undefined || (lane.next >= offsets.low && lane.next <= offsets.high)) return
+      if (offsets === undefined) return
+      // Only the member is elsewhere: what was sought may have come before it had the partition.
+      if (lane.next >= offsets.low && lane.next <= offsets.high) return lane.skipTo(lane.next)
       onOffsetLost(of, { from: lane.next, to: offsets.low })
       log.error(
         { ...of, from: lane.next, to: offsets.low },

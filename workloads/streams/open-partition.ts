@@ -62,16 +62,20 @@ export async function openPartition(
   opening: Opening,
 ): Promise<OpenedPartition> {
   const { handler, openProducer, admin } = options
-  const { signal, onward, committedUpTo } = opening
+  const { signal, committedUpTo } = opening
+  const onward = (): void => {
+    signal.throwIfAborted()
+    opening.onward()
+  }
   const { groupId, isNew } = options.group()
   if (!isNew) (await openProducer(formerTransactionalId(groupId, of.topic, of.partition))).discard()
   const producer = await openProducer(transactionalId(groupId, of.topic, of.partition))
   try {
-    signal.throwIfAborted()
     onward()
     await handler.assigned(of, signal)
     onward()
     const topicId = await admin.topicId(of.topic)
+    onward()
     const committed = (await admin.committedOffsets(groupId, of.topic)).get(of.partition)
     onward()
     const committedId = committed === undefined ? undefined : topicIdIn(committed.metadata)
