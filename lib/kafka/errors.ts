@@ -8,6 +8,7 @@ import { AppError, type ErrorCode, messageOf } from '../errors.ts'
  * - `Expelled`: this member is none any more. Stop at once and join anew.
  * - `TooLarge`: what was sent at once exceeds what the topic takes. Send less.
  * - `Missing`: there is no such topic or partition.
+ * - `Denied`: the broker does not let this client do it.
  * - `Coordinator`: the coordinator is just being made, loads or moves. The same again in a moment, whatever it was.
  * - `Passing`: the broker or the connection. The same again in a moment, where it may be done twice.
  * - `Other`: none of these.
@@ -18,6 +19,7 @@ export type KafkaFailure =
   | 'Expelled'
   | 'TooLarge'
   | 'Missing'
+  | 'Denied'
   | 'Coordinator'
   | 'Passing'
   | 'Other'
@@ -49,6 +51,7 @@ const failures: ReadonlyMap<string, KafkaFailure> = new Map<string, KafkaFailure
   ['MESSAGE_TOO_LARGE', 'TooLarge'],
   ['RECORD_LIST_TOO_LARGE', 'TooLarge'],
   ['UNKNOWN_TOPIC_OR_PARTITION', 'Missing'],
+  ['TOPIC_AUTHORIZATION_FAILED', 'Denied'],
   ['NOT_COORDINATOR_FOR_GROUP', 'Coordinator'],
   ['GROUP_LOAD_IN_PROGRESS', 'Coordinator'],
   ['GROUP_COORDINATOR_NOT_AVAILABLE', 'Coordinator'],

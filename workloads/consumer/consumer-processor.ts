@@ -9,6 +9,7 @@ import type { FlowMeter } from '../judging/flow-meter.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
 import type { KeptState } from '../judging/kept-state.ts'
 import { isVerdict, type ProcessedBatch, Processor, type ProcessorOptions } from '../judging/processor.ts'
+import type { PublishedPast } from '../judging/published-past.ts'
 import type { SharedSchema } from '../judging/shared-schema.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import { degradeWithoutStore, type EventResult, type ResultStore } from '../state/state.ts'
@@ -42,6 +43,8 @@ export interface ConsumerProcessorParts {
   readonly misplaced: MisplacedKeys
   readonly challenge: ChallengeCounts
   readonly clock: () => number
+  /** Where episodes are published. */
+  readonly past: PublishedPast | undefined
 }
 
 const longestPauseMs = 2000
@@ -49,7 +52,7 @@ const longestPauseMs = 2000
 /** The way from Kafka's records to verdicts in a consumer. */
 export function createConsumerProcessor(
   { pipeline, live, schemaRegistry, signingKey, log }: ConsumerProcessorOptions,
-  { scorer, names, kept, results, stream, metrics, meter, misplaced, challenge, clock }: ConsumerProcessorParts,
+  { scorer, names, kept, results, stream, metrics, meter, misplaced, challenge, clock, past }: ConsumerProcessorParts,
 ): Processor {
   const warnOfFields = fieldWarnings({ pipeline, log, parse: schemaRegistry?.parse ?? parseBody })
   const keepsAlerts = pipeline.spec.detection.feedback !== undefined
@@ -61,6 +64,7 @@ export function createConsumerProcessor(
     scorer,
     partitions: kept,
     clock,
+    past,
     extendSchema: names.extend,
     ...bodyReaderOf(schemaRegistry),
     originOf: (record, batch) => new RecordOrigin(record, batch),

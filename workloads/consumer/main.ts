@@ -28,6 +28,7 @@ import { standIns } from '../streams/stand-ins.ts'
 import type { StreamHandler } from '../streams/stream.ts'
 import { type ConsumerProcessorOptions, createConsumerProcessor } from './consumer-processor.ts'
 import { feedbackMover } from './feedback-mover.ts'
+import { kafkaPast } from './kafka-past.ts'
 import { MisplacedKeys } from './misplaced-keys.ts'
 import { missingTopics } from './missing-topics.ts'
 import { StreamIncidents } from './stream-incidents.ts'
@@ -101,6 +102,10 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   const meter = createFlowMeter(clock)
   const processor = createConsumerProcessor(options, {
     ...{ scorer, names, kept, stream, metrics, meter, misplaced, challenge, clock },
+    past:
+      results.episodesTopic === undefined
+        ? undefined
+        : kafkaPast(kafka, { source: source.topic, results: results.topic }),
     results: store.results,
   })
   const probes = createProbes({

@@ -1,6 +1,7 @@
 import type { DetectionSpec } from '../../lib/pipeline/spec.ts'
 import type { SharedMemory } from './detector.ts'
 import { type Episode, type EpisodeChange, leadingFeature } from './episode.ts'
+import type { Event } from './event.ts'
 import type { Verdict } from './verdict.ts'
 
 /** An episode ends when its key had nothing unusual for twice the refractory period, and at least for so long … */
@@ -50,8 +51,17 @@ interface OpenOfStream extends Open {
   readonly names: Set<string>
 }
 
+/** How far a stream was handled. */
+export interface StreamPlace {
+  /** Offset after the last event. */
+  readonly next: number
+  /** When it was handled, in ms since 1970. */
+  readonly at: number
+}
+
 /** Numbers without a meaning yet are null. */
 interface Saved {
+  readonly place?: StreamPlace
   readonly clock: number | null
   readonly isTimed: boolean
   readonly since: number | null
@@ -80,6 +90,7 @@ export class OpenEpisodes implements SharedMemory {
   #since = Number.NaN
   #usual = 0
   #usualAt = Number.NaN
+  #place: StreamPlace | undefined
   /** What `save` answers until the next event. */
   #saved: Uint8Array | undefined
 
@@ -92,17 +103,37 @@ export class OpenEpisodes implements SharedMemory {
     return this.#ofKeys.size + this.#ofStream.size
   }
 
+  /** Where in the stream these are the open episodes; undefined where nobody said so. */
+  get place(): StreamPlace | undefined {
+    return this.#place
+  }
+
+  moveTo(place: StreamPlace): void {
+    this.#place = place
+    this.#saved = undefined
+  }
+
   /** Takes in the next verdict, and adds to `changes` what became of episodes. */
   add(verdict: Verdict, changes: Episode[]): void {
-    const { timestamp } = verdict
+    this.#tick(verdict.timestamp, changes)
+    if (verdict.isAnomaly) this.#alert(verdict, changes)
+    else if (this.#ofKeys.size > 0 || this.#ofStream.size > 0) this.#goOn(verdict, changes)
+  }
+
+  /** Takes in an event without a verdict: that it did not alert is all that is known. */
+  pass({ key, time }: Pick<Event, 'key' | 'time'>, changes: Episode[]): void {
+    const timestamp = Number.isNaN(time) ? null : time
+    this.#tick(timestamp, changes)
+    this.#goOn({ userId: key, timestamp }, changes)
+  }
+
+  #tick(timestamp: number | null, changes: Episode[]): void {
     this.#saved = undefined
     if (timestamp !== null) {
       if (timestamp > this.#clock || !this.#isTimed) this.#clock = timestamp
       this.#isTimed = true
     } else if (!this.#isTimed) this.#clock = this.#clock < 0 ? 0 : this.#clock + untimedMs
     if (this.#ofKeys.size > 0 || this.#ofStream.size > 0) this.#closeQuiet(changes)
-    if (verdict.isAnomaly) this.#alert(verdict, changes)
-    else if (this.#ofKeys.size > 0 || this.#ofStream.size > 0) this.#goOn(verdict, changes)
   }
 
   #alert(verdict: Verdict, changes: Episode[]): void {
@@ -151,7 +182,7 @@ export class OpenEpisodes implements SharedMemory {
   }
 
   /** An event that did not alert: it belongs to its key's episode where the refractory period silenced it. */
-  #goOn(verdict: Verdict, changes: Episode[]): void {
+  #goOn(verdict: Pick<Verdict, 'userId' | 'timestamp' | 'suppressedBy'>, changes: Episode[]): void {
     const own = this.#ofKeys.get(verdict.userId)
     if (verdict.suppressedBy === 'Refractory') {
       const open = own ?? this.#streamOf(verdict.userId)
@@ -162,7 +193,7 @@ export class OpenEpisodes implements SharedMemory {
     }
   }
 
-  #news(open: OpenOfKey | OpenOfStream, { timestamp }: Verdict): void {
+  #news(open: OpenOfKey | OpenOfStream, { timestamp }: Pick<Verdict, 'timestamp'>): void {
     open.events++
     open.seenAt = this.#clock
     if (timestamp !== null) open.lastTimestamp = Math.max(timestamp, open.lastTimestamp ?? timestamp)
@@ -269,7 +300,7 @@ export class OpenEpisodes implements SharedMemory {
       this.#usualAt,
     ]
     const streams = Array.from(this.#ofStream.values(), (open) => ({ ...open, names: [...open.names] }))
-    const head = JSON.stringify({ clock, isTimed, since, usual, usualAt, ordinary, streams })
+    const head = JSON.stringify({ place: this.#place, clock, isTimed, since, usual, usualAt, ordinary, streams })
     return encoder.encode(`${head.slice(0, -1)},"keys":[${keys}]}`)
   }
 
@@ -279,6 +310,7 @@ export class OpenEpisodes implements SharedMemory {
     this.#saved = undefined
     this.#ofKeys.clear()
     this.#ofStream.clear()
+    this.#place = saved?.place
     this.#clock = saved?.clock ?? Number.NEGATIVE_INFINITY
     this.#isTimed = saved?.isTimed ?? false
     this.#since = saved?.since ?? Number.NaN

@@ -45,6 +45,7 @@ export class Partition {
   #bytesPerKey = 0
   #using: DetectionSpec
   #slots = new Int32Array(0)
+  #isLoaded = false
   /** Between being observed and being decided, a batch needs its keys where they are. */
   #isObserved = false
 
@@ -62,6 +63,11 @@ export class Partition {
   /** Keys whose state is in memory. */
   get keys(): number {
     return this.#keys.size
+  }
+
+  /** No batch was committed since it was loaded: it may be older than its place in the stream. */
+  get isLoaded(): boolean {
+    return this.#isLoaded
   }
 
   /** Names of the detectors that need a model, in the order in which scored rows hold their surprisals. */
@@ -177,6 +183,7 @@ export class Partition {
   /** What was observed since the last commit is for good. Answers with the keys that it changed. */
   commit(): readonly string[] {
     const changed = [...(this.#undo?.keys.keys() ?? [])]
+    if (this.#undo?.hasBegun === true) this.#isLoaded = false
     this.#undo?.clear()
     return changed
   }
@@ -215,6 +222,7 @@ export class Partition {
     const { events, alerts } = this.#detection.spent
     try {
       this.#state.readShared(bytes)
+      this.#isLoaded = true
       // What was spent since the bytes were written is still spent, until the block is over.
       if (this.#detection.spent.events >= events) this.#detection.spendAtLeast(alerts)
       return true

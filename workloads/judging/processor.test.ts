@@ -6,6 +6,7 @@ import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Episode } from '../detection/episode.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
+import { OpenEpisodes } from '../detection/open-episodes.ts'
 import { random } from '../detection/random.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import { InProcessScorer } from '../scoring/in-process.ts'
@@ -18,6 +19,7 @@ import type { Rejection } from '../wire/rejection.ts'
 import { KeptState } from './kept-state.ts'
 import { MemoryPartitions, type Partitions } from './partitions.ts'
 import { isVerdict, type Outcome, type ProcessedBatch, Processor, type ProcessorOptions } from './processor.ts'
+import type { PublishedPast } from './published-past.ts'
 
 const now = Date.UTC(2024, 5, 1)
 const silent = { info() {}, warn() {}, error() {} } as unknown as Logger
@@ -553,6 +555,64 @@ describe('Processor', () => {
         expect(published(records)).to.deep.equal(expected)
       }
     })
+
+    for (const publish of ['All', 'Anomalies'] as const)
+      it(`go on as their verdicts say when their owners are killed, and publish ${publish}`, async () => {
+        const results = { episodesTopic: 'episodes', publish }
+        const rules = [{ name: 'far', field: 'value', above: '1000' }]
+        const pipeline = pipelineWith({ results, detection: { ...profileOnly, rules } })
+        for (let seed = 1; seed <= 3; seed++) {
+          const chance = random(seed)
+          const bodies = events(1000).map((event) => (chance.next() < 0.01 ? { ...event, value: 5000 } : event))
+          const published: OutgoingRecord[] = []
+          const jsonOf = (topic: string) =>
+            published.filter((one) => one.topic === topic).map(({ value }) => String(value))
+          const past: PublishedPast = {
+            wall: () => now,
+            records: async (_, from, to) => batchOf(bodies.slice(from, to), from).records,
+            verdicts: async (counts) => {
+              const jsons = jsonOf(pipeline.spec.results.topic)
+              return Map.groupBy(
+                jsons.filter((json) => counts.has((JSON.parse(json) as Verdict).eventId)),
+                (json) => (JSON.parse(json) as Verdict).eventId,
+              )
+            },
+          }
+          let kills = 0
+          let stored: Uint8Array | undefined
+          let { processor, partitions } = await open(pipeline, { past })
+          for (let at = 0; at < bodies.length; ) {
+            const size = 1 + chance.int(40)
+            const produced = await processor.batch(batchOf(bodies.slice(at, at + size), at))
+            const fate = chance.next()
+            if (fate < 0.1) processor.dropped(0)
+            else if (fate < 0.9) {
+              processor.committed(0)
+              published.push(...produced)
+              at += size
+              if (chance.next() < 0.3) stored = partitions.of(0)!.savePartition()
+            }
+            if (fate < 0.9 && chance.next() > 0.1) continue
+            kills++
+            ;({ processor, partitions } = await open(pipeline, { past }))
+            if (stored !== undefined) partitions.of(0)!.loadPartition(stored)
+            else at = published.length = 0
+          }
+          const verdicts = jsonOf(pipeline.spec.results.topic).map((json) => JSON.parse(json) as Verdict)
+          const episodes = jsonOf('episodes').map((json) => JSON.parse(json) as Episode)
+          const alone = new Map(episodes.map((episode) => [episode.episodeId, episode]))
+          for (const [id, { partOf }] of alone) if (partOf !== undefined) alone.delete(id)
+          const inEpisodes = [...alone.values()].reduce((sum, { alerts }) => sum + alerts, 0)
+          expect([kills > 5, inEpisodes]).to.deep.equal([true, verdicts.filter(({ isAnomaly }) => isAnomaly).length])
+          if (publish === 'Anomalies') continue
+          // Verdicts are published with rounded reasons.
+          const bare = (changes: readonly Episode[]) => changes.map((episode) => ({ ...episode, reasons: [] }))
+          const expected: Episode[] = []
+          const undisturbed = new OpenEpisodes(pipeline.spec.detection)
+          for (const verdict of verdicts) undisturbed.add(verdict, expected)
+          expect(bare(episodes), `seed ${seed}`).to.deep.equal(bare(expected))
+        }
+      })
 
     it('undoes them with the batch', async () => {
       const pipeline = pipelineWith({ detection: { rules }, source, results })

@@ -22,6 +22,7 @@ import type { Rejection } from '../wire/rejection.ts'
 import { verdictBytes, verdictJson } from '../wire/verdict-bytes.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
+import { catchUp, type PublishedPast } from './published-past.ts'
 
 /** What became of a record. */
 export type Outcome = Verdict | Rejection
@@ -83,6 +84,8 @@ export interface ProcessorOptions {
   readonly partitions: Partitions
   /** The verdict that an event was given already, as JSON: it is published in place of a second one. */
   readonly givenVerdict?: ((record: StreamRecord, event: Event, batch: RecordBatch) => string | undefined) | undefined
+  /** Where kept episodes may be older than what was published. */
+  readonly past?: PublishedPast | undefined
   /** What somebody said of an event, where the record is that and no event. */
   readonly feedbackOf?: ((record: StreamRecord) => Feedback | Rejection | undefined) | undefined
   /** What is said of past events at their time, where the labels are known. */
@@ -211,7 +214,17 @@ export class Processor implements StreamHandler {
     const took = began === undefined ? undefined : clock!() - began
     const produced: OutgoingRecord[] = []
     const episodes: Episode[] = []
-    const open = this.#options.partitions.of(batch.partition)!.episodes
+    const memory = this.#options.partitions.of(batch.partition)!
+    const open = memory.episodes
+    const { past } = this.#options
+    if (past !== undefined && memory.isLoaded && batch.records.length > 0)
+      await catchUp(open, {
+        past,
+        partition: batch.partition,
+        to: batch.records[0]!.offset,
+        eventsOf: (missed) => this.#eventsOf(missed, batch),
+        isUnpublished: ({ time }) => results.publish === 'Anomalies' && time >= this.#liveFrom,
+      })
     const published: (string | undefined)[] = new Array(records.length)
     let rejected = 0
     let given = 0
@@ -257,6 +270,8 @@ export class Processor implements StreamHandler {
       const value = JSON.stringify(episode)
       produced.push({ topic: results.episodesTopic, key, value, headers: this.#named })
     }
+    if (past !== undefined && batch.records.length > 0)
+      open.moveTo({ next: batch.records.at(-1)!.offset + 1, at: past.wall() })
     for (const event of eventOf) {
       if (event === undefined || !hasFeatures(event)) continue
       inHand.last.set(event.key, event)
@@ -384,6 +399,17 @@ export class Processor implements StreamHandler {
         await pause(attempt, signal)
       }
     }
+  }
+
+  /** The events among records that were judged before. */
+  async #eventsOf(records: readonly StreamRecord[], batch: RecordBatch): Promise<Event[]> {
+    const events: Event[] = []
+    for (const record of records) {
+      let decoded = this.#read(record, batch)
+      if ('unknown' in decoded) decoded = await this.#readWith(decoded.unknown, record, batch)
+      if (isEvent(decoded)) events.push(decoded)
+    }
+    return events
   }
 
   #deadLetter(record: StreamRecord, batch: RecordBatch, rejection: Rejection): OutgoingRecord {

@@ -18,6 +18,11 @@ export class Undo {
     return this.#keys
   }
 
+  /** A batch began since `clear`. */
+  get hasBegun(): boolean {
+    return this.#shared !== undefined
+  }
+
   /** A batch begins. */
   begin(): void {
     this.#shared ??= this.#state.writeShared()

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
 import { kafkaApi } from '../../../tools/servers/proxy.ts'
 import { eventually } from '../../harness/eventually.ts'
@@ -98,6 +99,27 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await scene.caughtUp()
     await scene.expectExact()
     await scene.expectAllLearnt()
+    await scene.expectEpisodesExact([last])
+  })
+
+  it('go on with each episode of one that was killed, though it is not written what that knew last', async () => {
+    const load = scene.load()
+    for (let round = 0; round < 3; round++) {
+      const consumer = await scene.consumer({ inference })
+      await judged(consumer, 1000)
+      await eventually(async () => expect(Math.min(...(await scene.epochs()))).to.be.above(0), patience)
+      cluster.redis.pause()
+      // What is on its way to Redis is read when that goes on.
+      await delay(2000)
+      await judged(consumer, 2000)
+      await consumer.kill()
+      cluster.redis.resume()
+    }
+    const last = await scene.consumer({ inference })
+    await judged(last, 2000)
+    await load.stop()
+    await scene.caughtUp()
+    await scene.expectExact()
     await scene.expectEpisodesExact([last])
   })
 
