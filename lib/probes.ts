@@ -1,7 +1,8 @@
-import { createServer, type ServerResponse } from 'node:http'
-import type { Registry } from 'prom-client'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { type Metric, Registry } from 'prom-client'
 import { messageOf } from './errors.ts'
 import { type HttpPart, httpPart } from './http-part.ts'
+import { currentTracing } from './tracing.ts'
 
 /** What is wrong, in a few words, or undefined. Looks only at what is known already: it never waits. */
 export type Check = () => string | undefined
@@ -27,23 +28,39 @@ export interface ProbesOptions {
 export function createProbes(options: ProbesOptions): HttpPart {
   const { port = 9090, host, registry, stopping, live = {}, ready = {}, status = () => ({}) } = options
   const shutdown: Check = () => (stopping.aborted ? 'the process is stopping' : undefined)
-  const routes: Record<string, (response: ServerResponse) => Promise<void> | void> = {
+  const routes: Record<string, (response: ServerResponse, request: IncomingMessage) => Promise<void> | void> = {
     '/livez': (response) => answerChecks(response, live),
     '/readyz': (response) => answerChecks(response, { shutdown, ...ready }),
-    '/metrics': async (response) => answer(response, 200, registry.contentType, await registry.metrics()),
+    '/metrics': async (response, request) => {
+      const answering = takesExemplars(request) ? openMetricsOf(registry) : registry
+      answer(response, 200, answering.contentType, await answering.metrics())
+    },
     '/status': (response) => answer(response, 200, 'application/json', `${JSON.stringify(status())}\n`),
   }
   const server = createServer(async (request, response) => {
     const route = routes[request.url!.split('?', 1)[0]!]
     try {
       if (route === undefined) answer(response, 404, text, `not found; there are ${Object.keys(routes).join(' ')}\n`)
-      else if (request.method === 'GET' || request.method === 'HEAD') await route(response)
+      else if (request.method === 'GET' || request.method === 'HEAD') await route(response, request)
       else answer(response.setHeader('Allow', 'GET, HEAD'), 405, text, 'method not allowed\n')
     } catch (error) {
       answer(response, 500, text, `${messageOf(error)}\n`)
     }
   })
   return httpPart(server, { name: 'probes', port, flag: 'probes-port', host, graceMs: 1000 })
+}
+
+/** Exemplars name traces, and only OpenMetrics has them: without traces the older format says all there is. */
+function takesExemplars({ headers }: IncomingMessage): boolean {
+  return currentTracing() !== undefined && /\bapplication\/openmetrics-text\b/.test(headers.accept ?? '')
+}
+
+/** The same metrics, in the other format. */
+function openMetricsOf(registry: Registry): Registry {
+  const open = new Registry()
+  open.setContentType(Registry.OPENMETRICS_CONTENT_TYPE as typeof open.contentType)
+  for (const metric of registry.getMetricsAsArray()) open.registerMetric(metric as unknown as Metric)
+  return open
 }
 
 const text = 'text/plain; charset=utf-8'

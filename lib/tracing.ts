@@ -34,8 +34,13 @@ export function useTracing(tracing: Tracing | undefined): void {
   current = tracing
 }
 
+export interface TraceFields {
+  readonly traceId?: string
+  readonly spanId?: string
+}
+
 /** Ids for a line of the log: of the active span, or of what was received; none where there is no trace. */
-export function traceFields(headers: TraceHeaders | undefined = current?.inject()): object {
+export function traceFields(headers: TraceHeaders | undefined = current?.inject()): TraceFields {
   const [, traceId, spanId] = headers?.traceparent.split('-') ?? []
-  return traceId === undefined ? {} : { traceId, spanId }
+  return traceId === undefined || spanId === undefined ? {} : { traceId, spanId }
 }

@@ -1,7 +1,12 @@
 import { spawnSync } from 'node:child_process'
 import { expect } from 'chai'
+import { Registry } from 'prom-client'
 import { createLogger } from '../../lib/log.ts'
+import { createMetrics } from '../../lib/metrics.ts'
+import { createProbes } from '../../lib/probes.ts'
 import { extract, inject, startTelemetry, traced } from '../../lib/telemetry.ts'
+import { judgementMetrics } from '../../workloads/judging/judgement-metrics.ts'
+import type { ProcessedBatch } from '../../workloads/judging/processor.ts'
 import { createGrpcScorer } from '../../workloads/scoring/grpc.ts'
 import { type OtlpReceiver, startOtlpReceiver } from '../harness/otlp-receiver.ts'
 import { serve } from './inference/serve.ts'
@@ -61,6 +66,37 @@ describe('Tracing', () => {
       { msg: 'within', traceId: traceparent.split('-')[1], spanId: span.spanId },
       { msg: 'after', traceId: undefined, spanId: undefined },
     ])
+  })
+
+  it('gives the latency histogram exemplars, for whoever asks for OpenMetrics', async () => {
+    const registry = new Registry()
+    const count = judgementMetrics({ metrics: createMetrics(registry), clock: () => 7, modelVersion: () => 'm' })
+    const batch = { outcomes: [{ isAnomaly: false }], episodes: [], late: 0, began: 0, given: 0 }
+    const probes = createProbes({ port: 0, registry, stopping: new AbortController().signal })
+    await probes.start!(new AbortController().signal)
+    const metricsAs = async (Accept: string) => {
+      const response = await fetch(`http://localhost:${probes.port}/metrics`, { headers: { Accept } })
+      return { type: response.headers.get('content-type'), text: await response.text() }
+    }
+    const open = 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5'
+    const telemetry = await startTelemetry({ endpoint: receiver.endpoint, serviceName: 'test' })
+    const effect = traced('work', { parent: { traceparent } }, () => count(batch as unknown as ProcessedBatch))
+    effect()
+    const { type, text } = await metricsAs(open)
+    expect(type).to.match(/^application\/openmetrics-text/)
+    const trace = traceparent.split('-')[1]
+    expect(text).to.match(
+      new RegExp(
+        `^anomaly_detection_time_seconds_bucket\\{le="0.01"\\} 1 # \\{trace_id="${trace}"\\} 0.007 [\\d.]+$`,
+        'm',
+      ),
+    )
+    expect(text).to.match(/^anomaly_detection_total\{verdict="normal"\} 1$/m)
+    expect(text.endsWith('# EOF\n')).to.equal(true)
+    expect((await metricsAs('text/plain')).text).to.not.include(trace)
+    await telemetry.stop!()
+    expect((await metricsAs(open)).type).to.match(/^text\/plain/)
+    await probes.stop!()
   })
 
   it('is not even loaded without an endpoint, but for the API that prom-client brings along', () => {

@@ -40,6 +40,7 @@ export async function startPrometheus(
     `--config.file=${join(folder, 'prometheus.yaml')}`,
     `--storage.tsdb.path=${join(folder, 'data')}`,
     `--web.listen-address=127.0.0.1:${port}`,
+    '--enable-feature=exemplar-storage',
   ]
   const server: ServerProcess = await startServer('prometheus', args, {
     log: join(folder, 'log'),

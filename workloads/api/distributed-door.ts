@@ -7,6 +7,7 @@ import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { inject, traced } from '../../lib/telemetry.ts'
 import type { TraceHeaders } from '../../lib/tracing.ts'
+import { traceFields } from '../../lib/tracing.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import {
   type ComponentHealth,
@@ -284,7 +285,7 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
     let alerts = 0
     for (const { job, isAnomaly, json } of judged) {
       job.settle({ kind: 'verdict', json, replayed: false })
-      metrics.detectionSeconds.observe((now - job.began) / 1000)
+      metrics.detectionSeconds.observe((now - job.began) / 1000, 1, traceFields(job.trace).traceId)
       if (isAnomaly) alerts++
     }
     // What is published is counted by the consumer that publishes its verdict.

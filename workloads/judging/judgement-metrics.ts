@@ -1,4 +1,5 @@
 import type { Metrics } from '../../lib/metrics.ts'
+import { traceFields } from '../../lib/tracing.ts'
 import type { Episode } from '../detection/episode.ts'
 import { isVerdict, type ProcessedBatch } from './processor.ts'
 
@@ -25,6 +26,7 @@ export function judgementMetrics({ metrics, clock, modelVersion }: JudgementMetr
       else normal++
     }
     const opened = openedOf(episodes)
+    const { traceId } = traceFields()
     return () => {
       metrics.countBatch()
       metrics.countEpisodes(opened)
@@ -32,7 +34,10 @@ export function judgementMetrics({ metrics, clock, modelVersion }: JudgementMetr
       for (const reason of reasons) metrics.countRejection(reason)
       metrics.countVerdicts({ anomaly, normal })
       const judged = anomaly + normal - given
-      if (judged > 0 && began !== undefined) metrics.detectionSeconds.observe((clock() - began) / 1000, judged)
+      if (judged > 0 && began !== undefined) {
+        const seconds = (clock() - began) / 1000
+        metrics.detectionSeconds.observe(seconds, judged, traceId)
+      }
       metrics.setModel(modelVersion())
     }
   }
