@@ -108,10 +108,11 @@ describe('The manifests in an API server', () => {
     expect(document.spec.state.redis.managed.storage.type).to.equal('Ephemeral')
   })
 
-  it('have in production two pods and more of each kind, a Redis of its own and tokens', async () => {
+  it('have in production two pods and more of each kind that answers, a Redis of its own and tokens', async () => {
     const [document] = await kustomize('kustomize/overlays/production')
     const pipeline = parsePipeline(document)
-    for (const role of roles) {
+    // The recorder is one pod: what it misses waits in the topic.
+    for (const role of roles.filter((one) => one !== 'recorder')) {
       const scaling = resolveScaling(pipeline.spec, role)
       expect(scaling.type, role).to.equal('autoscaling')
       if (scaling.type === 'autoscaling') expect(scaling.minReplicas, role).to.be.at.least(2)

@@ -211,6 +211,7 @@ describe('The CRD in an API server', () => {
       Inference: '2/2',
       API: null,
       Redis: null,
+      Backup: null,
       Topic: 'anomaly-events',
       Partitions: 12,
       Message: 'consumer: 1 of 3 pods waits: ImagePullBackOff: no such image',
