@@ -24,6 +24,8 @@ export const disruptionBudgets = namespaced('policy/v1', 'PodDisruptionBudget', 
 export const networkPolicies = namespaced('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies')
 /** Of the Prometheus operator, which a cluster may lack. */
 export const serviceMonitors = namespaced('monitoring.coreos.com/v1', 'ServiceMonitor', 'servicemonitors')
+/** The volumes of Redis, which its StatefulSet makes. */
+export const claims = namespaced('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims')
 export const definitions: Resource = {
   apiVersion: 'apiextensions.k8s.io/v1',
   kind: 'CustomResourceDefinition',

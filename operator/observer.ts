@@ -41,6 +41,8 @@ export interface Scope {
   readonly workloads: Workloads
   readonly pods: Pods
   readonly autoscalers: readonly KubeObject[]
+  /** Volumes of Redis. */
+  readonly claims: readonly KubeObject[]
   /** Why the StatefulSet has no pod, or its pod no volume, as far as their events say. */
   readonly refusal?: Waiting | undefined
   /** What the lag asks for; after a restart what it asked for before, until it has been looked at again. */
@@ -64,6 +66,8 @@ export interface ObserverOptions {
     readonly autoscalers: Cache
     readonly secrets: Cache
     readonly services: Cache
+    /** The same, of the volumes of Redis. */
+    readonly claims: Cache
     readonly cronJobs: Cache
     /** With an index `component`: `namespace/pipeline/component`. */
     readonly pods: Cache
@@ -149,6 +153,7 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
       workloads,
       pods,
       autoscalers: caches.autoscalers.ownedBy(document.metadata.uid ?? ''),
+      claims: caches.claims.indexed('component', `${key}/redis`),
       refusal,
       demand: {
         partitions: partitions ?? former.source?.partitions,

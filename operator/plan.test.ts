@@ -19,6 +19,7 @@ const scope = {
   workloads: {},
   pods: {},
   autoscalers: [],
+  claims: [],
   demand: {},
   servesMonitors: false,
 }
@@ -33,6 +34,28 @@ describe('planOf', () => {
     expect(Buffer.from(signingKey(plan()), 'base64').toString()).to.equal('made-up')
     const kept = plan({ generated: { signingKey: 'kept', redisPassword: 'kept' } })
     expect(Buffer.from(signingKey(kept), 'base64').toString()).to.equal('kept')
+  })
+
+  it('lets a volume grow that is bound, and leaves what a StatefulSet makes its claims of', () => {
+    const { pipeline } = testParent({ state: { redis: { managed: { storage: { size: '3Gi' } } } } })
+    const claimOf = (name: string, storage: string, phase = 'Bound') => ({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name },
+      spec: { resources: { requests: { storage } } },
+      status: { phase },
+    })
+    const small = claimOf('small', '1Gi')
+    const claims = [small, claimOf('grown', '3Gi'), claimOf('larger', '1Ti'), claimOf('new', '1Gi', 'Pending')]
+    const redis = { ...claimOf('payments-redis', ''), spec: { volumeClaimTemplates: [claimOf('data', '2Gi')] } }
+    const { growing, desired } = plan({ pipeline, claims, workloads: { redis } })
+    expect(growing).to.deep.equal([{ claim: small, size: '3Gi' }])
+    const { spec } = desired.find(({ kind }) => kind === 'StatefulSet')!
+    expect(spec).to.have.nested.property('volumeClaimTemplates[0].spec.resources.requests.storage', '2Gi')
+    expect(plan({ pipeline }).desired.find(({ kind }) => kind === 'StatefulSet')!.spec).to.have.nested.property(
+      'volumeClaimTemplates[0].spec.resources.requests.storage',
+      '3Gi',
+    )
   })
 
   it('names a Secret that is missing once, and lets those wait that never ran', () => {

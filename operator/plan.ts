@@ -5,6 +5,7 @@ import { desired, type Settings } from './desired/desired.ts'
 import { needsOf } from './desired/needs.ts'
 import { redisPod } from './desired/redis.ts'
 import { planReplicas } from './desired/replicas.ts'
+import { amountOf } from './desired/resources.ts'
 import { consumerBounds } from './lag/consumer-bounds.ts'
 import { byRole, type Scope } from './observer.ts'
 import { templateOf } from './pipeline-events.ts'
@@ -20,6 +21,8 @@ export interface Plan {
   readonly needs: (object: KubeObject) => readonly string[]
   /** Deployments whose replicas first pass to another manager, at their present value. */
   readonly handOver: readonly KubeObject[]
+  /** Volumes that are to grow, and how large they are to be. */
+  readonly growing: readonly { readonly claim: KubeObject; readonly size: string }[]
   /** What is missing for it. */
   readonly problems: readonly Problem[]
 }
@@ -61,6 +64,7 @@ export function planOf(
     replicas,
     consumerBounds: bounds,
     redisRecord,
+    claimSize: claimSizeOf(workloads.redis),
     servesMonitors: scope.servesMonitors,
     restartAt: document.metadata.annotations?.[restartAnnotation],
   }
@@ -68,8 +72,30 @@ export function planOf(
     desired: desired(parent, observed, settings),
     needs: (object) => needsOf(parent, object),
     handOver: roles.flatMap((role) => (replicas[role].handOver === true ? [workloads[role]!] : [])),
+    growing: growingOf(pipeline, scope.claims),
     problems: unique(roles.flatMap((role) => secrets[role].problem ?? [])),
   }
+}
+
+function growingOf(pipeline: Pipeline, claims: readonly KubeObject[]): Plan['growing'] {
+  const redis = resolveRedis(pipeline)
+  if (redis.type !== 'managed' || redis.storage.type === 'Ephemeral') return []
+  const { size } = redis.storage
+  // One that has no volume yet cannot be changed.
+  const isBound = ({ status }: KubeObject) => (status as { readonly phase?: string } | undefined)?.phase === 'Bound'
+  const isSmaller = (claim: KubeObject) => amountOf(requestOf(claim) ?? size) < amountOf(size)
+  return claims.filter((claim) => isBound(claim) && isSmaller(claim)).map((claim) => ({ claim, size }))
+}
+
+interface Claim {
+  readonly spec?: { readonly resources?: { readonly requests?: { readonly storage?: string } } }
+}
+const requestOf = (claim: object): string | undefined => (claim as Claim).spec?.resources?.requests?.storage
+
+/** What a StatefulSet makes its claims of can never change: the claims themselves do. */
+function claimSizeOf(statefulSet: KubeObject | undefined): string | undefined {
+  const { volumeClaimTemplates } = (statefulSet?.spec ?? {}) as { readonly volumeClaimTemplates?: readonly Claim[] }
+  return volumeClaimTemplates?.[0] && requestOf(volumeClaimTemplates[0])
 }
 
 /** One pod needs none, unless it was one of two: then its clients know it by the Service that the record lies in. */

@@ -21,6 +21,8 @@ const pipelines: readonly Rule[] = [
   { apiGroups: [''], resources: ['configmaps', 'secrets', 'serviceaccounts', 'services'], verbs: keep },
   // An annotation tells the kubelet to look for the changed file of a pipeline at once.
   { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch', 'patch'] },
+  // The volume of Redis grows.
+  { apiGroups: [''], resources: ['persistentvolumeclaims'], verbs: ['list', 'watch', 'patch'] },
   { apiGroups: [''], resources: ['events'], verbs: ['list', 'create', 'patch'] },
   { apiGroups: ['apps'], resources: ['deployments', 'statefulsets'], verbs: keep },
   { apiGroups: ['batch'], resources: ['cronjobs'], verbs: keep },

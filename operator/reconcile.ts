@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { messageOf } from '../lib/errors.ts'
 import type { Logger } from '../lib/log.ts'
 import { kafkaProblem } from '../lib/pipeline/kafka-problem.ts'
 import { checkPipeline, type ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
@@ -9,11 +10,11 @@ import { traced } from '../lib/telemetry.ts'
 import { isDisabled } from './annotations.ts'
 import { generationAnnotation } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
-import { configMaps, deployments, pipelines, pods } from './kinds.ts'
+import { claims, configMaps, deployments, pipelines, pods } from './kinds.ts'
 import { consumerBounds } from './lag/consumer-bounds.ts'
 import type { Observe, Scope } from './observer.ts'
 import { eventsOfStatus, eventsOfSync, eventsOfWorkloads, type PipelineEvent } from './pipeline-events.ts'
-import { planOf } from './plan.ts'
+import { type Plan, planOf } from './plan.ts'
 import { type Problem, problemOf } from './problem.ts'
 import type { Applier } from './runtime/apply.ts'
 import type { Cache } from './runtime/cache.ts'
@@ -109,8 +110,16 @@ export function createReconciler(options: ReconcilerOptions) {
     const { failure } = scope
     if (failure !== undefined) return { problems: [problemOf(failure)], failure }
 
-    const { desired, needs, handOver, problems } = planOf({ ...scope, pipeline, secrets }, { settings, newSecret })
+    const {
+      desired,
+      needs,
+      handOver,
+      growing,
+      problems: missing,
+    } = planOf({ ...scope, pipeline, secrets }, { settings, newSecret })
+    const problems = [...missing]
     try {
+      for (const one of growing) problems.push(...(await grow(one, signal)))
       for (const deployment of handOver) await passReplicas(deployment, signal)
       const sync = await applier.sync(document, desired, { needs, signal })
       await wakeKubelets(scope, sync, signal)
@@ -173,6 +182,22 @@ export function createReconciler(options: ReconcilerOptions) {
     if (await applier.applyStatus(pipelines, document, status, { signal }))
       record(document, eventsOfStatus(former, status))
     return status
+  }
+
+  /** Asks for more of a volume; where its class does not give it, all else goes on. */
+  async function grow({ claim, size }: Plan['growing'][number], signal: AbortSignal): Promise<readonly Problem[]> {
+    if (!mayWrite()) return []
+    const { name, namespace = '' } = claim.metadata
+    const body = { spec: { resources: { requests: { storage: size } } } }
+    try {
+      await client.patch(claims, { name, namespace }, body, { signal })
+      return []
+    } catch (error) {
+      const code = statusOf(error)?.code
+      if (code !== 403 && code !== 422) throw error
+      const message = `spec.state.redis.managed.storage.size: the volume ${name} cannot become ${size}: ${messageOf(error)}`
+      return [{ reason: 'VolumeNotGrown', message, stalled: true }]
+    }
   }
 
   /** Gives the replicas of a Deployment to another manager at their present value; Conflict if they changed meanwhile. */

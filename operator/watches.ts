@@ -1,7 +1,7 @@
 import type { Logger } from '../lib/log.ts'
 import { managedSelector, manager } from './desired/child.ts'
 import { groupOf } from './group-rival.ts'
-import { childKinds, pipelines, pods, serviceMonitors } from './kinds.ts'
+import { childKinds, claims, pipelines, pods, serviceMonitors } from './kinds.ts'
 import { followOptionalKind } from './optional-kind.ts'
 import { type Cache, createCache } from './runtime/cache.ts'
 import { startInformer } from './runtime/informer.ts'
@@ -26,6 +26,8 @@ export interface Watches {
   readonly pipelines: Cache
   /** With an index `component`: `namespace/pipeline/component`. */
   readonly pods: Cache
+  /** Volumes of Redis, with the same index. */
+  readonly claims: Cache
   /** The kinds of children. */
   readonly children: readonly ChildKind[]
   cacheOf(kind: { readonly plural: string }): Cache
@@ -37,6 +39,8 @@ export interface Watches {
   stop(): Promise<void>
 }
 
+/** A StatefulSet labels its claims by what it selects. */
+const claimSelector = 'app.kubernetes.io/name=anomaly,app.kubernetes.io/component=redis'
 const staleAfterMs = 60_000
 
 export function startWatches({ onMonitorsServed, ...options }: WatchesOptions): Watches {
@@ -44,6 +48,7 @@ export function startWatches({ onMonitorsServed, ...options }: WatchesOptions): 
   const ours = { ...options, keep, labelSelector: managedSelector }
   const pipelineCache = createCache({ group: groupOf })
   const podCache = createCache({ component: componentOf })
+  const claimCache = createCache({ component: componentOf })
   const monitorCache = createCache()
   const children = [
     ...childKinds.map((resource) => ({ resource, cache: createCache() })),
@@ -59,11 +64,13 @@ export function startWatches({ onMonitorsServed, ...options }: WatchesOptions): 
     startInformer({ ...options, keep, resource: pipelines, cache: pipelineCache }),
     ...children.filter(({ cache }) => cache !== monitorCache).map((child) => startInformer({ ...ours, ...child })),
     startInformer({ ...ours, keep: withoutSpec, resource: pods, cache: podCache }),
+    startInformer({ ...options, keep, labelSelector: claimSelector, resource: claims, cache: claimCache }),
     monitors,
   ]
   return {
     pipelines: pipelineCache,
     pods: podCache,
+    claims: claimCache,
     children,
     cacheOf: ({ plural }) => children.find(({ resource }) => resource.plural === plural)!.cache,
     servesMonitors: monitors.isServed,

@@ -53,11 +53,15 @@ export const immutable = <T extends z.ZodType>(schema: T, message: string): T =>
  * the same. (`self.?a.?b.orValue('')` would say it shorter, but the API server takes the length of what it returns for
  * unbounded and refuses the rule.)
  */
-export function unchanged(path: string, absent: string): string {
+export const unchanged = (path: string, absent: string): string =>
+  `${valueIn('self', path, absent)} == ${valueIn('oldSelf', path, absent)}`
+
+/** CEL: the quantity at this dotted path never becomes smaller. */
+export const notSmaller = (path: string, absent: string): string =>
+  `quantity(${valueIn('self', path, absent)}).compareTo(quantity(${valueIn('oldSelf', path, absent)})) >= 0`
+
+function valueIn(object: string, path: string, absent: string): string {
   const names = path.split('.')
-  const valueIn = (object: string) => {
-    const present = names.map((_, index) => `has(${[object, ...names.slice(0, index + 1)].join('.')})`)
-    return `(${present.join(' && ')} ? ${object}.${path} : '${absent}')`
-  }
-  return `${valueIn('self')} == ${valueIn('oldSelf')}`
+  const present = names.map((_, index) => `has(${[object, ...names.slice(0, index + 1)].join('.')})`)
+  return `(${present.join(' && ')} ? ${object}.${path} : '${absent}')`
 }

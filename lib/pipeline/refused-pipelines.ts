@@ -386,6 +386,14 @@ export const contradictory: readonly RefusedPipeline[] = [
 /** Changes that would leave behind what was learnt: only a cluster knows of a change. */
 export const refusedChanges: readonly (RefusedPipeline & { readonly before: object })[] = [
   {
+    what: 'a smaller volume',
+    before: { source, state: { redis: { managed: { storage: { size: '2Gi' } } } } },
+    spec: { source },
+    field: 'spec.state.redis',
+    message:
+      'storage.size cannot become smaller: a volume never does; create another pipeline, and restore a backup there',
+  },
+  {
     what: 'a backup over what was learnt',
     before: { source },
     spec: { source, state: { redis: { managed: { restoreFrom: { claimName: 'backups', path: 'a_b' } } } } },
@@ -435,12 +443,12 @@ export const refusedChanges: readonly (RefusedPipeline & { readonly before: obje
     field: 'spec.state.redis',
     message: 'keyPrefix cannot be changed: what was learnt is stored under it; create another pipeline',
   },
-  ...[{ type: 'Ephemeral' }, { size: '2Gi' }, { storageClassName: 'fast' }].map((storage) => ({
+  ...[{ type: 'Ephemeral' }, { storageClassName: 'fast' }].map((storage) => ({
     what: `another ${Object.keys(storage)} of the volume`,
     before: { source },
     spec: { source, state: { redis: { managed: { storage } } } },
     field: 'spec.state.redis',
-    message: 'storage cannot be changed: another volume begins empty; create another pipeline',
+    message: 'storage cannot be changed but for its size: another volume begins empty; create another pipeline',
   })),
 ]
 
@@ -462,6 +470,11 @@ export const allowedChanges: readonly { readonly what: string; readonly before: 
     what: 'autoscaling in place of replicas',
     before: { source, consumer: { replicas: 3 } },
     after: { source, consumer: { autoscaling: {} } },
+  },
+  {
+    what: 'a larger volume',
+    before: { source, state: { redis: { managed: { storage: { size: '900Mi' } } } } },
+    after: { source },
   },
   {
     what: 'a second Redis pod',

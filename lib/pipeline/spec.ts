@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { type Constraint, constrain, exactlyOne, immutable, notBoth, unchanged } from './constrain.ts'
+import { type Constraint, constrain, exactlyOne, immutable, notBoth, notSmaller, unchanged } from './constrain.ts'
 import { anything, choice, decimal, integer, list, listMap, map, object, pattern, quantity, text } from './fields.ts'
 import type { Plain } from './plain.ts'
 
@@ -547,7 +547,9 @@ const redisSpec = constrain(
     managed: object({
       memoryMebibytes: integer(64, 65_536)
         .optional()
-        .describe(`Memory of the Redis pod, in MiB. ${unionDefaults.managedRedis.memoryMebibytes} if absent.`),
+        .describe(
+          `Memory of the Redis pod, in MiB; data may fill three quarters of its limit. ${unionDefaults.managedRedis.memoryMebibytes} if absent.`,
+        ),
       storage: object({
         type: choice(['Persistent', 'Ephemeral'])
           .optional()
@@ -556,7 +558,7 @@ const redisSpec = constrain(
           ),
         size: pattern(/^[1-9][0-9]{0,8}(Mi|Gi|Ti)$/, 12, 'a size such as 512Mi or 1Gi')
           .optional()
-          .describe(`Size of the volume. ${storage.size} if absent. Immutable.`),
+          .describe(`Size of the volume. It can grow where its StorageClass allows that. ${storage.size} if absent.`),
         storageClassName: objectName("Class of the volume; the cluster's default if absent. Immutable.").optional(),
         whenDeleted: choice(['Delete', 'Retain'])
           .optional()
@@ -621,17 +623,20 @@ const redisSpec = constrain(
     cel: unchanged('external.keyPrefix', ''),
   },
   {
+    message:
+      'storage.size cannot become smaller: a volume never does; create another pipeline, and restore a backup there',
+    cel: notSmaller('managed.storage.size', storage.size),
+  },
+  {
     message: 'restoreFrom can be given only when the pipeline is created: what it learnt since would be lost',
     cel: '!has(self.managed) || !has(self.managed.restoreFrom) || (has(oldSelf.managed) && has(oldSelf.managed.restoreFrom) && self.managed.restoreFrom == oldSelf.managed.restoreFrom)',
   },
   {
     // The volume of a StatefulSet is fixed: another one begins empty.
-    message: 'storage cannot be changed: another volume begins empty; create another pipeline',
-    cel: [
-      unchanged('managed.storage.type', storage.type),
-      unchanged('managed.storage.size', storage.size),
-      unchanged('managed.storage.storageClassName', ''),
-    ].join(' && '),
+    message: 'storage cannot be changed but for its size: another volume begins empty; create another pipeline',
+    cel: [unchanged('managed.storage.type', storage.type), unchanged('managed.storage.storageClassName', '')].join(
+      ' && ',
+    ),
   },
 )
 

@@ -42,6 +42,8 @@ export interface Observed {
   readonly consumerBounds?: Bounds | undefined
   /** Which pod of a managed Redis leads, where it has two, or had. */
   readonly redisRecord?: RedisRecord | undefined
+  /** With which the volume of Redis was made, where it was. */
+  readonly claimSize?: string | undefined
   readonly servesMonitors: boolean
   readonly restartAt?: string | undefined
 }
@@ -68,7 +70,7 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
     const common = { ...parent, redis, image: settings.redisImage, password: redisPassword, paused, imagePullSecrets }
     objects.push(
       redisSecret(parent, redisPassword, service),
-      ...managedRedis({ ...common, record: redisRecord, restartAt }),
+      ...managedRedis({ ...common, record: redisRecord, claimSize: observed.claimSize, restartAt }),
       ...(redis.backup === undefined ? [] : networkPolicy(parent, 'redis-backup', policies)),
       ...redisBackup({ ...common, service }),
     )

@@ -5,7 +5,7 @@ import type { KubeObject } from '../runtime/kube-object.ts'
 import { child, childName, hashOf, type Parent, ports, selectorLabels } from './child.ts'
 import { type Mount, podTemplate } from './pod.ts'
 import { restoreContainer } from './redis-backup.ts'
-import { mergedResources } from './resources.ts'
+import { amountOf, mergedResources } from './resources.ts'
 import { service } from './service.ts'
 
 export interface RedisInput extends Parent {
@@ -15,6 +15,8 @@ export interface RedisInput extends Parent {
   readonly paused: boolean
   /** Where there are two, or were: which of them leads. */
   readonly record?: RedisRecord | undefined
+  /** With which its volume was made, where it was: what it is made of cannot change. */
+  readonly claimSize?: string | undefined
   readonly restartAt?: string | undefined
   readonly imagePullSecrets?: readonly string[] | undefined
 }
@@ -66,6 +68,8 @@ export function managedRedis(input: RedisInput): readonly KubeObject[] {
     },
   ]
   const memory = `${memoryMebibytes}Mi`
+  const resources = mergedResources(redis.resources, { requests: { cpu: '100m', memory }, limits: { memory } })
+  const limitMebibytes = amountOf(resources.limits?.memory ?? memory) / 2 ** 20
   const answers = 'redis-cli ping | grep -q PONG'
   const probe = (command: string) => ({ exec: { command: ['sh', '-c', command] }, periodSeconds: 5, timeoutSeconds: 3 })
   const template = podTemplate(input, 'redis', {
@@ -74,7 +78,7 @@ export function managedRedis(input: RedisInput): readonly KubeObject[] {
     args: [
       ...['--include', '/etc/redis/auth.conf', '--port', String(ports.redis), '--dir', '/data'],
       // What a copy of the data for a rewrite of the log needs must fit as well.
-      ...['--maxmemory', `${Math.floor(memoryMebibytes * 0.75)}mb`, '--maxmemory-policy', 'volatile-lru'],
+      ...['--maxmemory', `${Math.floor(limitMebibytes * 0.75)}mb`, '--maxmemory-policy', 'volatile-lru'],
       ...['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''],
       ...(isPair ? pairArgs : []),
     ],
@@ -82,7 +86,7 @@ export function managedRedis(input: RedisInput): readonly KubeObject[] {
     mounts,
     container: {
       ports: [{ name: 'redis', containerPort: ports.redis }],
-      resources: mergedResources(redis.resources, { requests: { cpu: '100m', memory }, limits: { memory } }),
+      resources,
       startupProbe: { ...probe(answers), failureThreshold: 120 },
       readinessProbe: { ...probe(isPair ? `${answers} && ${pairReady}` : answers), failureThreshold: 2 },
       livenessProbe: { tcpSocket: { port: 'redis' }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
@@ -100,7 +104,7 @@ export function managedRedis(input: RedisInput): readonly KubeObject[] {
     spec: {
       accessModes: ['ReadWriteOnce'],
       ...(storage.storageClassName === undefined ? {} : { storageClassName: storage.storageClassName }),
-      resources: { requests: { storage: storage.size } },
+      resources: { requests: { storage: input.claimSize ?? storage.size } },
     },
   }
   const spec = {

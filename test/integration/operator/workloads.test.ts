@@ -18,6 +18,13 @@ const namespaced = (apiVersion: string, kind: string, plural: string): Resource 
 })
 const quotas = namespaced('v1', 'ResourceQuota', 'resourcequotas')
 const claims = namespaced('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims')
+const volumes: Resource = { apiVersion: 'v1', kind: 'PersistentVolume', plural: 'persistentvolumes', namespaced: false }
+const classes: Resource = {
+  apiVersion: 'storage.k8s.io/v1',
+  kind: 'StorageClass',
+  plural: 'storageclasses',
+  namespaced: false,
+}
 const replicaSets = namespaced('apps/v1', 'ReplicaSet', 'replicasets')
 const restricted = { 'pod-security.kubernetes.io/enforce': 'restricted' }
 const selection = (of: unknown) => (of as { matchLabels: Readonly<Record<string, string>> }).matchLabels
@@ -292,6 +299,46 @@ describe('Operator: with the controllers of workloads', () => {
     const { conditions = [] } = await bench.status(namespace)
     expect(conditions.find(({ type }) => type === 'Ready')?.message).to.contain('"no-such-class" not found')
     await eventually(async () => expect((await bench.events(namespace)).join()).to.contain('Warning RedisNotReady'))
+  })
+
+  it('lets the volume of Redis grow where its class allows that, and says where it does not', async () => {
+    const provisioner = 'example.com/none'
+    for (const allowVolumeExpansion of [true, false])
+      await bench.client.create(classes, {
+        ...{ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', provisioner, allowVolumeExpansion },
+        metadata: { name: allowVolumeExpansion ? 'growing' : 'fixed' },
+      })
+    await bench.start()
+    const asked = (storageClassName: string, size?: string) => ({
+      state: { redis: { managed: { storage: { storageClassName, ...(size === undefined ? {} : { size }) } } } },
+    })
+    const claimOf = async (pipeline: string) =>
+      (await list(claims)).find(({ metadata }) => metadata.name === `data-${pipeline}-redis-0`)
+    for (const name of ['growing', 'fixed']) {
+      await apply(asked(name), name)
+      await eventually(async () => expect(await claimOf(name)).to.not.equal(undefined))
+      // What the provisioner would do.
+      await bench.client.create(volumes, {
+        apiVersion: 'v1',
+        kind: 'PersistentVolume',
+        metadata: { name: `volume-of-${namespace}-${name}` },
+        spec: {
+          ...{ storageClassName: name, capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'] },
+          ...{ hostPath: { path: '/nowhere' }, claimRef: { namespace, name: `data-${name}-redis-0` } },
+        },
+      })
+      await eventually(async () => expect((await claimOf(name))!.status).to.include({ phase: 'Bound' }))
+    }
+    const requested = async (name: string) =>
+      (await claimOf(name))!.spec as { resources: { requests: { storage: string } } }
+    await apply(asked('growing', '2Gi'), 'growing')
+    await eventually(async () => expect((await requested('growing')).resources.requests.storage).to.equal('2Gi'))
+    await apply(asked('fixed', '2Gi'), 'fixed')
+    await eventually(async () =>
+      expect(await bench.condition(namespace, 'Stalled', 'fixed')).to.equal('True VolumeNotGrown'),
+    )
+    expect((await requested('fixed')).resources.requests.storage).to.equal('1Gi')
+    expect(await bench.condition(namespace, 'Stalled', 'growing')).to.not.equal('True VolumeNotGrown')
   })
 
   it('says what its pods say: of the store, of themselves, and why they are not ready', async () => {
