@@ -36,14 +36,15 @@ describe('A pipeline whose file changes', () => {
     return live
   }
 
-  it('takes up alert budget, threshold, rules and mutes, and says so in one line', async () => {
+  it('takes up alert budget, threshold, refractory period, rules and mutes, and says so in one line', async () => {
     const live = await watched()
     const before = live.detection
     const mutes = [{ keys: ['user-*'], until: '2026-02-01T00:00:00Z' }]
-    write(2, { threshold: '0.99', rules: [{ name: 'other', field: 'value', above: '7' }], mutes })
+    write(2, { threshold: '0.99', refractorySeconds: 7, rules: [{ name: 'other', field: 'value', above: '7' }], mutes })
     await until(() => live.generation === 2)
     expect(live.detection).to.not.equal(before)
-    expect(live.detection).to.deep.include({ threshold: '0.99', alertBudgetPerMillion: undefined, mutes })
+    expect(live.detection).to.deep.include({ threshold: '0.99', refractorySeconds: 7, mutes })
+    expect(live.detection.alertBudgetPerMillion).to.equal(undefined)
     expect(live.detection.rules.map(({ name }) => name)).to.deep.equal(['other'])
     expect(logged.map(({ level, fields }) => ({ level, ...fields }))).to.deep.equal([
       { level: 'info', generation: 2, threshold: '0.99', rules: ['other'], mutes: 1 },
@@ -55,7 +56,7 @@ describe('A pipeline whose file changes', () => {
     const live = await watched()
     const before = live.detection
     const rules = [{ name: 'limit', field: 'value', above: '100' }]
-    write(2, { alertBudgetPerMillion: 1000, rules, refractorySeconds: 7 })
+    write(2, { alertBudgetPerMillion: 1000, rules, onModelUnavailable: 'Wait' })
     await until(() => live.generation === 2)
     expect(live.detection).to.equal(before)
     expect(logged.map(({ message }) => message)).to.deep.equal([
@@ -104,10 +105,10 @@ describe('A pipeline whose file changes', () => {
   })
 
   it('tells what needs a start from what does not', async () => {
-    write(1, { threshold: '0.9', refractorySeconds: 5 })
+    write(1, { threshold: '0.9', onModelUnavailable: 'Wait' })
     const { spec } = await loadPipeline(path)
     expect(fixedDetection(spec.detection))
-      .to.include({ refractorySeconds: 5 })
-      .and.not.have.any.keys('threshold', 'rules')
+      .to.include({ onModelUnavailable: 'Wait' })
+      .and.not.have.any.keys('threshold', 'rules', 'refractorySeconds')
   })
 })

@@ -7,7 +7,15 @@ import { pipelineOf } from './load-pipeline.ts'
 import type { DetectionSpec, Notification, Pipeline } from './spec.ts'
 
 /** What of `detection` a process that runs takes up; everything else needs it to start again. */
-export const liveFields = ['alertBudget', 'alertBudgetPerMillion', 'threshold', 'rules', 'mutes', 'model'] as const
+export const liveFields = [
+  'alertBudget',
+  'alertBudgetPerMillion',
+  'threshold',
+  'refractorySeconds',
+  'rules',
+  'mutes',
+  'model',
+] as const
 
 /** The detection without what a process that runs takes up. */
 export function fixedDetection(detection: DetectionSpec): Omit<DetectionSpec, (typeof liveFields)[number]> {
@@ -18,6 +26,7 @@ export function fixedDetection(detection: DetectionSpec): Omit<DetectionSpec, (t
     rules: _4,
     mutes: _5,
     model: _6,
+    refractorySeconds: _7,
     ...fixed
   } = detection
   return fixed
@@ -78,7 +87,7 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
     detection = next
     log.info(
       { generation, ...changeOf(next) },
-      'the pipeline has changed: alert budget, threshold, rules, mutes and models are taken up',
+      'the pipeline has changed: alert budget, threshold, refractory period, rules, mutes and models are taken up',
     )
   }
 

@@ -166,7 +166,7 @@ describe('desired', () => {
 
   it('rolls the pods for a change of what they read, and for a new restart-at', () => {
     const before = templates({})
-    expect(templates({ detection: { refractorySeconds: 1 } })).to.not.deep.equal(before)
+    expect(templates({ detection: { onModelUnavailable: 'Wait' } })).to.not.deep.equal(before)
     for (const [index, template] of templates({}, { restartAt: 'now' }).entries())
       expect(template).to.not.deep.equal(before[index])
   })
@@ -196,7 +196,7 @@ describe('desired', () => {
       const after = workloads(spec)
       return names.filter((name) => !isDeepStrictEqual(after.get(name)!.template, before.get(name)!.template))
     }
-    expect(rolled({ detection: { refractorySeconds: 1 } })).to.deep.equal(names)
+    expect(rolled({ detection: { onModelUnavailable: 'Wait' } })).to.deep.equal(names)
     expect(rolled({ event: { value: 'amount' } })).to.deep.equal(['payments-consumer', 'payments-api'])
     expect(rolled({ results: { publish: 'Anomalies' } })).to.deep.equal(['payments-consumer', 'payments-api'])
     expect(rolled({ api: { publishEvents: 'Disabled' } })).to.deep.equal(['payments-api'])
@@ -219,7 +219,7 @@ describe('desired', () => {
       'payments-api',
       'payments-recorder',
     ])
-    expect(rolled({ detection: { refractorySeconds: 1 } })).to.not.include('payments-recorder')
+    expect(rolled({ detection: { onModelUnavailable: 'Wait' } })).to.not.include('payments-recorder')
     expect(rolled({ results: { episodesTopic: 'episodes' } })).to.include('payments-recorder')
     expect(rolled({ recorder: { template: { logLevel: 'debug' } } })).to.deep.equal(['payments-recorder'])
     const notifications = [{ name: 'chat', slack: { urlSecretRef: { name: 'slack', key: 'url' } } }]

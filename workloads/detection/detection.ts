@@ -123,6 +123,7 @@ export class Detection {
   use(detection: DetectionSpec): void {
     this.#limits = limitsOf(detection.rules, this.#schema)
     this.#mutes = mutesOf(detection)
+    this.#lastAlerts.use(1000 * detection.refractorySeconds)
     this.#decision.use(detection)
     this.explainFrom = explainFromOf(this.#decision)
   }

@@ -26,13 +26,20 @@ export interface LastAlertsOptions {
 /** How many events each key has had, and its last alert: what goes on after an alert is one episode. */
 export class LastAlerts implements SlotMemory {
   readonly bytesPerKey: number
-  readonly #options: LastAlertsOptions
+  readonly #refractoryEvents: number
+  #refractoryMs: number
   readonly #pages: SlotPages
 
   constructor(options: LastAlertsOptions) {
-    this.#options = options
+    this.#refractoryEvents = options.refractoryEvents
+    this.#refractoryMs = options.refractoryMs
     this.#pages = new SlotPages(options.refractoryEvents > 0 ? width + 1 : width)
     this.bytesPerKey = 4 * this.#pages.width
+  }
+
+  /** How long an alert stands from now on, those of before as well. */
+  use(refractoryMs: number): void {
+    this.#refractoryMs = refractoryMs
   }
 
   /** Events that the key has had. */
@@ -51,9 +58,8 @@ export class LastAlerts implements SlotMemory {
     const at = this.#pages.offset(slot)
     const since = page[at + atSince]!
     if (since === Number.POSITIVE_INFINITY) return false
-    const { refractoryEvents, refractoryMs } = this.#options
-    if (since < refractoryEvents && page[at + atQuiet]! < quietEvents) return true
-    return refractoryMs > 0 && Math.abs(time - loadTime(page, at + atTime)) < refractoryMs
+    if (since < this.#refractoryEvents && page[at + atQuiet]! < quietEvents) return true
+    return this.#refractoryMs > 0 && Math.abs(time - loadTime(page, at + atTime)) < this.#refractoryMs
   }
 
   /** @param isHigh whether the event reached the threshold, as every alert does */
@@ -62,7 +68,7 @@ export class LastAlerts implements SlotMemory {
     const at = this.#pages.offset(slot)
     page[at + atEvents] = page[at + atEvents]! + 1
     page[at + atSince] = page[at + atSince]! + 1
-    if (this.#options.refractoryEvents > 0) page[at + atQuiet] = isHigh ? 0 : page[at + atQuiet]! + 1
+    if (this.#refractoryEvents > 0) page[at + atQuiet] = isHigh ? 0 : page[at + atQuiet]! + 1
     if (!isAlert) return
     page[at + atSince] = 0
     page[at + atSurprisal] = surprisal

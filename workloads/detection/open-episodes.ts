@@ -79,7 +79,7 @@ interface Saved {
  * part of one of the stream, and keys that alert for that feature from then on join it.
  */
 export class OpenEpisodes implements SharedMemory {
-  readonly #quietMs: number
+  #quietMs: number
   /** From the one without news for longest. */
   readonly #ofKeys = new Map<string, OpenOfKey>()
   /** By feature. */
@@ -95,6 +95,11 @@ export class OpenEpisodes implements SharedMemory {
   #saved: Uint8Array | undefined
 
   constructor(spec: Pick<DetectionSpec, 'refractorySeconds'>) {
+    this.#quietMs = quietMsOf(spec)
+  }
+
+  /** Episodes end by this refractory period from now on. */
+  use(spec: Pick<DetectionSpec, 'refractorySeconds'>): void {
     this.#quietMs = quietMsOf(spec)
   }
 

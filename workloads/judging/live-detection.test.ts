@@ -106,4 +106,23 @@ describe('A partition whose pipeline changes', () => {
     partition.rollback()
     expect(Buffer.from(partition.savePartition()).equals(Buffer.from(shared))).to.equal(true)
   })
+
+  it('takes up a refractory period, also for the alerts and the episodes of before', () => {
+    const partition = partitionOf({ threshold: '0.9', refractorySeconds: 86_400 })
+    feed(partition, 5000)
+    const silenced = (verdicts: readonly Verdict[]) =>
+      verdicts.filter(({ suppressedBy }) => suppressedBy === 'Refractory').length
+    expect(silenced(feed(partition, 2000))).to.be.above(20)
+    partition.use(detectionOf({ threshold: '0.9', refractorySeconds: 0 }))
+    const verdicts = feed(partition, 2000)
+    expect(silenced(verdicts)).to.equal(0)
+    expect(alertsOf(verdicts)).to.be.above(20)
+    const [first] = verdicts.filter(({ isAnomaly }) => isAnomaly)
+    partition.episodes.add(first!, [])
+    expect(partition.episodes.size).to.equal(1)
+    // A minute without anything unusual is enough now; it would have been two days.
+    const later = first!.timestamp! + 12 * 60_000 + 1
+    partition.episodes.add({ ...first!, eventId: 'later', userId: 'other', timestamp: later, isAnomaly: false }, [])
+    expect(partition.episodes.size).to.equal(0)
+  })
 })

@@ -80,11 +80,12 @@ export class Partition {
     return this.#detection.explainFrom
   }
 
-  /** Decides by this document's rules, budget or threshold from the next batch on. Cheap where they are the same object. */
+  /** Decides by this document's rules, budget or threshold and refractory period from the next batch on. Cheap where they are the same object. */
   use(detection: DetectionSpec): void {
     if (detection === this.#using) return
     this.#using = detection
     this.#detection.use(detection)
+    this.episodes.use(detection)
   }
 
   /** Scores events against their keys' histories, learns them, and lays out their rows for the model. */

@@ -137,7 +137,7 @@ describe('Operator: drift', () => {
     // In one moment, as somebody would who knows how.
     await bench.client.patch(kinds.secrets, key, { metadata: { ownerReferences: [] }, data: { url } })
     await eventually(async () => expect(await bench.condition(namespace, 'Stalled')).to.equal('True NameTaken'))
-    await bench.apply(namespace, { ...minimalSpec, detection: { refractorySeconds: 7 } })
+    await bench.apply(namespace, { ...minimalSpec, detection: { onModelUnavailable: 'Wait' } })
     await bench.quiet(500)
     expect(await template()).to.deep.equal(before)
     expect(((await bench.get(kinds.secrets, namespace, 'payments-redis')).data as { url: string }).url).to.equal(url)

@@ -162,12 +162,12 @@ describe('Operator: with the controllers of workloads', () => {
     const readyAt = (generation: number) =>
       seen.filter((status) => ready(status)?.status === 'True' && ready(status)?.observedGeneration === generation)
     const generation = metadata.generation!
-    await apply({ detection: { refractorySeconds: 1 } })
+    await apply({ detection: { onModelUnavailable: 'Wait' } })
     await eventually(async () => expect(await podsOf('api')).to.have.length(3))
     await eventually(() =>
       expect(ready(seen.at(-1)!)).to.include({ status: 'False', observedGeneration: generation + 1 }),
     )
-    await apply({ detection: { refractorySeconds: 2 } })
+    await apply({ detection: { learnFromCalls: 'Enabled' } })
     await eventually(() =>
       expect(ready(seen.at(-1)!)).to.include({ status: 'False', observedGeneration: generation + 2 }),
     )
@@ -396,7 +396,7 @@ describe('Operator: with the controllers of workloads', () => {
     taken.set('http://10.1.2.3:9090/status', 2)
     await eventually(async () => expect((await bench.status(namespace)).observedConfig).to.equal(2))
 
-    await apply({ detection: { alertBudgetPerMillion: 7, refractorySeconds: 5 } })
+    await apply({ detection: { alertBudgetPerMillion: 7, onModelUnavailable: 'Wait' } })
     await eventually(async () => {
       await bench.runPods(namespace)
       expect(await pods()).to.not.include.members(before)
