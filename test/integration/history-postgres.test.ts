@@ -8,8 +8,10 @@ import { postgresAddressOf } from '../../workloads/history/postgres-address.ts'
 import { PostgresConnection, writing } from '../../workloads/history/postgres-connection.ts'
 import { PostgresDays } from '../../workloads/history/postgres-days.ts'
 import { copyRows } from '../../workloads/history/postgres-history.ts'
+import { PostgresRecording } from '../../workloads/history/postgres-recording.ts'
 import { RowBuffer } from '../../workloads/history/postgres-rows.ts'
 import { migrate, migrations } from '../../workloads/history/postgres-schema.ts'
+import { verdictWriter } from '../../workloads/history/published-records.ts'
 
 const log = await createLogger({ level: 'silent' })
 const day = 86_400_000
@@ -147,6 +149,39 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await report.commit()
     await days.maintain(now + 5 * day)
     expect(await partitions(own.schema)).to.deep.equal(['verdicts_20260215', 'verdicts_20260216'])
+  })
+
+  it('refuses what a former owner of a partition still writes', async () => {
+    const own = settings()
+    await migrate(connect(own), own.schema)
+    const of = { topic: 'verdicts', partition: 0 }
+    const recorder = () => {
+      const [connection, upkeep] = [connect(own), connect(own)]
+      const days = new PostgresDays(upkeep, { schema: own.schema, retentionDays: 30, log })
+      const write = verdictWriter({ isOwn: () => true, schema: own.schema, days, keep: 'All', wall: Date.now })
+      const recording = new PostgresRecording({
+        ...{ connection, schema: own.schema, topic: of.topic, groupId: 'group', write },
+        prepare: async () => {},
+        onRecorded: () => {},
+      })
+      const commit = async (offset: number) => {
+        const transaction = await (await recording.openProducer('group/verdicts/0')).begin()
+        await transaction.sendOffsets('group', [{ ...of, offset }])
+        await transaction.commit()
+      }
+      return { recording, commit }
+    }
+    const value = Buffer.from(judged(1).json)
+    const records = [{ offset: 0, key: null, value, timestamp: Date.now(), headers: {} }]
+    const [former, next] = [recorder(), recorder()]
+    for (const { recording } of [former, next]) {
+      await recording.assigned(of)
+      await recording.batch({ ...of, records, highWatermark: 1 })
+    }
+    await next.commit(1)
+    expect(await former.commit(1).catch((error) => error)).to.include({ failure: 'Fenced' })
+    const rows = await postgres.sql(`SELECT event_id FROM ${own.schema}.verdicts`)
+    expect(rows).to.deep.equal([{ event_id: 'e1' }])
   })
 
   it('finds an event, a key and a time by an index, in each partition', async () => {
