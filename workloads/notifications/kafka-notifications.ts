@@ -47,12 +47,6 @@ interface Running {
   stop(): Promise<void>
 }
 
-/** Known receivers that cannot be made: why. */
-interface Broken {
-  readonly made: string
-  readonly problem: string
-}
-
 const waitingMs = 5000
 const fetchBytes = 2 ** 20
 
@@ -65,7 +59,8 @@ export function createKafkaNotifications(options: KafkaNotificationsOptions): Ka
   const { results } = pipeline.spec
   const { namespace, name } = pipeline.metadata
   const running = new Map<string, Running>()
-  const broken = new Map<string, Broken>()
+  /** Receivers that cannot be made: why. */
+  const broken = new Map<string, string>()
   const lagOf = ({ stream, notifier }: Running): number =>
     Math.max(
       notifier.waiting,
@@ -140,8 +135,8 @@ export function createKafkaNotifications(options: KafkaNotificationsOptions): Ka
         if (broken.delete(receiver)) log.info({ receiver }, 'its secrets are there now')
       } catch (error) {
         const problem = messageOf(error)
-        if (broken.get(receiver)?.problem !== problem) log.error({ receiver, error: problem }, 'it cannot be told')
-        broken.set(receiver, { made, problem })
+        if (broken.get(receiver) !== problem) log.error({ receiver, error: problem }, 'it cannot be told')
+        broken.set(receiver, problem)
       }
     }
   }
@@ -166,6 +161,8 @@ export function createKafkaNotifications(options: KafkaNotificationsOptions): Ka
       admin.close()
     },
     problem() {
+      for (const { name: receiver } of live.notifications)
+        if (!running.has(receiver) && !broken.has(receiver)) return `${receiver}: not started`
       for (const [receiver, { stream }] of running) {
         const found = stream.problem()
         if (found !== undefined) return `${receiver}: ${found.message}`
@@ -178,7 +175,7 @@ export function createKafkaNotifications(options: KafkaNotificationsOptions): Ka
         receiver,
         { problem: one.stream.problem()?.message ?? one.notifier.problem ?? 'ok', waiting: lagOf(one) },
       ])
-      const others = Array.from(broken, ([receiver, { problem }]) => [receiver, { problem, waiting: 0 }])
+      const others = Array.from(broken, ([receiver, problem]) => [receiver, { problem, waiting: 0 }])
       return Object.fromEntries([...told, ...others])
     },
   }

@@ -27,6 +27,8 @@ const longestWaitMs = 600_000
 /** A message that is older, and was tried so often, is given up. */
 const giveUpMs = 3_600_000
 const fewestTries = 5
+/** A failure that passes at once is no problem that somebody must know of. */
+const fewestFailures = 3
 
 interface Waiting {
   readonly message: Message
@@ -45,7 +47,9 @@ export class Outbox {
   #arrived = Promise.withResolvers<void>()
   #windowAt = Number.NEGATIVE_INFINITY
   #toldInWindow = 0
-  #problem: string | undefined
+  #failure: string | undefined
+  /** In a row. */
+  #failures = 0
   readonly #hurry = new AbortController()
 
   constructor(options: OutboxOptions) {
@@ -56,9 +60,9 @@ export class Outbox {
     return this.#waiting.length + this.#sending
   }
 
-  /** Why nothing gets through; undefined where it does. */
+  /** Why nothing gets through; undefined where it does, or failed only a moment ago. */
   get problem(): string | undefined {
-    return this.#problem
+    return this.#failures < fewestFailures ? undefined : this.#failure
   }
 
   /** Settles with why each was not delivered; undefined where it was. `signal` takes back those that are not sent yet. */
@@ -171,14 +175,16 @@ export class Outbox {
 
   #succeeded(): void {
     const { log, name } = this.#options
-    if (this.#problem !== undefined) log.info({ receiver: name }, 'notifications get through again')
-    this.#problem = undefined
+    if (this.#failure !== undefined) log.info({ receiver: name }, 'notifications get through again')
+    this.#failure = undefined
+    this.#failures = 0
   }
 
-  #failed({ message, reason }: Failure): void {
+  #failed({ message, reason, isFinal }: Failure): void {
     const { log, name } = this.#options
-    if (this.#problem === undefined) log.warn({ receiver: name, reason, error: message }, 'a notification failed')
-    this.#problem = message
+    if (this.#failure === undefined) log.warn({ receiver: name, reason, error: message }, 'a notification failed')
+    this.#failure = message
+    this.#failures += isFinal ? fewestFailures : 1
   }
 }
 
