@@ -40,12 +40,14 @@ export async function notificationScene(
     /** By `secret/entry`. */
     readonly secrets?: Readonly<Record<string, string>>
     readonly partitions?: number
+    /** Of a pipeline that consumers run; one of its own if absent. */
+    readonly of?: { readonly name: string; readonly episodes: string; readonly deadLetters: string }
   },
 ): Promise<NotificationScene> {
   const { secrets = {}, partitions = 3 } = options
-  const name = `notified${++scenes}`
-  const episodesTopic = `${name}-episodes`
-  const deadLetterTopic = `${name}-dead-letters`
+  const own = `notified${++scenes}`
+  const { of = { name: own, episodes: `${own}-episodes`, deadLetters: `${own}-dead-letters` } } = options
+  const { name, episodes: episodesTopic, deadLetters: deadLetterTopic } = of
   const folder = temporaryFolder('notified')
   const file = join(folder, 'pipeline.yaml')
   for (const [entry, value] of Object.entries(secrets)) {
