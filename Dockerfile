@@ -3,13 +3,17 @@
 ARG BASE=docker.io/library/node:24-slim
 
 FROM ${BASE} AS application
+# Not empty: with what runs ONNX models, some 70 MB more.
+ARG ONNX=""
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # The secrets are for machines that reach the registry in a way of their own; without them nothing changes.
 # What no process of ours loads is left out: types, source maps, builds for bundlers, binaries for another runtime.
 RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=authorities \
     if [ -e /run/secrets/authorities ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/authorities; fi; \
-    npm install --omit=dev --no-save --ignore-scripts --no-audit --no-fund --loglevel=error && \
+    npm install --omit=dev --no-save --ignore-scripts --no-audit --no-fund --loglevel=error \
+      ${ONNX:+onnxruntime-node@$(node -p 'require("./package.json").devDependencies["onnxruntime-node"]')} && \
+    rm -rf node_modules/onnxruntime-node/bin/*/darwin node_modules/onnxruntime-node/bin/*/win32 && \
     find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.md' \) -delete && \
     rm -rf node_modules/@opentelemetry/*/build/esm node_modules/@opentelemetry/*/build/esnext node_modules/bare-*/prebuilds && \
     mkdir -p node_modules/node/bin node_modules/.cache/compiled && \

@@ -8,7 +8,7 @@ help: ## list the commands
 
 # Not `npm ci`: it insists on lock entries for the optional binaries of every other platform.
 node_modules: package.json package-lock.json .npmrc
-	npm install --no-save --no-audit --no-fund --loglevel=error
+	ONNXRUNTIME_NODE_INSTALL=skip npm install --no-save --no-audit --no-fund --loglevel=error
 	@touch node_modules
 
 check: node_modules ## format, lint, types, dead code
@@ -59,8 +59,8 @@ ARCHIVE ?= dist/anomaly-$(VERSION).tar
 # How this machine reaches the npm registry, if in a way of its own: seen by the build, not kept in the image.
 SECRETS := $(patsubst %,--secret id=npmrc$(,)src=%,$(wildcard $(HOME)/.npmrc)) $(patsubst %,--secret id=authorities$(,)src=%,$(NODE_EXTRA_CA_CERTS))
 
-image: ## the image of every role: ENGINE=docker|buildah BASE=… IMAGE=anomaly VERSION=…
-	BUILDX_NO_DEFAULT_ATTESTATIONS=1 $(ENGINE) build --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
+image: ## the image of every role: ENGINE=docker|buildah BASE=… IMAGE=anomaly VERSION=… ONNX=1 to run ONNX models
+	BUILDX_NO_DEFAULT_ATTESTATIONS=1 $(ENGINE) build --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(ONNX),--build-arg ONNX=$(ONNX)) \
 	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) --build-arg SOURCE=$(SOURCE) \
 	  $(SECRETS) .
 

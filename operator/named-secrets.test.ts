@@ -59,6 +59,37 @@ describe('secretsOf a pipeline that tells of episodes', () => {
   })
 })
 
+describe('ConfigMaps with models', () => {
+  const onnx = { from: { configMap: { name: 'models', key: 'fraud.onnx' } }, inputs: ['value'] }
+  const own = testParent({ ...pipeline.spec, detection: { detectors: [{ name: 'mine', onnx }] } }).pipeline
+  const uses = secretsOf(own, 'inference')
+  const map = (content: object) => ({ ...secret('models', {}), kind: 'ConfigMap', ...content })
+  const found = (configMap: KubeObject | null | undefined) =>
+    findSecrets(uses, (_, kind) => (kind === 'ConfigMap' ? configMap : secret('redis', { url: 'cmVkaXM=' })))
+
+  it('are read by inference alone, and looked for', () => {
+    expect(uses.map(({ kind, name }) => [kind, name])).to.deep.equal([
+      [undefined, 'redis'],
+      ['ConfigMap', 'models'],
+    ])
+    expect(secretsOf(own, 'consumer').some(({ kind }) => kind === 'ConfigMap')).to.equal(false)
+    expect(found(null).problem).to.deep.equal({
+      reason: 'ConfigMapMissing',
+      message: 'ConfigMap models (spec.detection.detectors[mine].onnx.from.configMap) does not exist',
+      stalled: true,
+    })
+    expect(found(undefined).problem!.reason).to.equal('ConfigMapUnreadable')
+    expect(found(map({ binaryData: { other: 'AA==' } })).problem!.message).to.include('has no entry fraud.onnx')
+  })
+
+  it('count for the hash with the entry that is read', () => {
+    const hash = found(map({ binaryData: { 'fraud.onnx': 'AA==' } })).hash
+    expect(hash).to.be.a('string')
+    expect(found(map({ binaryData: { 'fraud.onnx': 'AA==', other: 'AQ==' } })).hash).to.equal(hash)
+    expect(found(map({ binaryData: { 'fraud.onnx': 'AQ==' } })).hash).to.not.equal(hash)
+  })
+})
+
 describe('findSecrets', () => {
   const uses = secretsOf(pipeline, 'consumer')
   const all = [

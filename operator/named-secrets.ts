@@ -1,12 +1,14 @@
 import { notificationSecrets } from '../lib/pipeline/notification-secrets.ts'
-import { resolveRedis, resolveRoles } from '../lib/pipeline/resolve-pipeline.ts'
+import { resolveDetectors, resolveRedis, resolveRoles } from '../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline, Role } from '../lib/pipeline/spec.ts'
 import { hashOf } from './desired/child.ts'
 import type { Problem } from './problem.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
 
-/** A Secret that a pipeline names, for one of its workloads. */
+/** A Secret or ConfigMap that a pipeline names, for one of its workloads. */
 export interface SecretUse {
+  /** A Secret if absent. */
+  readonly kind?: 'ConfigMap' | undefined
   readonly name: string
   /** Entries that must be there; none: at least one of any name. */
   readonly keys: readonly string[]
@@ -25,7 +27,7 @@ export function secretsOf(pipeline: Pipeline, role: Role): readonly SecretUse[] 
     uses.push({ name, keys: [key], field: 'spec.state.redis.external.urlSecretRef' })
     uses.push(...tlsSecrets(redis.tls, 'spec.state.redis.external.tls'))
   }
-  if (role === 'inference') return uses
+  if (role === 'inference') return [...uses, ...modelMaps(pipeline)]
   uses.push(...tlsSecrets(source.tls, 'spec.source.tls'))
   if (source.sasl !== undefined) {
     const field = 'spec.source.sasl.secretRef'
@@ -53,6 +55,16 @@ function historySecrets({ spec: { history } }: Pipeline): readonly SecretUse[] {
   return [{ name, keys: [key], field: `${field}.urlSecretRef` }, ...tlsSecrets(tls, `${field}.tls`)]
 }
 
+/** The ConfigMaps with models. */
+function modelMaps({ spec }: Pipeline): readonly SecretUse[] {
+  return resolveDetectors(spec.detection).flatMap((detector) => {
+    const { configMap } = detector.type === 'onnx' ? detector.from : {}
+    if (configMap === undefined) return []
+    const field = `spec.detection.detectors[${detector.name}].onnx.from.configMap`
+    return [{ kind: 'ConfigMap' as const, name: configMap.name, keys: [configMap.key], field }]
+  })
+}
+
 function tlsSecrets(tls: Pipeline['spec']['source']['tls'], field: string): readonly SecretUse[] {
   const { caSecretRef: ca, certificateSecretRef: certificate } = tls ?? {}
   return [
@@ -70,24 +82,27 @@ export type SecretsFound =
 /** Whether all is there that the uses want, and a hash of that. Nothing of a value leaves this function. */
 export function findSecrets(
   uses: readonly SecretUse[],
-  get: (name: string) => KubeObject | null | undefined,
+  get: (name: string, kind: SecretUse['kind']) => KubeObject | null | undefined,
 ): SecretsFound {
   const found: unknown[] = []
-  for (const { name, keys, field } of uses) {
-    const secret = get(name)
-    const of = `Secret ${name} (${field})`
+  for (const { name, keys, field, kind } of uses) {
+    const secret = get(name, kind)
+    const of = `${kind ?? 'Secret'} ${name} (${field})`
     if (secret === undefined) {
       const message = `${of} cannot be read: the API server refuses it or does not answer; the operator's log has the reason`
-      return { problem: { reason: 'SecretUnreadable', message, stalled: false } }
+      return { problem: { reason: `${kind ?? 'Secret'}Unreadable`, message, stalled: false } }
     }
-    if (secret === null) return missing(`${of} does not exist`)
-    const data = (secret.data ?? {}) as Readonly<Record<string, string>>
+    if (secret === null) return missing(`${of} does not exist`, kind)
+    const { data: texts, binaryData } = secret as { readonly data?: object; readonly binaryData?: object }
+    const data = { ...texts, ...binaryData } as Readonly<Record<string, string>>
     const absent = keys.find((key) => data[key] === undefined)
-    if (absent !== undefined) return missing(`${of} has no entry ${absent}`)
-    if (keys.length === 0 && Object.keys(data).length === 0) return missing(`${of} is empty`)
+    if (absent !== undefined) return missing(`${of} has no entry ${absent}`, kind)
+    if (keys.length === 0 && Object.keys(data).length === 0) return missing(`${of} is empty`, kind)
     found.push(keys.length === 0 ? data : keys.map((key) => data[key]))
   }
   return { hash: hashOf(found) }
 }
 
-const missing = (message: string): SecretsFound => ({ problem: { reason: 'SecretMissing', message, stalled: true } })
+const missing = (message: string, kind: SecretUse['kind']): SecretsFound => ({
+  problem: { reason: `${kind ?? 'Secret'}Missing`, message, stalled: true },
+})

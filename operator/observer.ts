@@ -8,7 +8,7 @@ import { redisRecordOf } from './desired/redis.ts'
 import { readGeneratedSecret, redisPassword, signingKey } from './generated-secret.ts'
 import type { LagDemand } from './lag/consumer-bounds.ts'
 import type { SourceSample } from './lag/lag-sampler.ts'
-import { findSecrets, type SecretsFound, secretsOf } from './named-secrets.ts'
+import { findSecrets, type SecretsFound, type SecretUse, secretsOf } from './named-secrets.ts'
 import type { PodReports } from './pods/pod-reports.ts'
 import { claimProblemOf, refusalOf } from './pods/refused-pod.ts'
 import { isUnschedulable, type Waiting } from './pods/waiting-pod.ts'
@@ -72,10 +72,10 @@ export interface ObserverOptions {
     /** With an index `component`: `namespace/pipeline/component`. */
     readonly pods: Cache
   }
-  /** A Secret that a pipeline names: null if there is none, undefined while that is not known. */
-  readonly namedSecret: (key: string) => KubeObject | null | undefined
+  /** A Secret or ConfigMap that a pipeline names: null if there is none, undefined while that is not known. */
+  readonly named: (key: string, kind: SecretUse['kind']) => KubeObject | null | undefined
   /** Whether it cannot be known, since the API server refuses it or does not answer. */
-  readonly isUnreadable: (key: string) => boolean
+  readonly isUnreadable: (key: string, kind: SecretUse['kind']) => boolean
   readonly servesMonitors: () => boolean
   /** The pipeline whose events this one would take. */
   readonly rival: (document: KubeObject) => string | undefined
@@ -86,7 +86,7 @@ export interface ObserverOptions {
 export type Observe = (document: KubeObject, parsed: ParsedPipeline, signal: AbortSignal) => Promise<Scope>
 
 /** Reads caches and samples; asks the API server only for what no cache holds. Writes nothing. */
-export function createObserver({ client, caches, namedSecret, isUnreadable, ...options }: ObserverOptions): Observe {
+export function createObserver({ client, caches, named, isUnreadable, ...options }: ObserverOptions): Observe {
   function workloadsOf({ metadata: { name, namespace } }: KubeObject): Workloads {
     const found = components.flatMap((component) => {
       const cache = component === 'redis' ? caches.statefulSets : caches.deployments
@@ -104,9 +104,12 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
   function secretsFound(pipeline: Pipeline): Scope['secrets'] {
     const keyOfName = (name: string) => `${pipeline.metadata.namespace}/${name}`
     const uses = byRole((role) => secretsOf(pipeline, role))
-    const named = roles.flatMap((role) => uses[role].map(({ name }) => keyOfName(name)))
-    if (named.some((key) => namedSecret(key) === undefined && !isUnreadable(key))) return undefined
-    return byRole((role) => findSecrets(uses[role], (name) => namedSecret(keyOfName(name))))
+    const isUnknown = ({ name, kind }: SecretUse) => {
+      const key = keyOfName(name)
+      return named(key, kind) === undefined && !isUnreadable(key, kind)
+    }
+    if (roles.some((role) => uses[role].some(isUnknown))) return undefined
+    return byRole((role) => findSecrets(uses[role], (name, kind) => named(keyOfName(name), kind)))
   }
 
   async function generatedOf(pipeline: Pipeline, signal: AbortSignal): Promise<Pick<Scope, 'generated' | 'failure'>> {
@@ -169,9 +172,12 @@ export function createObserver({ client, caches, namedSecret, isUnreadable, ...o
   }
 }
 
-/** Names of the Secrets that the pipeline names, as `namespace/name`. */
-export const namedSecretsOf = (pipeline: Pipeline): readonly string[] =>
-  roles.flatMap((role) => secretsOf(pipeline, role).map(({ name }) => `${pipeline.metadata.namespace}/${name}`))
+/** Names of the Secrets or ConfigMaps that the pipeline names, as `namespace/name`. */
+export const namedBy = (pipeline: Pipeline | undefined, kind: SecretUse['kind']): readonly string[] => {
+  if (pipeline === undefined) return []
+  const uses = roles.flatMap((role) => secretsOf(pipeline, role)).filter((use) => use.kind === kind)
+  return uses.map(({ name }) => `${pipeline.metadata.namespace}/${name}`)
+}
 
 export const byRole = <T>(of: (role: Role) => T): Readonly<Record<Role, T>> => ({
   consumer: of('consumer'),

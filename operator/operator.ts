@@ -8,8 +8,8 @@ import { createCrdCheck } from './crd-check.ts'
 import { manager } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
 import { rivalOf, sharingGroup } from './group-rival.ts'
-import { autoscalers, cronJobs, deployments, pipelines, secrets, services, statefulSets } from './kinds.ts'
-import { createObserver, namedSecretsOf } from './observer.ts'
+import { autoscalers, configMaps, cronJobs, deployments, pipelines, secrets, services, statefulSets } from './kinds.ts'
+import { createObserver, namedBy } from './observer.ts'
 import type { OperatorMetrics } from './operator-metrics.ts'
 import { createReconciler } from './reconcile.ts'
 import { createApplier } from './runtime/apply.ts'
@@ -60,6 +60,7 @@ export function createOperator(options: OperatorOptions): Operator {
   const crd = createCrdCheck(client, { log, signal: stopping.signal })
   let watches: Watches | undefined
   let named: NamedObjects | undefined
+  let namedMaps: NamedObjects | undefined
   let samplers: Samplers | undefined
   let election: Election | undefined
   let death: string | undefined
@@ -74,13 +75,14 @@ export function createOperator(options: OperatorOptions): Operator {
     const common = { client, log, ...options.watch }
     watches = startWatches({ ...common, namespaces: options.namespaces, onMonitorsServed: enqueueAll })
     named = createNamedObjects({ ...common, resource: secrets, changed: enqueue })
+    namedMaps = createNamedObjects({ ...common, resource: configMaps, changed: enqueue })
     samplers = createSamplers({
       ...{ log, watches, named, sampling: options.sampling },
       changed: (key) => enqueue([key]),
       mayWrite: () => election?.isLeader() === true,
     })
     const control = createControl(options, {
-      ...{ client, watches, named, samplers },
+      ...{ client, watches, named, namedMaps, samplers },
       mayWrite: () => election?.isLeader() === true,
       crdProblem: crd.problem,
     })
@@ -133,6 +135,7 @@ export function createOperator(options: OperatorOptions): Operator {
       await Promise.all([watches?.stop(), work.catch(() => {})])
       samplers?.stop()
       await named?.stop()
+      await namedMaps?.stop()
       client.close()
     },
     deathProblem: () => death,
@@ -146,6 +149,7 @@ interface World {
   readonly client: KubeClient
   readonly watches: Watches
   readonly named: NamedObjects
+  readonly namedMaps: NamedObjects
   readonly samplers: Samplers
   readonly mayWrite: () => boolean
   readonly crdProblem: () => string | undefined
@@ -154,7 +158,7 @@ interface World {
 /** The controller of pipelines, and who records its events. */
 function createControl(
   { settings, identity, concurrency, log, metrics, patienceMs }: OperatorOptions,
-  { client, watches, named, samplers, mayWrite, crdProblem }: World,
+  { client, watches, named, namedMaps, samplers, mayWrite, crdProblem }: World,
 ): { readonly controller: Controller; readonly recorder: EventRecorder } {
   const recorder = createEventRecorder({ client, component: manager, instance: identity, log })
   const applier = createApplier({
@@ -176,8 +180,8 @@ function createControl(
       pods: watches.pods,
       claims: watches.claims,
     },
-    namedSecret: named.get,
-    isUnreadable: (key) => named.failure(key) !== undefined,
+    named: (key, kind) => (kind === 'ConfigMap' ? namedMaps : named).get(key),
+    isUnreadable: (key, kind) => (kind === 'ConfigMap' ? namedMaps : named).failure(key) !== undefined,
     servesMonitors: watches.servesMonitors,
     rival: (document) => rivalOf(document, watches.pipelines),
     sampled: samplers.read,
@@ -186,8 +190,9 @@ function createControl(
     ...{ client, applier, observe, recorder, settings, mayWrite, crdProblem, log, patienceMs },
     pipelines: watches.pipelines,
     watch(key, pipeline) {
-      const names = pipeline === undefined ? [] : namedSecretsOf(pipeline)
+      const names = namedBy(pipeline, undefined)
       named.use(key, names)
+      namedMaps.use(key, namedBy(pipeline, 'ConfigMap'))
       const isUnread = names.some((name) => named.get(name) === undefined && named.failure(name) === undefined)
       if (!isUnread) samplers.follow(key, pipeline)
     },

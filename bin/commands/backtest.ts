@@ -1,5 +1,5 @@
 import { closing, defineCommand } from './define-command.ts'
-import { delimiter, format, input, output, pipelineFile, rejects, seed } from './flags.ts'
+import { delimiter, format, input, onnxFolder, output, pipelineFile, rejects, seed } from './flags.ts'
 
 export const backtest = defineCommand({
   command: 'backtest',
@@ -41,6 +41,7 @@ export const backtest = defineCommand({
         report: { type: 'string', requiresArg: true, describe: 'HTML file for the report' },
         rejects,
         seed,
+        'onnx-folder': onnxFolder,
       }),
   handler: async (args) => (await import('../../workloads/backtest/backtest-command.ts')).backtestCommand(args),
 })

@@ -23,6 +23,12 @@ export const output = {
   describe: 'File for the verdicts as JSONL; - is standard output',
 } as const
 
+export const onnxFolder = {
+  type: 'string',
+  requiresArg: true,
+  describe:
+    'Folder with the ONNX models of ConfigMaps and volumes, in a folder a detector; /etc/anomaly/onnx by default',
+} as const
 export const delimiter = {
   type: 'string',
   requiresArg: true,

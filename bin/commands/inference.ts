@@ -1,5 +1,14 @@
 import { closing, defineCommand } from './define-command.ts'
-import { drainSeconds, logFormat, logLevel, otlpEndpoint, pipelineFile, probesPort, redis } from './flags.ts'
+import {
+  drainSeconds,
+  logFormat,
+  logLevel,
+  onnxFolder,
+  otlpEndpoint,
+  pipelineFile,
+  probesPort,
+  redis,
+} from './flags.ts'
 
 export const inference = defineCommand({
   command: 'inference',
@@ -27,6 +36,7 @@ export const inference = defineCommand({
           describe: 'Name under which this replica keeps what it learns; host and port by default',
         },
         'drain-seconds': drainSeconds,
+        'onnx-folder': onnxFolder,
         'otlp-endpoint': otlpEndpoint,
         'log-level': logLevel,
         'log-format': logFormat,

@@ -1,5 +1,16 @@
 import { closing, defineCommand } from './define-command.ts'
-import { delimiter, format, input, logLevel, output, pipelineFile, rejects, secretsFolder, seed } from './flags.ts'
+import {
+  delimiter,
+  format,
+  input,
+  logLevel,
+  onnxFolder,
+  output,
+  pipelineFile,
+  rejects,
+  secretsFolder,
+  seed,
+} from './flags.ts'
 
 export const run = defineCommand({
   command: 'run',
@@ -64,6 +75,7 @@ export const run = defineCommand({
         rate: { type: 'number', default: 500, requiresArg: true, describe: 'Simulated events a second' },
         seconds: { type: 'number', requiresArg: true, describe: 'End the simulation after so many seconds' },
         seed,
+        'onnx-folder': onnxFolder,
         'log-level': logLevel,
       }),
   handler: async (args) => (await import('../../workloads/local/run-command.ts')).runCommand(args),

@@ -196,13 +196,13 @@ export const contradictory: readonly RefusedPipeline[] = [
     what: 'a detector without an algorithm',
     spec: { source, detection: { detectors: [{ name: 'none' }] } },
     field: 'spec.detection.detectors[0]',
-    message: 'exactly one of profile, isolationForest, discord must be given',
+    message: 'exactly one of profile, isolationForest, discord, onnx must be given',
   },
   {
     what: 'a detector with two algorithms',
     spec: { source, detection: { detectors: [{ name: 'both', profile: {}, discord: {} }] } },
     field: 'spec.detection.detectors[0]',
-    message: 'exactly one of profile, isolationForest, discord must be given',
+    message: 'exactly one of profile, isolationForest, discord, onnx must be given',
   },
   {
     what: 'a derived feature that is made in two ways',

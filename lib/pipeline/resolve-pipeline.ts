@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import {
   type DetectionSpec,
   type EventMapping,
@@ -20,6 +21,30 @@ export type ResolvedDetector =
       readonly refitEvents: number
     }
   | { readonly name: string; readonly type: 'discord' }
+  | ResolvedOnnx
+
+/** A model that somebody else made. */
+export interface ResolvedOnnx {
+  readonly name: string
+  readonly type: 'onnx'
+  readonly from: OnnxSpec['from']
+  readonly kind: NonNullable<OnnxSpec['kind']>
+  readonly inputs: readonly string[]
+  readonly output?: string
+  readonly anomalous: NonNullable<OnnxSpec['anomalous']>
+  readonly timeoutMs: number
+}
+
+type OnnxSpec = NonNullable<NonNullable<DetectionSpec['detectors']>[number]['onnx']>
+
+/** Where the operator mounts models, a folder a detector. */
+export const onnxFolder = '/etc/anomaly/onnx'
+
+/** The file of a model; those of ConfigMaps and volumes are below the folder. */
+export function onnxPathOf({ name, from }: Pick<ResolvedOnnx, 'name' | 'from'>, folder: string): string {
+  const { configMap, persistentVolumeClaim, file } = from
+  return file ?? join(folder, name, configMap?.key ?? persistentVolumeClaim?.path ?? '')
+}
 
 /** The detectors with all their options; profile and forest if none is given. */
 export function resolveDetectors({ detectors }: Pick<DetectionSpec, 'detectors'>): readonly ResolvedDetector[] {
@@ -27,10 +52,11 @@ export function resolveDetectors({ detectors }: Pick<DetectionSpec, 'detectors'>
     { name: 'profile', profile: {} },
     { name: 'forest', isolationForest: {} },
   ]
-  return stated.map(({ name, profile, isolationForest }) => {
+  return stated.map(({ name, profile, isolationForest, onnx }: NonNullable<DetectionSpec['detectors']>[number]) => {
     if (profile !== undefined) return { name, type: 'profile', ...unionDefaults.profile, ...profile }
     if (isolationForest !== undefined)
       return { name, type: 'isolationForest', ...unionDefaults.isolationForest, ...isolationForest }
+    if (onnx !== undefined) return { name, type: 'onnx', ...unionDefaults.onnx, ...onnx }
     return { name, type: 'discord' }
   })
 }
@@ -40,7 +66,7 @@ type AlertBudgetMode = NonNullable<NonNullable<DetectionSpec['alertBudget']>['mo
 /** Names of the detectors that score with a model, in the order in which models are stored and answer. */
 export function resolveModelNames(detection: Pick<DetectionSpec, 'detectors'>): readonly string[] {
   return resolveDetectors(detection)
-    .filter(({ type }) => type === 'isolationForest')
+    .filter(({ type }) => type === 'isolationForest' || type === 'onnx')
     .map(({ name }) => name)
 }
 

@@ -19,6 +19,7 @@ export const unionDefaults = {
   features: 'features',
   profile: { halfLifeEvents: 500 },
   isolationForest: { trees: 100, sampleSize: 256, refitEvents: 5000 },
+  onnx: { kind: 'Score', anomalous: 'Higher', timeoutMs: 100 },
   scaling: {
     consumer: {
       replicas: undefined,
@@ -247,6 +248,57 @@ const muteSpec = object({
 
 const forest = unionDefaults.isolationForest
 
+const pathWithin = () =>
+  pattern(
+    /^[^/\s.][^/\s]*(\/[^/\s.][^/\s]*)*$/,
+    512,
+    'a path such as models/fraud.onnx, without dots at the start of names',
+  )
+
+const onnxSpec = object({
+  from: constrain(
+    object({
+      configMap: object({
+        name: objectName('Name of the ConfigMap, in the namespace of the pipeline.'),
+        key: pattern(/^[-._a-zA-Z0-9]+$/, 253, 'the name of an entry of a ConfigMap').describe(
+          'The entry, of its binaryData.',
+        ),
+      })
+        .optional()
+        .describe('A ConfigMap, for models up to 1 MiB. A change of it replaces the pods of inference.'),
+      persistentVolumeClaim: object({
+        claimName: objectName('Name of the claim, in the namespace of the pipeline.'),
+        path: pathWithin().describe('Path of the file in the volume.'),
+      })
+        .optional()
+        .describe('A volume, which is mounted to be read.'),
+      file: text(512).optional().describe('A file of the image, or of the machine that anomaly run is on.'),
+    }),
+    exactlyOne('configMap', 'persistentVolumeClaim', 'file'),
+  ).describe('Where the model is.'),
+  kind: choice(['Score', 'Reconstruction'])
+    .optional()
+    .describe(
+      `Score: a number a row says how anomalous it is. Reconstruction: the model gives the inputs back, and the mean squared difference is the score. ${unionDefaults.onnx.kind} if absent.`,
+    ),
+  inputs: list(
+    text(256).describe('value, value.deviation, interval.deviation or the name of a feature.'),
+    1,
+    256,
+  ).describe('What the columns of the input are, in their order.'),
+  output: text(256).optional().describe('Name of the output; the first with numbers if absent.'),
+  anomalous: choice(['Higher', 'Lower'])
+    .optional()
+    .describe(
+      `Which scores are anomalous. Lower: as of decision_function of scikit-learn. ${unionDefaults.onnx.anomalous} if absent.`,
+    ),
+  timeoutMs: integer(1, 10_000)
+    .optional()
+    .describe(
+      `Time that 512 rows may take; rows without an answer are judged by the other detectors. ${unionDefaults.onnx.timeoutMs} if absent.`,
+    ),
+})
+
 const detectorSpec = constrain(
   object({
     name: itemName('Name of the detector in verdicts.'),
@@ -275,8 +327,11 @@ const detectorSpec = constrain(
       .describe(
         'Finds values whose neighbourhood in time looks like nothing in the past of the key. For few keys with long series.',
       ),
+    onnx: onnxSpec
+      .optional()
+      .describe('A model of your own, in ONNX. Its scores are calibrated on past rows like those of a forest.'),
   }),
-  exactlyOne('profile', 'isolationForest', 'discord'),
+  exactlyOne('profile', 'isolationForest', 'discord', 'onnx'),
 )
 
 const windowOf = () =>

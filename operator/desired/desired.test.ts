@@ -26,6 +26,16 @@ const full = {
       },
     },
   },
+  detection: {
+    detectors: [
+      { name: 'forest', isolationForest: {} },
+      { name: 'mine', onnx: { from: { configMap: { name: 'models', key: 'a.onnx' } }, inputs: ['value'] } },
+      {
+        name: 'large',
+        onnx: { from: { persistentVolumeClaim: { claimName: 'models', path: 'b.onnx' } }, inputs: ['value'] },
+      },
+    ],
+  },
   consumer: {
     autoscaling: { minReplicas: 2, maxReplicas: 6, targetCpuPercent: 60, targetLag: 500 },
     resources: { requests: { cpu: 2, memory: '2Gi' } },

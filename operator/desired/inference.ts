@@ -1,5 +1,7 @@
+import { onnxFolder, resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
-import { ports } from './child.ts'
+import { type Parent, ports } from './child.ts'
+import type { Mount } from './pod.ts'
 import { service } from './service.ts'
 import { type WorkloadInput, workload } from './workload.ts'
 
@@ -14,7 +16,23 @@ export function inference(input: WorkloadInput): readonly KubeObject[] {
       containerPorts: [{ name: 'grpc', containerPort: ports.grpc }],
       requests: { cpu: '500m', memory: '512Mi' },
       memoryLimit: '1Gi',
+      mounts: onnxMounts(input),
       served: true,
     }),
   ]
+}
+
+/** The models of one's own, a folder a detector. */
+function onnxMounts({ pipeline }: Parent): readonly Mount[] {
+  return resolveDetectors(pipeline.spec.detection).flatMap((detector): readonly Mount[] => {
+    if (detector.type !== 'onnx') return []
+    const { configMap, persistentVolumeClaim: claim } = detector.from
+    const mount = { name: `onnx-${detector.name}`, path: `${onnxFolder}/${detector.name}` }
+    if (configMap !== undefined) {
+      const { name, key } = configMap
+      return [{ ...mount, source: { configMap: { name, items: [{ key, path: key }] } } }]
+    }
+    if (claim === undefined) return []
+    return [{ ...mount, source: { persistentVolumeClaim: { claimName: claim.claimName, readOnly: true } } }]
+  })
 }

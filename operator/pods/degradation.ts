@@ -6,6 +6,7 @@ export const degradationReasons = [
   'ModelUnavailable',
   'HistoryUnavailable',
   'ReceiverUnavailable',
+  'OnnxUnavailable',
   'PinnedModelMissing',
   'ChallengerMissing',
   'OffsetsLost',
@@ -25,6 +26,7 @@ type Told =
   | 'ModelUnavailable'
   | 'HistoryUnavailable'
   | 'ReceiverUnavailable'
+  | 'OnnxUnavailable'
   | 'PinnedModelMissing'
   | 'ChallengerMissing'
 
@@ -50,7 +52,8 @@ export function degradationsOf(answers: readonly PodAnswer[]): readonly Degradat
       found.set('HistoryUnavailable', `${role}: ${problemText(history)}; what is published waits to be recorded`)
     const receiver = role === 'recorder' ? unreachedOf(fields.notifications) : undefined
     if (receiver !== undefined) found.set('ReceiverUnavailable', `${role}: ${receiver}`)
-    const { pin, challenger } = fieldsOf(fields.modelProblems)
+    const { pin, challenger, onnx } = fieldsOf(fields.modelProblems)
+    if (isProblem(onnx)) found.set('OnnxUnavailable', `${role}: ${problemText(onnx)}; the other detectors decide`)
     if (isProblem(pin))
       found.set(
         'PinnedModelMissing',

@@ -83,8 +83,15 @@ describe('mergeAnswers', () => {
   })
 
   it('says where the pipeline names a model that is not kept', () => {
-    const modelProblems = { pin: 'model v0 is not kept', challenger: 'model v9 cannot be read' }
+    const modelProblems = {
+      ...{ pin: 'model v0 is not kept', challenger: 'model v9 cannot be read' },
+      onnx: 'model mine did not answer within 100 ms',
+    }
     expect(mergeAnswers(answers('inference', { modelProblems })).degradations).to.deep.equal([
+      {
+        reason: 'OnnxUnavailable',
+        message: 'inference: model mine did not answer within 100 ms; the other detectors decide',
+      },
       {
         reason: 'PinnedModelMissing',
         message: 'model v0 is not kept: detection.model.pin changes nothing, the present model serves',

@@ -1,4 +1,4 @@
-import { resolveDetectors, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
+import { resolveModelNames, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
 import { type Pipeline, type Role, roles } from '../../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../../lib/pipeline/status.ts'
 import type { SourceSample } from '../lag/lag-sampler.ts'
@@ -95,8 +95,7 @@ export function reachability(source: SourceSample | undefined, isPaused: boolean
 }
 
 export function modelReadiness(pipeline: Pipeline | undefined, { model }: PodReports): Verdict {
-  const needsModel =
-    pipeline !== undefined && resolveDetectors(pipeline.spec.detection).some(({ type }) => type === 'isolationForest')
+  const needsModel = pipeline !== undefined && resolveModelNames(pipeline.spec.detection).length > 0
   if (pipeline !== undefined && !needsModel)
     return { status: 'True', reason: 'NoModelNeeded', message: 'No detector of the pipeline needs a model' }
   if (model === undefined)

@@ -31,6 +31,7 @@ export interface BacktestArguments {
   readonly report?: string | undefined
   readonly rejects?: string | undefined
   readonly seed: number
+  readonly onnxFolder?: string | undefined
 }
 
 /** @throws AppError */
@@ -45,7 +46,7 @@ export async function backtestCommand(args: BacktestArguments): Promise<void> {
   if (report !== undefined) checkWritable(report)
   const collector = report === undefined ? undefined : createReportCollector()
   const truth = label === undefined ? undefined : new LabelledScores()
-  const inputs = { pipeline, files, label, feedbackDelayMs, delimiter, seed }
+  const inputs = { pipeline, files, label, feedbackDelayMs, delimiter, seed, onnxFolder: args.onnxFolder }
   const run = await runBacktest({ ...inputs, output, rejects, collector, truth })
 
   const { summary, episodes, stopped, check, began } = run

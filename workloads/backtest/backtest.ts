@@ -1,3 +1,4 @@
+import { onnxFolder, resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import type { Verdict } from '../detection/verdict.ts'
@@ -6,6 +7,7 @@ import type { InputRecord } from '../files/input-record.ts'
 import { readEvents } from '../files/read-events.ts'
 import { createLocalPipeline } from '../judging/local-pipeline.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
+import { openOnnxModels } from '../scoring/onnx-models.ts'
 import { type FieldReader, fieldReader, namedFields } from '../wire/event-fields.ts'
 import { parseBody } from '../wire/json-body.ts'
 import type { Rejection } from '../wire/rejection.ts'
@@ -31,6 +33,8 @@ export interface BacktestOptions {
   /** Of CSV; by default found by the header. */
   readonly delimiter?: string | undefined
   readonly seed?: number
+  /** Where models of ConfigMaps and volumes are. */
+  readonly onnxFolder?: string | undefined
   /** Called for every readable event, in input order. */
   readonly onEvent?: (event: BacktestEvent) => void
   readonly onRejected?: (record: InputRecord, rejection: Rejection) => void
@@ -81,8 +85,12 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
     ...pipeline,
     spec: { ...pipeline.spec, results: { ...pipeline.spec.results, publish: 'All' } },
   }
+  const onnx = await openOnnxModels(resolveDetectors(pipeline.spec.detection), {
+    folder: options.onnxFolder ?? onnxFolder,
+  })
   const local = createLocalPipeline({
     pipeline: all,
+    onnx,
     seed: options.seed ?? 1,
     fitting: 'Inline',
     severalFiles: files.length > 1,
@@ -118,6 +126,7 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
     // What was read before a damaged place is judged all the same.
     local.stream.end()
     await running
+    for (const runner of onnx) await runner.close()
   }
   return { events, alerts, rejected, keys, modelVersion: local.scorer.modelVersion }
 }

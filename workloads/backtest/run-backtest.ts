@@ -13,6 +13,7 @@ import type { ReportCollector } from './report/report-collector.ts'
 export interface RunBacktestOptions
   extends Required<Pick<BacktestOptions, 'pipeline' | 'files' | 'label' | 'delimiter' | 'seed'>> {
   readonly feedbackDelayMs: number | undefined
+  readonly onnxFolder: string | undefined
   /** File for the verdicts. */
   readonly output: string | undefined
   /** File for the events that cannot be read. */
@@ -33,7 +34,7 @@ export interface BacktestRun {
 
 /** A backtest that writes what it finds to files as it goes, shows how far it has come, and ends early at a signal. */
 export async function runBacktest(options: RunBacktestOptions): Promise<BacktestRun> {
-  const { pipeline, files, label, feedbackDelayMs, seed, collector, truth } = options
+  const { pipeline, files, label, feedbackDelayMs, seed, onnxFolder, collector, truth } = options
   const output = options.output === undefined ? undefined : new LineWriter(options.output)
   const rejects = options.rejects === undefined ? undefined : new LineWriter(options.rejects)
   const stop = new AbortController()
@@ -72,6 +73,7 @@ export async function runBacktest(options: RunBacktestOptions): Promise<Backtest
       feedbackDelayMs,
       delimiter: delimiterArgument(options.delimiter),
       seed,
+      onnxFolder,
       signal: stop.signal,
       onBytes: progress.read,
       onEvent,

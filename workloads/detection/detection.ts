@@ -243,6 +243,7 @@ export class Detection {
     if (isSilent) verdict.suppressedBy = 'Muted'
     else if (decision.suppressedBy !== undefined && !isHit) verdict.suppressedBy = decision.suppressedBy
     if (degraded !== undefined) verdict.degraded = degraded
+    else if (isWithoutModel && verdict.modelVersion !== 'LEARNING') verdict.degraded = 'ModelUnavailable'
     else if (event.isCut) verdict.degraded = 'SchemaFull'
     return verdict
   }
@@ -329,7 +330,7 @@ export function detectorsOf({ detection, event }: Pick<PipelineSpec, 'detection'
   const keyed: KeyedDetector[] = []
   const modelNames: string[] = []
   for (const detector of resolveDetectors(detection)) {
-    if (detector.type === 'isolationForest') modelNames.push(detector.name)
+    if (detector.type === 'isolationForest' || detector.type === 'onnx') modelNames.push(detector.name)
     else keyed.push(detector.type === 'profile' ? new Profile(detector) : new Discord(detector.name))
   }
   if (event.categories !== undefined) keyed.push(new Categories(event.categories))

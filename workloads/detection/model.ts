@@ -18,6 +18,9 @@ export interface ModelFit {
   readonly seed: number | string
 }
 
+/** The same without the options of a detector. */
+export type ModelSample = Pick<ModelFit, 'rows' | 'columns' | 'rowsSeen' | 'seed'>
+
 /** A fitted model: immutable, and the same for the same `ModelFit`. */
 export interface Model {
   /** `forest-<rows seen>-<checksum of its content>` */
@@ -127,19 +130,7 @@ function modelOf(content: Content): Model {
     const without = new Float64Array(width)
     score(variants, width, width, without)
     const drops = without.map((rest) => Math.max(0, surprisal - rest))
-    const whole = Math.max(
-      surprisal,
-      drops.reduce((sum, drop) => sum + drop, 0),
-    )
-    return Array.from(drops, (drop, column) => ({
-      column: columns[column]!,
-      observed: orNull(row[column] ?? Number.NaN),
-      expected: orNull(medians[column]!),
-      contribution: drop / whole,
-    }))
-      .filter(({ contribution }) => contribution > 0)
-      .sort((one, other) => other.contribution - one.contribution)
-      .slice(0, reasons)
+    return columnReasons({ columns, medians, row, surprisal, drops })
   }
 
   return {
@@ -152,12 +143,38 @@ function modelOf(content: Content): Model {
   }
 }
 
+export interface ColumnDrops {
+  readonly columns: readonly string[]
+  readonly medians: ArrayLike<number>
+  readonly row: Float64Array
+  readonly surprisal: Surprisal
+  /** What goes away of the surprisal if the column is as expected. */
+  readonly drops: Float64Array
+}
+
+/** The columns that most of a surprisal goes away with, at most three, strongest first. */
+export function columnReasons({ columns, medians, row, surprisal, drops }: ColumnDrops): ColumnReason[] {
+  const whole = Math.max(
+    surprisal,
+    drops.reduce((sum, drop) => sum + drop, 0),
+  )
+  return Array.from(drops, (drop, column) => ({
+    column: columns[column]!,
+    observed: orNull(row[column] ?? Number.NaN),
+    expected: orNull(medians[column]!),
+    contribution: drop / whole,
+  }))
+    .filter(({ contribution }) => contribution > 0)
+    .sort((one, other) => other.contribution - one.contribution)
+    .slice(0, reasons)
+}
+
 function orNull(x: number): number | null {
   return Number.isNaN(x) ? null : x
 }
 
 /** Rows evenly spread over the sample. */
-function calibrationSample(rows: Float64Array, count: number, width: number): Float64Array {
+export function calibrationSample(rows: Float64Array, count: number, width: number): Float64Array {
   if (count <= calibrationRows) return rows.subarray(0, count * width)
   const sample = new Float64Array(calibrationRows * width)
   for (let i = 0; i < calibrationRows; i++) {
@@ -167,7 +184,8 @@ function calibrationSample(rows: Float64Array, count: number, width: number): Fl
   return sample
 }
 
-function mediansOf(rows: Float64Array, count: number, width: number): Float64Array {
+/** By column, of those rows that have it; NaN where none has. */
+export function mediansOf(rows: Float64Array, count: number, width: number): Float64Array {
   const values = new Float64Array(count)
   return Float64Array.from({ length: width }, (_, column) => {
     let present = 0

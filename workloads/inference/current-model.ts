@@ -1,5 +1,6 @@
 import type { Logger } from '../../lib/log.ts'
 import type { ModelProblems, ModelRecord } from '../detection/model-record.ts'
+import type { ModelMaker } from '../scoring/model-makers.ts'
 import { decodeModelSet, type ModelSet } from '../scoring/model-set.ts'
 import { checksumOf } from '../scoring/record-of.ts'
 import type { ModelPolicy } from '../scoring/takeover.ts'
@@ -9,8 +10,7 @@ import type { Replica } from './replica.ts'
 
 export interface CurrentModelOptions {
   readonly replica: Replica
-  /** How many models a set has. */
-  readonly size: number
+  readonly makers: readonly ModelMaker[]
   readonly store: ModelStore
   readonly policy: () => ModelPolicy
   readonly metrics: Pick<InferenceMetrics, 'refused' | 'setModel'>
@@ -120,7 +120,7 @@ export class CurrentModel {
 
   /** The model in use, or as the store has it; undefined where that has none that can be used. */
   async #find(version: string, what: string): Promise<ModelSet | undefined> {
-    const { replica, size, store } = this.#options
+    const { replica, makers, store } = this.#options
     const { champion, challenge } = replica.served
     const inUse = [champion, challenge?.models].find((models) => models?.version === version)
     if (inUse !== undefined || this.#damaged.has(version)) return inUse
@@ -131,7 +131,7 @@ export class CurrentModel {
       return undefined
     }
     try {
-      const models = decodeModelSet(bytes, size)
+      const models = decodeModelSet(bytes, makers)
       if (models.version !== version) throw new Error(`the artifact is of ${models.version}`)
       const record = this.#records.find((one) => one.version === version)
       if (record !== undefined && record.checksum !== checksumOf(bytes))

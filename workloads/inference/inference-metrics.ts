@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
+import type { OnnxRunner } from '../scoring/onnx-runner.ts'
 
 export const fitOutcomes = [
   'Swapped',
@@ -25,6 +26,8 @@ export interface InferenceMetrics {
   /** The one model that scores from now on; cheap to repeat. */
   setModel(version: string): void
   watchWaiting(rows: () => number): void
+  /** Which models of somebody else's do not answer as they should. */
+  watchSilent(models: readonly Pick<OnnxRunner, 'detector' | 'problem'>[]): void
 }
 
 export function createInferenceMetrics(registry: Registry): InferenceMetrics {
@@ -76,6 +79,19 @@ export function createInferenceMetrics(registry: Registry): InferenceMetrics {
       current = version
       model.reset()
       model.set({ version }, 1)
+    },
+    watchSilent(models) {
+      if (models.length === 0) return
+      new Gauge({
+        name: 'anomaly_onnx_answers',
+        help: '1 where the ONNX model of a detector answered the last rows in time and with numbers, else 0',
+        labelNames: ['detector'],
+        registers,
+        collect() {
+          for (const { detector, problem } of models)
+            this.set({ detector: detector.name }, problem() === undefined ? 1 : 0)
+        },
+      })
     },
     watchWaiting(waiting) {
       new Gauge({

@@ -4,11 +4,12 @@ import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { type LivePipeline, livePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
-import { resolveDetectors, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
+import { onnxFolder, resolveDetectors, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
 import { nominalThreshold } from '../detection/decision.ts'
+import { onnxPart, openOnnxModels } from '../scoring/onnx-models.ts'
 import { shownRecord } from '../scoring/shown-record.ts'
 import { createWorkerFitter } from '../scoring/worker-fitter.ts'
 import { portOf } from '../settings/port-of.ts'
@@ -30,6 +31,7 @@ export interface InferenceArguments extends RedisArguments {
   readonly probesPort: number
   /** Name of this replica; host and port if absent. */
   readonly replica?: string | undefined
+  readonly onnxFolder?: string | undefined
   readonly otlpEndpoint?: string | undefined
   /** Seconds between SIGTERM and the end of the server, in which callers go elsewhere. */
   readonly drainSeconds: number
@@ -52,6 +54,8 @@ export interface InferenceOptions extends Limits {
   readonly stop?: AbortController | undefined
   /** Parts that must outlive the server, such as the store's connection; started first. */
   readonly beneath?: readonly Part[] | undefined
+  /** Where models of ConfigMaps and volumes are. */
+  readonly onnxFolder?: string | undefined
   readonly pollMs?: number | undefined
   readonly onStarted?: ((ports: { readonly grpc: number; readonly probes: number }) => void) | undefined
 }
@@ -75,9 +79,15 @@ export async function runInference(options: InferenceOptions): Promise<void> {
   const threshold = () => nominalThreshold(policy())
   const replica = new Replica({ modelNames, seed: `${seed} ${options.replica}`, clock, threshold })
   const fitter = createWorkerFitter()
+  const onnx = await openOnnxModels(detectors, {
+    folder: options.onnxFolder ?? onnxFolder,
+    onProblem: (reason) => log.warn({ problem: reason }, 'a model of your own does not answer as it should'),
+  })
+  metrics.watchSilent(onnx)
   const life = createModelLife({
     replica,
     policy,
+    onnx,
     name: options.replica,
     detectors,
     store: models,
@@ -112,7 +122,7 @@ export async function runInference(options: InferenceOptions): Promise<void> {
       modelRows: replica.models?.rowsSeen ?? 0,
       modelFitTime: timeOf(life.fittedAt()),
       models: life.records().map(shownRecord),
-      modelProblems: life.problems(),
+      modelProblems: { ...life.problems(), onnx: onnx.flatMap((one) => one.problem() ?? [])[0] },
       challenger: replica.served.figures(),
       rowsSeen: replica.reservoir.rowsSeen,
       columns: replica.columns.length,
@@ -126,7 +136,7 @@ export async function runInference(options: InferenceOptions): Promise<void> {
       options.onStarted?.({ grpc: server.port, probes: probes.port })
     },
   }
-  await run([probes, ...beneath, { name: 'fits', stop: fitter.close }, life, server, started], {
+  await run([probes, ...beneath, { name: 'fits', stop: fitter.close }, onnxPart(onnx), life, server, started], {
     log,
     stop,
     drainMs: options.drainMs,
@@ -150,6 +160,7 @@ export async function inferenceCommand(args: InferenceArguments): Promise<void> 
     probesPort: portOf(args.probesPort, 'probes-port'),
     log,
     drainMs: args.drainSeconds * 1000,
+    onnxFolder: args.onnxFolder,
     beneath: [await startTelemetry({ endpoint: args.otlpEndpoint, serviceName: 'anomaly-inference' }), state, live],
   })
 }

@@ -35,15 +35,20 @@ function flaky(store: ModelStore, failing: () => boolean): ModelStore {
   })
 }
 
-function replicaOf(store: ModelStore, name = 'a') {
-  const replica = new Replica({ modelNames: ['forest'], seed: name, clock: () => now, threshold: () => 7 })
+function replicaOf(store: ModelStore, name = 'a', detectors: readonly (typeof forest)[] = [forest]) {
+  const replica = new Replica({
+    modelNames: detectors.map((detector) => detector.name),
+    seed: name,
+    clock: () => now,
+    threshold: () => 7,
+  })
   replica.known.use(names)
   const counts = { fitted: [] as string[], refused: [] as string[] }
   const life = createModelLife({
     replica,
     policy: () => policy,
     name,
-    detectors: [forest],
+    detectors,
     store,
     features,
     fitModel: async (fit) => fitModel(fit),
@@ -199,6 +204,21 @@ describe('Model life', () => {
       await other.life.turn()
       expect(other.replica.modelVersion).to.equal(one.replica.modelVersion)
     })
+
+  it('fits at once where the current model is of other detectors than a pipeline that begins anew', async () => {
+    const store = memoryModels()
+    const former = replicaOf(store, 'former')
+    former.learn(3000)
+    await former.life.turn()
+    const { life, replica, counts } = replicaOf(store, 'next', [forest, forest])
+    await life.turn()
+    await life.turn()
+    expect(replica.modelVersion).to.match(/^forest-3000-[0-9a-f]{8}\+forest-3000-/)
+    expect(counts.fitted).to.deep.equal(['Swapped'])
+    for (let i = 0; i < 3; i++) await former.life.turn()
+    expect(former.replica.modelVersion, 'goes on with its own until it ends').to.match(/^forest-3000-[0-9a-f]{8}$/)
+    expect(former.counts.fitted).to.deep.equal(['Swapped'])
+  })
 
   it('scores on without the store, refits when it is back, and gives an emptied one its model', async () => {
     let away = false

@@ -6,6 +6,8 @@ import type { Check } from '../../lib/probes.ts'
 import type { Model, ModelFit } from '../detection/model.ts'
 import type { ModelProblems, ModelRecord } from '../detection/model-record.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
+import { modelMakers, refitEventsOf } from '../scoring/model-makers.ts'
+import type { OnnxRunner } from '../scoring/onnx-runner.ts'
 import { isHeld, type ModelPolicy } from '../scoring/takeover.ts'
 import type { FeatureStore, ModelStore } from '../state/state.ts'
 import { CurrentModel } from './current-model.ts'
@@ -21,6 +23,8 @@ export interface ModelLifeOptions {
   /** Name of this replica, unlike all others'. */
   readonly name: string
   readonly detectors: readonly ResolvedDetector[]
+  /** Of the detectors that have a model of somebody else's. */
+  readonly onnx?: readonly OnnxRunner[] | undefined
   readonly store: ModelStore
   /** Of the pipeline's features. */
   readonly features: Pick<FeatureStore, 'names'>
@@ -56,12 +60,13 @@ export interface ModelLife extends Part {
  */
 export function createModelLife(options: ModelLifeOptions): ModelLife {
   const { replica, features, metrics, log, policy, pollMs = 1000 } = options
-  const forests = options.detectors.filter((detector) => detector.type === 'isolationForest')
-  const refitEvents = Math.min(...forests.map((forest) => forest.refitEvents))
-  const current = new CurrentModel({ ...options, size: forests.length })
+  const makers = modelMakers(options.detectors, options.onnx)
+  const refitEvents = refitEventsOf(options.detectors)
+  const current = new CurrentModel({ ...options, makers })
   const reservoirs = new ReplicaReservoirs(options)
   let pointerRead = false
   let problem: string | undefined
+  let strandedBy: string | undefined
   let due = nextRefit(0, refitEvents)
   let turning: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
@@ -74,13 +79,22 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
     await current.load()
   }
 
+  /** Nothing scores here, since the current model is of other detectors or files than this replica has: tried once. */
+  function isStranded(): boolean {
+    const { named } = current
+    if (named === undefined || replica.models !== undefined || !current.isUnusable || named.version === strandedBy)
+      return false
+    strandedBy = named.version
+    return true
+  }
+
   async function step(): Promise<void> {
     await follow()
     const { rowsSeen } = replica.reservoir
-    if (rowsSeen >= due) {
+    if (rowsSeen >= due || isStranded()) {
       await reservoirs.save()
       const held = isHeld(policy().model?.pin, replica.models, refitEvents)
-      metrics.fitted(held ? 'Held' : await refit({ ...options, forests, refitEvents, current, reservoirs }))
+      metrics.fitted(held ? 'Held' : await refit({ ...options, makers, refitEvents, current, reservoirs }))
       // Megabytes of reservoirs and models wait in buffers that few objects hold: V8 alone would let some 60 MB of them wait.
       setImmediate(() => globalThis.gc?.({ type: 'minor' }))
       due = nextRefit(rowsSeen, refitEvents)
@@ -108,7 +122,7 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
   return {
     name: 'models',
     ready() {
-      if (forests.length === 0) return undefined
+      if (makers.length === 0) return undefined
       if (!pointerRead)
         return `the pointer to the current model was not read yet${problem === undefined ? '' : `: ${problem}`}`
       const { named } = current
@@ -122,7 +136,7 @@ export function createModelLife(options: ModelLifeOptions): ModelLife {
     storeProblem: () => problem,
     turn,
     async start() {
-      if (forests.length === 0) return
+      if (makers.length === 0) return
       metrics.setModel(replica.modelVersion)
       await turn()
       timer = setInterval(turn, pollMs)

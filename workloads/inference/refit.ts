@@ -1,10 +1,10 @@
 import type { Logger } from '../../lib/log.ts'
-import type { ResolvedDetector } from '../../lib/pipeline/resolve-pipeline.ts'
 import { carriedColumns } from '../detection/carried-columns.ts'
 import { nominalThreshold } from '../detection/decision.ts'
 import type { Model, ModelFit } from '../detection/model.ts'
 import { refusalsOf } from '../detection/model-record.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
+import type { ModelMaker } from '../scoring/model-makers.ts'
 import { ModelSet } from '../scoring/model-set.ts'
 import { recordOf } from '../scoring/record-of.ts'
 import { type ModelPolicy, takeover } from '../scoring/takeover.ts'
@@ -18,7 +18,7 @@ import type { StoredReservoir } from './stored-reservoir.ts'
 export interface RefitOptions {
   readonly replica: Replica
   readonly policy: () => ModelPolicy
-  readonly forests: readonly Extract<ResolvedDetector, { type: 'isolationForest' }>[]
+  readonly makers: readonly ModelMaker[]
   readonly refitEvents: number
   readonly store: Pick<ModelStore, 'lock' | 'put' | 'keep'>
   readonly current: CurrentModel
@@ -76,14 +76,13 @@ async function consider(candidate: ModelSet, { times }: StoredReservoir, options
 
 async function fitted(
   { reservoir, columns }: StoredReservoir,
-  { forests, fitModel, seed, log }: RefitOptions,
+  { makers, fitModel, seed, log }: RefitOptions,
 ): Promise<ModelSet | undefined> {
   const { rowsSeen } = reservoir
   const carried = carriedColumns({ rows: reservoir.rows(), columns })
   try {
     const models: Model[] = []
-    for (const { trees, sampleSize } of forests)
-      models.push(await fitModel({ ...carried, rowsSeen, trees, sampleSize, seed }))
+    for (const { fitIn } of makers) models.push(await fitIn(fitModel, { ...carried, rowsSeen, seed }))
     return new ModelSet(models)
   } catch (error) {
     log.error({ error, rowsSeen, columns: columns.length }, 'cannot fit a model; the former stays')

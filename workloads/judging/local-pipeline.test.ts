@@ -1,8 +1,10 @@
 import { expect } from 'chai'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
+import { type ResolvedOnnx, resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { InputRecord } from '../files/input-record.ts'
+import type { OnnxRunner } from '../scoring/onnx-runner.ts'
 import { simulatePayments } from '../simulation/simulate-payments.ts'
 import { futureTolerance } from '../wire/decode.ts'
 import type { Rejection } from '../wire/rejection.ts'
@@ -58,6 +60,41 @@ const payments = (count: number) => {
 }
 
 describe('createLocalPipeline()', () => {
+  it('joins a model of somebody else, calibrated, and says of which events it gave no answer', async () => {
+    const onnx = { from: { file: 'mine.onnx' }, inputs: ['value', 'itemCount'] }
+    const pipeline = pipelineWith(
+      {},
+      {
+        detectors: [
+          { name: 'profile', profile: {} },
+          { name: 'mine', onnx },
+        ],
+      },
+    )
+    const [, detector] = resolveDetectors(pipeline.spec.detection)
+    const runner: OnnxRunner = {
+      detector: detector as ResolvedOnnx,
+      checksum: 'c',
+      // A number for all but the largest payments.
+      score: (rows, count) =>
+        Float64Array.from({ length: count }, (_, row) => (rows[2 * row]! > 500 ? Number.NaN : rows[2 * row]!)),
+      problem: () => undefined,
+      close: async () => {},
+    }
+    const { outcomes } = await judge(pipeline, payments(3000), { onnx: [runner] })
+    const verdicts = outcomes.filter(isVerdict)
+    const versions = new Set(verdicts.map(({ modelVersion }) => modelVersion.replace(/-[0-9a-f]{8}$/, '')))
+    expect([...versions].slice(0, 3)).to.deep.equal(['LEARNING', 'onnx-16', 'onnx-32'])
+    const answered = verdicts.filter(({ scores }) => scores.mine !== undefined)
+    const silent = verdicts.filter(({ degraded }) => degraded === 'ModelUnavailable')
+    expect(silent).to.have.length.above(0)
+    expect(silent.every(({ scores, confidence }) => scores.mine === undefined && confidence <= 0.5)).to.equal(true)
+    expect(answered.length + silent.length + 16).to.equal(verdicts.length)
+    const late = answered.slice(-2000)
+    const rare = late.filter(({ scores }) => scores.mine! >= 0.95).length / late.length
+    expect(rare).to.be.closeTo(0.05, 0.03)
+  })
+
   it('holds the model that is pinned from the row on at which it is fitted, and so do replays', async () => {
     const refits = { detectors: [{ name: 'forest', isolationForest: { refitEvents: 1000 } }] }
     const rows = payments(4000)

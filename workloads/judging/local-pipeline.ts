@@ -6,6 +6,7 @@ import { FeatureSchema, maxFeatures } from '../detection/feature-schema.ts'
 import type { ModelRecord } from '../detection/model-record.ts'
 import type { InputRecord } from '../files/input-record.ts'
 import { type Fitting, InProcessScorer } from '../scoring/in-process.ts'
+import type { OnnxRunner } from '../scoring/onnx-runner.ts'
 import { KnownNames } from '../state/known-names.ts'
 import { usedAtMostMs } from '../state/state.ts'
 import { MemoryStream } from '../streams/memory.ts'
@@ -22,6 +23,8 @@ export interface LocalPipelineOptions {
   readonly pipeline: Pipeline
   /** The part of it that may change meanwhile. */
   readonly live?: LivePipeline | undefined
+  /** Of the detectors that have a model of somebody else's. */
+  readonly onnx?: readonly OnnxRunner[] | undefined
   readonly seed: number
   /** Inline over past data, where the model must change at exactly the same row every time; Worker while serving. */
   readonly fitting: Fitting
@@ -59,6 +62,7 @@ export function createLocalPipeline(options: LocalPipelineOptions): LocalPipelin
   const detectors = resolveDetectors(pipeline.spec.detection)
   const scorer = new InProcessScorer({
     detectors,
+    onnx: options.onnx,
     seed,
     fitting,
     clock: clocks?.wall,

@@ -35,6 +35,7 @@ export interface RunArguments {
   readonly rate: number
   readonly seconds?: number | undefined
   readonly seed: number
+  readonly onnxFolder?: string | undefined
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
 
@@ -107,6 +108,7 @@ export async function runCommand(args: RunArguments): Promise<void> {
   try {
     await run({
       pipeline,
+      onnxFolder: args.onnxFolder,
       live: serves ? livePipeline(args.file, pipeline, { log }) : undefined,
       log,
       feed,

@@ -3,6 +3,7 @@ import { type Part, run as runParts } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
 import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
+import { onnxFolder, resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import type { Event } from '../detection/event.ts'
@@ -22,6 +23,7 @@ import { createApp } from '../rest/app.ts'
 import { createLiveEvents, liveEpisode, liveVerdict } from '../rest/live-events.ts'
 import { type Overview, planIn } from '../rest/overview.ts'
 import { createApiServer } from '../rest/server.ts'
+import { onnxPart, openOnnxModels } from '../scoring/onnx-models.ts'
 import { shownRecord } from '../scoring/shown-record.ts'
 import type { Rejection } from '../wire/rejection.ts'
 import { createLocalDoor } from './local-door.ts'
@@ -41,6 +43,8 @@ export interface History {
 export interface RunOptions {
   readonly pipeline: Pipeline
   readonly live?: (LivePipeline & Part) | undefined
+  /** Where models of ConfigMaps and volumes are. */
+  readonly onnxFolder?: string | undefined
   readonly log: Logger
   readonly feed?: Feed | undefined
   /** Past events, learnt as fast as they come before anything else is let in: their verdicts go nowhere. */
@@ -163,8 +167,13 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     count(processed)()
     challenge.observe(processed)()
   }
+  const onnx = await openOnnxModels(resolveDetectors(pipeline.spec.detection), {
+    folder: options.onnxFolder ?? onnxFolder,
+    onProblem: (reason) => log.warn({ problem: reason }, 'a model of your own does not answer as it should'),
+  })
   local = createLocalPipeline({
     pipeline,
+    onnx,
     live: options.live,
     seed: options.seed,
     fitting: 'Worker',
@@ -277,7 +286,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
     start: () => options.onStarted?.({ api: api?.port, probes: probes?.port }, local),
   }
   await runParts(
-    [probes, options.live, writers, notifications, loop, past, api, liveEvents, started, input].filter(
+    [probes, options.live, onnxPart(onnx), writers, notifications, loop, past, api, liveEvents, started, input].filter(
       (part) => part !== undefined,
     ),
     { log, stop },

@@ -1,7 +1,7 @@
 import type { ResolvedDetector } from '../../lib/pipeline/resolve-pipeline.ts'
 import { carriedColumns } from '../detection/carried-columns.ts'
 import { nominalThreshold } from '../detection/decision.ts'
-import { fitModel, type Model, type ModelFit } from '../detection/model.ts'
+import type { Model, ModelSample } from '../detection/model.ts'
 import { keptOf, type ModelProblems, type ModelRecord, refusalsOf } from '../detection/model-record.ts'
 import { nextRefit } from '../detection/refit-schedule.ts'
 import { Reservoir } from '../detection/reservoir.ts'
@@ -9,7 +9,9 @@ import type { RowExplanation, ScoredRows } from '../detection/scored-rows.ts'
 import type { RowSources } from '../detection/source-shares.ts'
 import { joined, type TimeSpan } from '../detection/time-span.ts'
 import type { ChallengeFigures } from './model-figures.ts'
+import { type ModelMaker, modelMakers, refitEventsOf } from './model-makers.ts'
 import { ModelSet } from './model-set.ts'
+import type { OnnxRunner } from './onnx-runner.ts'
 import { RecentRows } from './recent-rows.ts'
 import { recordOf } from './record-of.ts'
 import type { RowBatch, Scorer } from './scorer.ts'
@@ -22,6 +24,8 @@ export type Fitting = 'Inline' | 'Worker'
 
 export interface InProcessScorerOptions {
   readonly detectors: readonly ResolvedDetector[]
+  /** Of those detectors that have a model of somebody else's. */
+  readonly onnx?: readonly OnnxRunner[] | undefined
   readonly seed: number
   readonly fitting: Fitting
   /** What the pipeline says now of its models and of what alerts. */
@@ -42,7 +46,7 @@ interface Kept {
 /** Scores rows in this process and learns from every one of them. */
 export class InProcessScorer implements Scorer {
   readonly #options: InProcessScorerOptions
-  readonly #forests: readonly Extract<ResolvedDetector, { type: 'isolationForest' }>[]
+  readonly #makers: readonly ModelMaker[]
   readonly #refitEvents: number
   readonly #reservoir: Reservoir
   readonly #recent = new RecentRows(shadowRows)
@@ -63,8 +67,8 @@ export class InProcessScorer implements Scorer {
   constructor(options: InProcessScorerOptions) {
     this.#options = options
     this.#reservoir = new Reservoir({ seed: options.seed })
-    this.#forests = options.detectors.filter((detector) => detector.type === 'isolationForest')
-    this.#refitEvents = Math.min(...this.#forests.map(({ refitEvents }) => refitEvents))
+    this.#makers = modelMakers(options.detectors, options.onnx)
+    this.#refitEvents = refitEventsOf(options.detectors)
     this.#due = nextRefit(0, this.#refitEvents)
   }
 
@@ -99,7 +103,7 @@ export class InProcessScorer implements Scorer {
   async score(batch: RowBatch): Promise<ScoredRows> {
     const { columns, count } = batch
     const width = columns.length
-    const surprisals = this.#forests.map(() => new Float64Array(count).fill(Number.NaN))
+    const surprisals = this.#makers.map(() => new Float64Array(count).fill(Number.NaN))
     const explanations = new Map<number, readonly RowExplanation[]>()
     const versions: { readonly from: number; readonly version: string }[] = []
     const challenged = new Map<number, string>()
@@ -162,10 +166,9 @@ export class InProcessScorer implements Scorer {
       this.#isOverdue = true
       return
     }
-    const carried = carriedColumns({ rows: this.#reservoir.rows(), columns })
-    const fits = this.#forests.map(({ trees, sampleSize }) => ({ ...carried, rowsSeen, trees, sampleSize, seed }))
-    if (fitting === 'Inline') this.#consider(new ModelSet(fits.map(fitModel)))
-    else this.#fitting = this.#fitInWorker(fits)
+    const sample = { ...carriedColumns({ rows: this.#reservoir.rows(), columns }), rowsSeen, seed }
+    if (fitting === 'Inline') this.#consider(new ModelSet(this.#makers.map((maker) => maker.fit(sample))))
+    else this.#fitting = this.#fitInWorker(sample)
   }
 
   /** A model was fitted: it serves if what it says of the last rows is within bounds. */
@@ -192,11 +195,11 @@ export class InProcessScorer implements Scorer {
     onModel?.(record)
   }
 
-  async #fitInWorker(fits: readonly ModelFit[]): Promise<void> {
+  async #fitInWorker(sample: ModelSample): Promise<void> {
     this.#isFitting = true
     try {
       const models: Model[] = []
-      for (const fit of fits) models.push(await this.#worker.fit(fit))
+      for (const { fitIn } of this.#makers) models.push(await fitIn(this.#worker.fit, sample))
       if (!this.#isClosed) this.#consider(new ModelSet(models))
     } catch (error) {
       if (!this.#isClosed) this.#options.onFitError?.(error)

@@ -1,8 +1,9 @@
 import type { Surprisal } from '../detection/detector.ts'
-import { decodeModel, type Model } from '../detection/model.ts'
+import type { Model } from '../detection/model.ts'
 import type { RowExplanation } from '../detection/scored-rows.ts'
 import { seal, unseal } from '../detection/sealed-bytes.ts'
 import { ColumnLayout, type NamedRows } from './column-layout.ts'
+import type { ModelMaker } from './model-makers.ts'
 import type { RowBatch } from './scorer.ts'
 
 const kind = 'MSET'
@@ -89,19 +90,20 @@ export function meanOf(surprisals: readonly Float64Array[], row: number): Surpri
 }
 
 /**
- * @param expected how many models the pipeline's detectors need
- * @throws Error that names what is wrong with the bytes
+ * @param makers of the pipeline's detectors that need a model
+ * @throws ForeignModelError, Error that names what is wrong with the bytes
  */
-export function decodeModelSet(bytes: Uint8Array, expected: number): ModelSet {
+export function decodeModelSet(bytes: Uint8Array, makers: readonly Pick<ModelMaker, 'read'>[]): ModelSet {
   const payload = unseal(kind, format, bytes)
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength)
   const count = view.getUint32(0, true)
-  if (count !== expected) throw new Error(`Cannot read ${kind}: it has ${count} models, the pipeline needs ${expected}`)
+  if (count !== makers.length)
+    throw new Error(`Cannot read ${kind}: it has ${count} models, the pipeline needs ${makers.length}`)
   const models: Model[] = []
   let at = 4
   for (let i = 0; i < count; i++) {
     const length = view.getUint32(at, true)
-    models.push(decodeModel(payload.subarray(at + 4, at + 4 + length)))
+    models.push(makers[i]!.read(payload.subarray(at + 4, at + 4 + length)))
     at += 4 + Math.ceil(length / 4) * 4
   }
   return new ModelSet(models)
