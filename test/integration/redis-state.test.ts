@@ -90,7 +90,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
         'feature:u': featureTtlSeconds,
         'result:claimed': 30,
         'result:e': 40,
-        'model:v1': 3600,
+        'model:v1': 30 * 24 * 3600,
         'model:v3': 3600,
         'reservoir:pod': 30 * 24 * 3600,
         'model:lock': 50,
