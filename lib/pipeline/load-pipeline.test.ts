@@ -119,7 +119,7 @@ describe('loadPipeline', () => {
     expect(await refusal(await file(text))).to.equal(
       `pipeline.yaml:8: spec.detection.detecters: unknown field, did you mean "detectors"?
 pipeline.yaml:12: spec.detection.detectors[0].isolationForest.trees: 0 must be between 10 and 1000
-pipeline.yaml:13: spec.detection.detectors[1]: exactly one of profile, isolationForest, discord must be given
+pipeline.yaml:13: spec.detection.detectors[1]: exactly one of profile, isolationForest, discord, onnx must be given
 pipeline.yaml:17: spec.event.key: must be the name of a field, $key, $source or ""`,
     )
     expect(await refusal(await file(header))).to.equal('pipeline.yaml:1: spec: is required')
@@ -135,7 +135,8 @@ describe('The sample pipelines', () => {
     const names = await Promise.all(files.map(async (name) => (await loadPipeline(join(folder, name))).metadata.name))
     expect(files).to.deep.equal(names.map((name) => `${name}.yaml`))
     expect(names).to.deep.equal([
-      ...['external-redis', 'history', 'minimal', 'payments', 'tabular', 'threshold', 'timeseries', 'transactions'],
+      ...['external-redis', 'history', 'minimal', 'notifications', 'payments', 'tabular', 'threshold', 'timeseries'],
+      'transactions',
     ])
   })
 
