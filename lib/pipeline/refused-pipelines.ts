@@ -388,7 +388,7 @@ export const refusedChanges: readonly (RefusedPipeline & { readonly before: obje
   {
     what: 'a smaller volume',
     before: { source, state: { redis: { managed: { storage: { size: '2Gi' } } } } },
-    spec: { source },
+    spec: { source, state: { redis: { managed: { storage: { size: '1Gi' } } } } },
     field: 'spec.state.redis',
     message:
       'storage.size cannot become smaller: a volume never does; create another pipeline, and restore a backup there',
@@ -474,7 +474,7 @@ export const allowedChanges: readonly { readonly what: string; readonly before: 
   {
     what: 'a larger volume',
     before: { source, state: { redis: { managed: { storage: { size: '900Mi' } } } } },
-    after: { source },
+    after: { source, state: { redis: { managed: { storage: { size: '1Gi' } } } } },
   },
   {
     what: 'a second Redis pod',
@@ -484,7 +484,7 @@ export const allowedChanges: readonly { readonly what: string; readonly before: 
   {
     what: 'a backup that it began with no longer named',
     before: { source, state: { redis: { managed: { restoreFrom: { claimName: 'backups', path: 'a_b' } } } } },
-    after: { source },
+    after: { source, state: { redis: { managed: { restoreFrom: null } } } },
   },
   { what: 'a pause', before: { source }, after: { source, desiredState: 'Paused' } },
 ]
