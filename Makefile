@@ -49,7 +49,7 @@ manifests: node_modules ## what charts/ and manifests/ have of other sources: sc
 	@npm run --silent generate:manifests
 
 quality: node_modules ## what the detectors find in labelled collections: make quality DATA=FOLDER ONLY=nab,kpi
-	@node_modules/.bin/node bench/quality/quality.ts --data '$(DATA)' $(if $(ONLY),--only '$(ONLY)') $(if $(PYTHON),--python '$(PYTHON)')
+	@node_modules/.bin/node bench/quality/$(if $(ABLATE),ablation.ts --data '$(DATA)',quality.ts --data '$(DATA)') $(if $(ONLY),--only '$(ONLY)') $(if $(PYTHON),--python '$(PYTHON)')
 
 , := ,
 ENGINE ?= docker

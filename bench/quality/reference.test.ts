@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Measurement } from './measurement.ts'
-import { lossesOf, referenceOf, withTable } from './reference.ts'
+import { lossesOf, referenceOf, withAblation, withTable } from './reference.ts'
 
 const empty = 'Before.\n<!-- figures: written by bench/quality/quality.ts -->\n<!-- end of figures -->\nAfter.\n'
 const kpi = (found: number, wrong: number): Measurement => ({
@@ -28,6 +28,15 @@ describe('The table of reference', () => {
       ['kpi found', 215],
       ['kpi false', 82],
     ])
+  })
+
+  it('stands beside the table of what each part adds, which replaces the one before', () => {
+    const marks = '<!-- ablation: written by bench/quality/ablation.ts -->\nformer\n<!-- end of ablation -->'
+    const document = withAblation(`${empty}${marks}\nEnd.\n`, 40, ['| as it is | 71.3 | 203 / 69 | 57 / 201 |'])
+    expect(document).to.include('| as it is | 71.3 | 203 / 69 | 57 / 201 |\n<!-- end of ablation -->\nEnd.\n')
+    expect(document).to.include('of 40 injected')
+    expect(document).not.to.include('former')
+    expect(referenceOf(document).size).to.equal(0)
   })
 
   it('tells a loss beyond the tolerance, in either direction', () => {

@@ -3,6 +3,9 @@ import type { Figure, Measurement } from './measurement.ts'
 const begin = '<!-- figures: written by bench/quality/quality.ts -->'
 const end = '<!-- end of figures -->'
 
+const ablationBegin = '<!-- ablation: written by bench/quality/ablation.ts -->'
+const ablationEnd = '<!-- end of ablation -->'
+
 /** The table of a document, by collection and figure: what the pipeline had. */
 export function referenceOf(document: string): ReadonlyMap<string, number> {
   const table = document.slice(document.indexOf(begin), document.indexOf(end))
@@ -31,6 +34,18 @@ export function withTable(document: string, measurements: readonly Measurement[]
     ...rows,
   ]
   return `${head}${begin}\n${lines.join('\n')}\n${document.slice(document.indexOf(end))}`
+}
+
+/** The document with these rows in its table of what each part of the detector of series adds. */
+export function withAblation(document: string, injected: number, rows: readonly string[]): string {
+  const head = document.slice(0, document.indexOf(ablationBegin))
+  const lines = [
+    ablationBegin,
+    `| detector | NAB standard | KPIs at 300: found / false | of ${injected} injected: found / false |`,
+    '|---|---|---|---|',
+    ...rows,
+  ]
+  return `${head}${lines.join('\n')}\n${document.slice(document.indexOf(ablationEnd))}`
 }
 
 /** In words, each figure that is worse than the reference by more than its tolerance: a point if it names none. */

@@ -36,7 +36,7 @@ describe('A pipeline whose file changes', () => {
     return live
   }
 
-  it('takes up alert budget, threshold, refractory period, rules and mutes, and says so in one line', async () => {
+  it('takes up alert budget, threshold, refractory period, rules, mutes and calendars, and says so in one line', async () => {
     const live = await watched()
     const before = live.detection
     const mutes = [{ keys: ['user-*'], until: '2026-02-01T00:00:00Z' }]
@@ -47,7 +47,7 @@ describe('A pipeline whose file changes', () => {
     expect(live.detection.alertBudgetPerMillion).to.equal(undefined)
     expect(live.detection.rules.map(({ name }) => name)).to.deep.equal(['other'])
     expect(logged.map(({ level, fields }) => ({ level, ...fields }))).to.deep.equal([
-      { level: 'info', generation: 2, threshold: '0.99', rules: ['other'], mutes: 1 },
+      { level: 'info', generation: 2, threshold: '0.99', rules: ['other'], mutes: 1, calendars: 0 },
     ])
     await live.stop!()
   })

@@ -14,22 +14,15 @@ export const liveFields = [
   'refractorySeconds',
   'rules',
   'mutes',
+  'calendars',
   'model',
 ] as const
 
 /** The detection without what a process that runs takes up. */
 export function fixedDetection(detection: DetectionSpec): Omit<DetectionSpec, (typeof liveFields)[number]> {
-  const {
-    alertBudget: _1,
-    alertBudgetPerMillion: _2,
-    threshold: _3,
-    rules: _4,
-    mutes: _5,
-    model: _6,
-    refractorySeconds: _7,
-    ...fixed
-  } = detection
-  return fixed
+  const live: readonly string[] = liveFields
+  const fixed = Object.entries(detection).filter(([name]) => !live.includes(name))
+  return Object.fromEntries(fixed) as Omit<DetectionSpec, (typeof liveFields)[number]>
 }
 
 /** A pipeline whose file may change while the process runs. */
@@ -87,7 +80,7 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
     detection = next
     log.info(
       { generation, ...changeOf(next) },
-      'the pipeline has changed: alert budget, threshold, refractory period, rules, mutes and models are taken up',
+      'the pipeline has changed: alert budget, threshold, refractory period, rules, mutes, calendars and models are taken up',
     )
   }
 
@@ -142,10 +135,12 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
 }
 
 /** As a line of the log shows it. */
-function changeOf({ alertBudget, alertBudgetPerMillion, threshold, rules, mutes = [], model }: DetectionSpec) {
+function changeOf(detection: DetectionSpec) {
+  const { alertBudget, alertBudgetPerMillion, threshold, rules, mutes = [], calendars = [], model } = detection
   const budget =
     threshold === undefined
       ? { alertBudgetPerMillion: alertBudget?.perMillion ?? alertBudgetPerMillion }
       : { threshold }
-  return { ...budget, rules: rules.map(({ name }) => name), mutes: mutes.length, ...(model && { model }) }
+  const names = rules.map(({ name }) => name)
+  return { ...budget, rules: names, mutes: mutes.length, calendars: calendars.length, ...(model && { model }) }
 }

@@ -172,6 +172,32 @@ export const outOfBounds: readonly RefusedPipeline[] = [
 /** Fields that contradict each other: both say so in the same words. */
 export const contradictory: readonly RefusedPipeline[] = [
   {
+    what: 'a calendar in a time zone that does not exist',
+    spec: {
+      source,
+      detection: { calendars: [{ name: 'batch', timeZone: 'Mars/Olympus', weekly: [{ from: '02:00', to: '03:00' }] }] },
+    },
+    field: 'spec.detection.calendars[0]',
+    message: 'timeZone must be one that exists, such as Europe/Berlin',
+  },
+  {
+    what: 'a calendar without a time',
+    spec: { source, detection: { calendars: [{ name: 'batch' }] } },
+    field: 'spec.detection.calendars[0]',
+    message: 'exactly one of spans, weekly must be given',
+  },
+  {
+    what: 'a span of a calendar that ends before it begins',
+    spec: {
+      source,
+      detection: {
+        calendars: [{ name: 'sale', spans: [{ from: '2026-11-28T00:00:00Z', to: '2026-11-27T00:00:00Z' }] }],
+      },
+    },
+    field: 'spec.detection.calendars[0].spans[0]',
+    message: 'must end after it begins',
+  },
+  {
     what: 'a variable with two values',
     spec: { source, api: { template: { env: [{ name: 'A', value: '1', valueFrom: {} }] } } },
     field: 'spec.api.template.env[0]',

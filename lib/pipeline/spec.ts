@@ -246,6 +246,63 @@ const muteSpec = object({
   note: text(256).optional().describe('Why, and who asked for it.'),
 })
 
+const days = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'] as const
+const timeOfDay = () => pattern(/^([01]\d|2[0-3]):[0-5]\d$/, 5, 'a time of the day such as 02:30')
+
+const calendarSpec = constrain(
+  object({
+    name: itemName('Name of the calendar.'),
+    spans: list(
+      constrain(
+        object({
+          from: timestamp().describe('Time of the first event in it.'),
+          to: timestamp().describe('Events with this time or a later one are after it.'),
+        }).describe('From one time to another.'),
+        {
+          message: 'must end after it begins',
+          cel: 'timestamp(self.to) > timestamp(self.from)',
+          holds: ({ from, to }) => Date.parse(to) > Date.parse(from),
+        },
+      ),
+      1,
+      64,
+    )
+      .optional()
+      .describe('What happens once.'),
+    weekly: list(
+      object({
+        days: list(choice(days).describe('A day of the week.'), 1, 7)
+          .optional()
+          .describe('Days on which it begins. Every day if absent.'),
+        from: timeOfDay().describe('When it begins.'),
+        to: timeOfDay().describe('When it is over: on the next day, unless this is later than from.'),
+      }).describe('A time of the day.'),
+      1,
+      32,
+    )
+      .optional()
+      .describe('What comes again every week, or every day.'),
+    timeZone: pattern(/^[A-Za-z]+([/_+-][A-Za-z0-9]+)*$/, 64, 'a time zone such as Europe/Berlin')
+      .optional()
+      .describe('Of weekly. UTC if absent.'),
+  }),
+  exactlyOne('spans', 'weekly'),
+  {
+    message: 'timeZone must be one that exists, such as Europe/Berlin',
+    cel: "!has(self.timeZone) || timestamp('2000-01-01T00:00:00Z').getFullYear(self.timeZone) > 0",
+    holds: ({ timeZone = 'UTC' }) => isTimeZone(timeZone),
+  },
+)
+
+function isTimeZone(timeZone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone })
+    return true
+  } catch {
+    return false
+  }
+}
+
 const forest = unionDefaults.isolationForest
 
 const pathWithin = () =>
@@ -404,6 +461,16 @@ const detectionSpec = constrain(
       .optional()
       .describe(
         'What is known and does not alert for a while, by budget or by rule. Events are judged all the same, and their verdicts say so.',
+      ),
+    calendars: listMap(
+      calendarSpec.describe('Spans of time with a name; exactly one of spans and weekly.'),
+      'name',
+      0,
+      32,
+    )
+      .optional()
+      .describe(
+        'When what is unusual is expected, such as a sale or a nightly batch. Events in them are judged, do not alert, and are not learnt.',
       ),
     detectors: listMap(detectorSpec.describe('An algorithm and its options; exactly one of them.'), 'name', 1, 8)
       .optional()

@@ -110,13 +110,11 @@ export class Decision implements SharedMemory {
    */
   decide(slot: number, time: number, mean: Surprisal, risk: Surprisal, isMuted?: () => boolean): void {
     const lastAlerts = this.#lastAlerts
-    const means = this.#means !== undefined && this.#means.total >= leastCounted ? this.#means : undefined
-    const surprisal = (means?.surprisal(mean) ?? mean) + risk
-    const threshold = this.#budget?.threshold(lastAlerts.events(slot)) ?? this.#fixedThreshold
+    const isHigh = this.#isHigh(slot, mean, risk)
+    const { surprisal } = this
     const isLearning = this.#events < learningEvents
     let wish = false
     let suppressedBy: Suppression | undefined
-    const isHigh = surprisal >= threshold && surprisal > 0
     if (isHigh) {
       if (isLearning) suppressedBy = 'Learning'
       else if (lastAlerts.goesOn(slot, time) && surprisal < escalation * lastAlerts.lastAlert(slot))
@@ -130,10 +128,22 @@ export class Decision implements SharedMemory {
     if (suppressedBy !== 'Refractory' && suppressedBy !== 'Muted') this.#means?.add(mean)
     this.#events++
     lastAlerts.learn(slot, time, surprisal, isHigh, isAlert)
-    this.surprisal = surprisal
-    this.threshold = threshold
     this.isAlert = isAlert
     this.suppressedBy = suppressedBy
+  }
+
+  /** The same for an event in a calendar: it does not alert, and nothing is learnt from it. */
+  decideInCalendar(slot: number, mean: Surprisal, risk: Surprisal): void {
+    this.isAlert = false
+    this.suppressedBy = this.#isHigh(slot, mean, risk) ? 'Calendar' : undefined
+  }
+
+  /** Whether the event reaches the threshold. */
+  #isHigh(slot: number, mean: Surprisal, risk: Surprisal): boolean {
+    const means = this.#means !== undefined && this.#means.total >= leastCounted ? this.#means : undefined
+    this.surprisal = (means?.surprisal(mean) ?? mean) + risk
+    this.threshold = this.#budget?.threshold(this.#lastAlerts.events(slot)) ?? this.#fixedThreshold
+    return this.surprisal >= this.threshold && this.surprisal > 0
   }
 
   /** Little-endian: number of events, budget, distribution of the mean. */

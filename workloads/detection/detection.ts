@@ -2,6 +2,7 @@ import { resolveDetectors } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { DetectionSpec, Pipeline, PipelineSpec } from '../../lib/pipeline/spec.ts'
 import type { Spent } from './alert-budget.ts'
 import { anomalyScoreOf, surprisalOf } from './anomaly-score.ts'
+import { Calendars } from './calendars.ts'
 import { Categories, hashOf } from './categories.ts'
 import { Decision, learningEvents } from './decision.ts'
 import { DerivedFeatures } from './derived-features.ts'
@@ -15,6 +16,7 @@ import type { Feedback } from './feedback.ts'
 import { FeedbackMemory } from './feedback-memory.ts'
 import { LastAlerts } from './last-alerts.ts'
 import { isMuted, type Mute, mutesOf } from './mutes.ts'
+import { observeUnlearnt } from './observe-unlearnt.ts'
 import { Profile } from './profile.ts'
 import { Reasons } from './reasons.ts'
 import { RowLayout } from './row-layout.ts'
@@ -38,6 +40,8 @@ export interface ObservedBatch {
   readonly keyIds: Uint32Array
   /** Events that came late: their times say nothing of their intervals. */
   readonly late: number
+  /** The first event is in a calendar: models do not learn the rows either. */
+  readonly scoreOnly: boolean
 }
 
 /**
@@ -59,6 +63,7 @@ export class Detection {
   readonly #keyed: readonly KeyedDetector[]
   #limits: readonly Limit[]
   #mutes: readonly Mute[]
+  #calendars: Calendars
   readonly #lastAlerts: LastAlerts
   readonly #decision: Decision
   readonly #reasons: Reasons
@@ -75,6 +80,7 @@ export class Detection {
   #risks = new Float64Array(0)
   #riskShares = new Float64Array(0)
   #riskEvidence: Evidence[] = []
+  #inCalendar = new Uint8Array(1)
   /** Of each event, the features that it lacks and its key usually carries. */
   #missing = new Uint16Array(0)
   #rows = new Float64Array(0)
@@ -90,6 +96,7 @@ export class Detection {
     this.modelNames = modelNames
     this.#limits = limitsOf(detection.rules, schema)
     this.#mutes = mutesOf(detection)
+    this.#calendars = new Calendars(detection)
     this.#lastAlerts = new LastAlerts({
       refractoryMs: detection.refractorySeconds * 1000,
       refractoryEvents: refractoryEventsOf(keyed),
@@ -119,11 +126,12 @@ export class Detection {
     this.#evidence = keyed.map(() => [])
   }
 
-  /** Decides by other rules and mutes, and another budget or threshold, from the next event on. What was learnt stays. */
+  /** Decides by other rules, mutes and calendars, and another budget or threshold, from the next event on. What was learnt stays. */
   use(detection: DetectionSpec): void {
     this.#limits = limitsOf(detection.rules, this.#schema)
     this.#mutes = mutesOf(detection)
     this.#lastAlerts.use(1000 * detection.refractorySeconds)
+    this.#calendars = new Calendars(detection)
     this.#decision.use(detection)
     this.explainFrom = explainFromOf(this.#decision)
   }
@@ -140,6 +148,11 @@ export class Detection {
 
   spendAtLeast(alerts: number): void {
     this.#decision.spendAtLeast(alerts)
+  }
+
+  /** Whether an event of that time is in a calendar. For models, those that are and those that are not belong in batches of their own. */
+  isInCalendar(time: number): boolean {
+    return this.#calendars.hold(time)
   }
 
   /** What a key costs in memory: more where events have more features. */
@@ -161,10 +174,15 @@ export class Detection {
     for (let i = 0; i < events.length; i++) {
       const event = events[i]!
       const slot = slots[i]!
+      const isInCalendar = this.isInCalendar(event.time)
+      this.#inCalendar[i] = isInCalendar ? 1 : 0
       for (let d = 0; d < this.#keyed.length; d++) {
         const evidence = this.#evidence[d]![i]!
         evidence.clear()
-        this.#surprisals[d]![i] = this.#keyed[d]!.observe(slot, event, evidence)
+        const detector = this.#keyed[d]!
+        this.#surprisals[d]![i] = isInCalendar
+          ? observeUnlearnt(detector, slot, event, evidence)
+          : detector.observe(slot, event, evidence)
       }
       if (this.#feedback !== undefined) {
         const evidence = this.#riskEvidence[i]!
@@ -175,7 +193,13 @@ export class Detection {
       this.#layout?.write(event, this.#rows, i * width, width)
     }
     const late = (this.#profile?.notLater ?? 0) - lateBefore
-    return { events, rows: this.#rows.subarray(0, events.length * width), columns, late }
+    return {
+      events,
+      rows: this.#rows.subarray(0, events.length * width),
+      columns,
+      late,
+      scoreOnly: this.#inCalendar[0] === 1,
+    }
   }
 
   /**
@@ -224,9 +248,12 @@ export class Detection {
     const isHit = this.#reasons.begin(this.#limits, event)
     this.#isExplained = false
     const muted = this.#mutes.length === 0 ? undefined : this.#mutedOf(event, i, sum, scored)
-    decision.decide(slot, event.time, mean, risk, muted)
+    const isInCalendar = this.#inCalendar[i] === 1
+    if (isInCalendar) decision.decideInCalendar(slot, mean, risk)
+    else decision.decide(slot, event.time, mean, risk, muted)
     if (!this.#isExplained) this.#explain(i, sum, scored, decision.surprisal >= suspicious || decision.isAlert)
-    const isSilent = decision.suppressedBy === 'Muted' || (isHit && muted?.() === true)
+    const isExpected = isInCalendar && (isHit || decision.suppressedBy !== undefined)
+    const isSilent = isExpected || decision.suppressedBy === 'Muted' || (isHit && muted?.() === true)
     const isWithoutModel = answering < this.#keyed.length + this.modelNames.length
     const verdict: { -readonly [Field in keyof Verdict]: Verdict[Field] } = {
       eventId: event.id,
@@ -240,7 +267,7 @@ export class Detection {
       reasons: this.#reasons.list,
       scores,
     }
-    if (isSilent) verdict.suppressedBy = 'Muted'
+    if (isSilent) verdict.suppressedBy = isExpected ? 'Calendar' : 'Muted'
     else if (decision.suppressedBy !== undefined && !isHit) verdict.suppressedBy = decision.suppressedBy
     if (degraded !== undefined) verdict.degraded = degraded
     else if (isWithoutModel && verdict.modelVersion !== 'LEARNING') verdict.degraded = 'ModelUnavailable'
@@ -315,6 +342,7 @@ export class Detection {
     if (this.#slots.length >= n) return
     this.#slots = new Int32Array(n)
     this.#missing = new Uint16Array(n)
+    this.#inCalendar = new Uint8Array(n)
     if (this.#feedback !== undefined) {
       this.#risks = new Float64Array(n)
       this.#riskShares = new Float64Array(n)

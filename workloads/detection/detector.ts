@@ -37,6 +37,8 @@ export interface KeyedDetector extends SlotMemory {
    * contributed, as far as the detector can name them.
    */
   observe(slot: number, event: Event, evidence: Evidence): Surprisal
+  /** Takes note that the key had an event that is not learnt. */
+  pass?(slot: number, event: Event): void
   /** Reads what the first version wrote, where that was another layout. */
   readonly former?: FormerMemory
   /** What all keys share, if anything. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Discord } from './discord.ts'
+import { Discord, discordParts } from './discord.ts'
 import type { Event } from './event.ts'
 import { Evidence, valueField } from './evidence.ts'
 import { type AnomalyKind, anomalyKinds, injectedSeries, normalSeries, seriesNatures } from './injected-anomalies.ts'
@@ -236,6 +236,17 @@ describe('Discord', () => {
     scoresOf([1.0375, ...Array<number>(600).fill(0)], discord)
     discord.observe(0, eventOf(5), evidence)
     expect([evidence.count, evidence.observed[0], evidence.expected[0]]).to.deep.equal([1, 5, 0])
+  })
+
+  it('scores without any of its parts, which a measurement may leave out', () => {
+    const values = injectedSeries('season', 'frozen', 3).values
+    values[1_200]! += 400
+    const whole = scoresOf(values)
+    for (const without of discordParts) {
+      const discord = new Discord('discord', { without })
+      discord.reset(0)
+      expect(scoresOf(values, discord), without).not.to.deep.equal(whole)
+    }
   })
 
   it('takes at most 8 KB a key', () => {

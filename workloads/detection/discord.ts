@@ -49,6 +49,17 @@ const rampLength = 350
 /** What is usual at this hour is taken off by that part. */
 const usualPart = 0.75
 
+/** What a measurement may leave out, to tell what it adds. */
+export const discordParts = [
+  ...scales.map(({ shape }) => `distance of ${shape}` as const),
+  'deviation from the level',
+  'frozen values',
+  'usual scores',
+  'learning once',
+] as const
+export type DiscordPart = (typeof discordParts)[number]
+const [frozenAt, usualPartAt, episodeAt] = [members, members + 1, members + 2]
+
 const slotsPerPage = 64
 
 interface Page {
@@ -74,14 +85,17 @@ export class Discord implements KeyedDetector {
   readonly refractoryEvents = 120
   readonly #pages: Page[] = []
   readonly #nearest = new NearestVector()
+  /** By part. */
+  readonly #isLeftOut: readonly boolean[]
   /** Of the value being observed: the two largest members, and what the largest one expected. */
   #largest = 0
   #second = 0
   #shape: Shape = ''
   #expected = 0
 
-  constructor(name: string) {
+  constructor(name: string, { without }: { readonly without?: DiscordPart | undefined } = {}) {
     this.name = name
+    this.#isLeftOut = discordParts.map((part) => part === without)
   }
 
   reset(slot: number): void {
@@ -110,7 +124,7 @@ export class Discord implements KeyedDetector {
     }
     const score = this.#score(page, slot % slotsPerPage, i, inUnits(event.value, doubles, d))
     const h = (slot % slotsPerPage) * floatsPerSlot + usualOffset
-    const usual = usualScore(doubles, d, page.floats, h, i, event.time, score)
+    const usual = this.#isLeftOut[usualPartAt] ? 0 : usualScore(doubles, d, page.floats, h, i, event.time, score)
     const surprisal = score - usualPart * Math.min(score, usual)
     if (surprisal <= 0) return 0
     evidence.shape = this.#shape
@@ -165,7 +179,7 @@ export class Discord implements KeyedDetector {
     for (let m = 0; m < scales.length; m++) {
       const scale = scales[m]!
       const sample = Math.fround(scale.smoothed ? smoothed : x)
-      if (i >= firstScored) {
+      if (i >= firstScored && !this.#isLeftOut[m]) {
         nearest.search(floats, f, scale, i, sample)
         const component = this.#judge(page, at, m, i, Math.log(Math.sqrt(nearest.distance) / deviation))
         this.#offer(component, scale.shape, doubles, d, floats[nearest.place]!)
@@ -175,8 +189,8 @@ export class Discord implements KeyedDetector {
     rememberSmoothed(floats, f, i, smoothed)
     const o = this.#judge(page, at, levelMember, i, Math.log(ratio))
     if (i < firstScored) return 0
-    this.#offer(levelWeight * o, 'level', doubles, d, before)
-    this.#offer(frozen, 'frozen', doubles, d, x)
+    if (!this.#isLeftOut[levelMember]) this.#offer(levelWeight * o, 'level', doubles, d, before)
+    if (!this.#isLeftOut[frozenAt]) this.#offer(frozen, 'frozen', doubles, d, x)
     const ramp = Math.min(1, (i - rampStart) / rampLength)
     return (ramp * (this.#largest + (this.#largest + this.#second) / 2)) / 2
   }
@@ -188,7 +202,7 @@ export class Discord implements KeyedDetector {
     const fit = d + fits + m * fitLength
     const bounded = Math.min(y, logMost)
     const component = excessOfTail(doubles, fit, bounded)
-    if (component > anomalous) {
+    if (component > anomalous && !this.#isLeftOut[episodeAt]) {
       if (i - doubles[d + counted + m]! <= episode) return component
       doubles[d + counted + m] = i
     }

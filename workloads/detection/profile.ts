@@ -154,6 +154,13 @@ export class Profile implements KeyedDetector {
     return surprisal
   }
 
+  /** The next interval counts from here. */
+  pass(slot: number, { time }: Event): void {
+    const page = this.#pages.page(slot)
+    const at = this.#pages.offset(slot) + atTime
+    if (time > loadTime(page, at)) storeTime(page, at, time)
+  }
+
   /** Scores one field against what is expected of the key, then learns it. */
   #see(page: Float32Array, at: number, f: number, x: number, evidence: Evidence): void {
     if (Number.isNaN(x)) return

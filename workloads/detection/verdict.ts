@@ -21,7 +21,7 @@ export interface Reason {
 }
 
 /** Why an event with a high score was not called an anomaly. */
-export const suppressions = ['Learning', 'Refractory', 'Muted', 'Budget'] as const
+export const suppressions = ['Learning', 'Refractory', 'Muted', 'Calendar', 'Budget'] as const
 export type Suppression = (typeof suppressions)[number]
 
 /** What a verdict had to do without. */

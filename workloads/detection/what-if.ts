@@ -2,6 +2,7 @@ import { resolveDecision } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { DetectionSpec, PipelineSpec } from '../../lib/pipeline/spec.ts'
 import { AlertBudget } from './alert-budget.ts'
 import { surprisalOf } from './anomaly-score.ts'
+import { Calendars } from './calendars.ts'
 import { Decision } from './decision.ts'
 import { detectorsOf, isCalibrated, refractoryEventsOf } from './detection.ts'
 import type { Surprisal } from './detector.ts'
@@ -137,6 +138,7 @@ class Replay {
   readonly grouping: Grouping
   readonly #decision: Decision
   readonly #mutes: readonly Mute[]
+  readonly #calendars: Calendars
   readonly #lastAlerts: LastAlerts
 
   constructor(
@@ -145,6 +147,7 @@ class Replay {
   ) {
     this.grouping = new Grouping(detection)
     this.#mutes = mutesOf(detection)
+    this.#calendars = new Calendars(detection)
     this.#lastAlerts = new LastAlerts({
       refractoryMs: detection.refractorySeconds * 1000,
       refractoryEvents: options.refractoryEvents,
@@ -166,8 +169,10 @@ class Replay {
     const decision = this.#decision
     const time = event.time === 0 ? Number.NaN : event.time
     const muted = () => isMuted(this.#mutes, event.key, time, event.feature)
-    decision.decide(slot, time, surprisal, 0, muted)
-    const isAlert = decision.isAlert || (event.isHit && !muted())
+    const isExpected = this.#calendars.hold(time)
+    if (isExpected) decision.decideInCalendar(slot, surprisal, 0)
+    else decision.decide(slot, time, surprisal, 0, muted)
+    const isAlert = decision.isAlert || (event.isHit && !isExpected && !muted())
     this.grouping.add(event, isAlert, isAlert ? undefined : decision.suppressedBy, counts)
     return isAlert
   }

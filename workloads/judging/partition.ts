@@ -88,6 +88,11 @@ export class Partition {
     this.episodes.use(detection)
   }
 
+  /** Whether an event of that time is in a calendar of the document. */
+  isInCalendar(time: number): boolean {
+    return this.#detection.isInCalendar(time)
+  }
+
   /** Scores events against their keys' histories, learns them, and lays out their rows for the model. */
   observe(events: readonly Event[]): ObservedBatch {
     if (this.#slots.length < events.length) this.#slots = new Int32Array(events.length)

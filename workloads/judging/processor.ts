@@ -153,6 +153,7 @@ export class Processor implements StreamHandler {
     if (this.#derived.some((name) => this.#options.schema.indexOf(name) === undefined))
       await this.#extend(this.#derived)
     let { records } = batch
+    const memory = this.#memoryOf(batch.partition)
     const { feedback, feedbackOf } = this.#options
     let outcomes: Outcome[] = new Array(records.length)
     let eventOf: (Event | undefined)[] = new Array(records.length)
@@ -160,6 +161,7 @@ export class Processor implements StreamHandler {
     let saidAt: Map<number, Feedback> | undefined
     let events: Event[] = []
     let places: number[] = []
+    let inCalendar = false
     const judge = async () => {
       const judged = await this.#judge(batch.partition, events, signal)
       late += judged.late
@@ -195,6 +197,9 @@ export class Processor implements StreamHandler {
           if (events.length > 0) await judge()
           for (const one of feedback.take()) await this.#learn(batch.partition, one)
         }
+        const isInCalendar = memory.isInCalendar(decoded.time)
+        if (events.length > 0 && isInCalendar !== inCalendar) await judge()
+        inCalendar = isInCalendar
         eventOf[i] = decoded
         this.#before = decoded.time
         events.push(decoded)
@@ -214,7 +219,6 @@ export class Processor implements StreamHandler {
     const took = began === undefined ? undefined : clock!() - began
     const produced: OutgoingRecord[] = []
     const episodes: Episode[] = []
-    const memory = this.#options.partitions.of(batch.partition)!
     const open = memory.episodes
     const { past } = this.#options
     if (past !== undefined && memory.isLoaded && batch.records.length > 0)
@@ -369,19 +373,24 @@ export class Processor implements StreamHandler {
     events: readonly Event[],
     signal: AbortSignal | undefined,
   ): Promise<{ readonly verdicts: readonly Verdict[]; readonly late: number }> {
-    const { partitions, live } = this.#options
-    const hasState = await partitions.begin(partition, events)
-    const memory = partitions.of(partition)!
-    if (live !== undefined) memory.use(live.detection)
+    const hasState = await this.#options.partitions.begin(partition, events)
+    const memory = this.#memoryOf(partition)
     const observed = memory.observe(events)
     const scored = events.length === 0 ? undefined : await this.#score(memory, observed, signal)
     const verdicts = memory.decide(observed, scored, hasState ? undefined : 'StateUnavailable')
     return { verdicts, late: observed.late }
   }
 
+  #memoryOf(partition: number): Partition {
+    const { partitions, live } = this.#options
+    const memory = partitions.of(partition)!
+    if (live !== undefined) memory.use(live.detection)
+    return memory
+  }
+
   async #score(
     memory: Partition,
-    { rows, columns, keyIds, events }: ObservedBatch,
+    { rows, columns, keyIds, events, scoreOnly }: ObservedBatch,
     signal: AbortSignal | undefined,
   ): Promise<ScoredRows | undefined> {
     if (memory.modelNames.length === 0) return undefined
@@ -390,7 +399,7 @@ export class Processor implements StreamHandler {
     for (let attempt = 0; ; attempt++) {
       try {
         return await scorer.score(
-          { rows, columns, keyIds, count: events.length, explainFrom: memory.explainFrom, times },
+          { rows, columns, keyIds, count: events.length, explainFrom: memory.explainFrom, scoreOnly, times },
           { signal },
         )
       } catch (error) {

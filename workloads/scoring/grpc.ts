@@ -110,7 +110,7 @@ export function createGrpcScorer(options: GrpcScorerOptions): GrpcScorer {
       rows: packed,
       keyIds: keyIds === undefined ? Buffer.alloc(0) : packIds(keyIds.subarray(0, count)),
       explainFrom,
-      scoreOnly,
+      scoreOnly: scoreOnly || batch.scoreOnly === true,
       firstTime: times?.first,
       lastTime: times?.last,
       columns: left > 0 ? [...columns] : [],

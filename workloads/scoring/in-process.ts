@@ -108,7 +108,7 @@ export class InProcessScorer implements Scorer {
     const versions: { readonly from: number; readonly version: string }[] = []
     const challenged = new Map<number, string>()
     this.#follow()
-    this.#times = joined(this.#times, batch.times)
+    if (batch.scoreOnly !== true) this.#times = joined(this.#times, batch.times)
     for (let from = 0; from < count; ) {
       const to = Math.min(count, from + Math.max(1, this.#due - this.#reservoir.rowsSeen))
       const keyIds = batch.keyIds?.subarray(from, to)
@@ -119,8 +119,10 @@ export class InProcessScorer implements Scorer {
       for (const [model, ofModel] of (scores?.surprisals ?? []).entries()) surprisals[model]!.set(ofModel, from)
       for (const [row, reasons] of scores?.explanations ?? []) explanations.set(from + row, reasons)
       for (const row of scores?.challenged?.rows ?? []) challenged.set(from + row, scores!.challenged!.version)
-      this.#reservoir.add(rows, to - from, width, this.#sourcesOf(keyIds))
-      this.#recent.add(part)
+      if (batch.scoreOnly !== true) {
+        this.#reservoir.add(rows, to - from, width, this.#sourcesOf(keyIds))
+        this.#recent.add(part)
+      }
       if (this.#reservoir.rowsSeen >= this.#due) this.#refit(columns)
       from = to
     }

@@ -59,6 +59,7 @@ function truthOf({ label }: JudgedEvent): Insert {
 const suppressions: Record<Suppression, string> = {
   Learning: 'still learning',
   Muted: 'muted by the document',
+  Calendar: 'expected by a calendar',
   Refractory: 'same episode as an earlier alert',
   Budget: 'alert budget spent',
 }
