@@ -198,6 +198,22 @@ export const contradictory: readonly RefusedPipeline[] = [
     message: 'must end after it begins',
   },
   {
+    what: 'a model of two places',
+    spec: {
+      source,
+      detection: {
+        detectors: [
+          {
+            name: 'own',
+            onnx: { from: { file: '/m.onnx', configMap: { name: 'm', key: 'm.onnx' } }, inputs: ['value'] },
+          },
+        ],
+      },
+    },
+    field: 'spec.detection.detectors[0].onnx.from',
+    message: 'exactly one of configMap, persistentVolumeClaim, file must be given',
+  },
+  {
     what: 'a variable with two values',
     spec: { source, api: { template: { env: [{ name: 'A', value: '1', valueFrom: {} }] } } },
     field: 'spec.api.template.env[0]',
