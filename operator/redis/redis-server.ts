@@ -15,7 +15,7 @@ export async function withRedis<T>(server: RedisServer, work: (ask: Ask) => Prom
     ...server,
     lazyConnect: true,
     connectTimeout: 1000,
-    commandTimeout: 2000,
+    commandTimeout: 1000,
     enableReadyCheck: false,
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
