@@ -87,6 +87,7 @@ export const historySteps: readonly Step<World>[] = [
       must((JSON.parse(overview!) as { keepsHistory: boolean }).keepsHistory === false, overview!)
       const [kept] = await postgres.sql(`SELECT count(*)::int AS rows FROM "${schema}".verdicts`)
       must(Number(kept?.rows) > 0, 'no row is left')
+      await kubectl(['-n', demo, 'delete', 'secret', 'history'])
     },
   },
 ]
