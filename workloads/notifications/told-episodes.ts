@@ -1,5 +1,6 @@
 import type { Notification } from '../../lib/pipeline/spec.ts'
 import type { Episode } from '../detection/episode.ts'
+import { isNamedBy, namePattern } from '../detection/name-pattern.ts'
 import type { Message, MessageKind } from './message.ts'
 
 export type NotificationFilter = Pick<Notification, 'minScore' | 'keys' | 'reasons' | 'repeatAfterSeconds'>
@@ -142,5 +143,5 @@ function passes(episode: Episode, { minScore, keys, reasons }: NotificationFilte
 
 /** @param names in full, or their start followed by * */
 function isNamed(name: string, names: readonly string[]): boolean {
-  return names.some((one) => (one.endsWith('*') ? name.startsWith(one.slice(0, -1)) : name === one))
+  return names.some((one) => isNamedBy(namePattern(one), name))
 }
