@@ -58,7 +58,14 @@ export function linkTo({ episodeId }: Pick<Episode, 'episodeId'>, { externalUrl 
 /** The first page of the console. */
 export const linkToAll = ({ externalUrl }: Subject): string | undefined => externalUrl
 
+/** Of many, so many are named. */
+export const mostNamed = 10
+
 /** The highest scores first. */
 export function worstFirst(messages: readonly Message[]): Message[] {
   return messages.toSorted((a, b) => b.episode.peakScore - a.episode.peakScore)
+}
+
+export function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`
 }

@@ -56,8 +56,8 @@ export function createLocalNotifications(options: LocalNotificationsOptions): Lo
         if (messages.length === 0) continue
         if (notifier.waiting + messages.length > mostWaiting) metrics.deadLettered(notifier.name, messages.length)
         else {
-          const told = notifier.tell(messages).finally(() => telling.delete(told))
-          telling.add(told)
+          const delivery = notifier.tell(messages).finally(() => telling.delete(delivery))
+          telling.add(delivery)
         }
       }
     },

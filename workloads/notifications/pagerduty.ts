@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import {
+  cut,
   linkTo,
   linkToAll,
+  mostNamed,
   type Subject,
   sinceOf,
   titleOf,
@@ -25,8 +27,6 @@ export const pagerdutyUrl = 'https://events.pagerduty.com/v2/enqueue'
 /** https://developer.pagerduty.com/docs/send-alert-event */
 const mostInKey = 255
 const mostInSummary = 1024
-/** Of many, so many are named. */
-const named = 10
 
 /** Events API v2: an episode is an incident, many at once are one. */
 export function pagerduty({ url, routingKey, subject, open }: PagerdutyOptions): Receiver {
@@ -73,7 +73,7 @@ export function pagerduty({ url, routingKey, subject, open }: PagerdutyOptions):
   function triggerMany(messages: readonly Message[]): OutgoingRequest {
     for (const { episode } of messages) many.add(episode.episodeId)
     isManyOpen = true
-    const worst = worstFirst(messages).slice(0, named)
+    const worst = worstFirst(messages).slice(0, mostNamed)
     const details = Object.fromEntries(worst.map(({ episode }) => [whose(episode), whyOf(episode)]))
     const payload = payloadOf(titleOfMany(messages, subject), worst[0]!.at, details)
     return requestOf(
@@ -107,5 +107,3 @@ export function pagerduty({ url, routingKey, subject, open }: PagerdutyOptions):
 function shortKey(key: string): string {
   return key.length <= mostInKey ? key : createHash('sha256').update(key).digest('hex')
 }
-
-const cut = (text: string, most: number): string => (text.length <= most ? text : `${text.slice(0, most - 1)}…`)

@@ -1,6 +1,8 @@
 import {
+  cut,
   linkTo,
   linkToAll,
+  mostNamed,
   type Subject,
   sinceOf,
   titleOf,
@@ -18,8 +20,6 @@ export interface SlackOptions {
   readonly subject: Subject
 }
 
-/** Of many, so many are named. */
-const named = 10
 /** Of a header and of a section: https://docs.slack.dev/reference/block-kit/blocks */
 const mostInHeader = 150
 const mostInSection = 3000
@@ -52,7 +52,7 @@ export function slack({ url, tellsClosed, subject }: SlackOptions): Receiver {
   function digest(messages: readonly Message[]): OutgoingRequest {
     const lines: string[] = []
     let length = 0
-    for (const { episode } of worstFirst(messages).slice(0, named)) {
+    for (const { episode } of worstFirst(messages).slice(0, mostNamed)) {
       const link = linkTo(episode, subject)
       const name = escaped(cut(whose(episode), 60))
       const line = `• ${link === undefined ? name : `<${escaped(link)}|${name}>`}: ${escaped(cut(whyOf(episode), 160))}`
@@ -79,5 +79,3 @@ export function slack({ url, tellsClosed, subject }: SlackOptions): Receiver {
 
 /** Of Slack's own signs: https://docs.slack.dev/messaging/formatting-message-text */
 const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
-
-const cut = (text: string, most: number): string => (text.length <= most ? text : `${text.slice(0, most - 1)}…`)
