@@ -7,6 +7,14 @@ import { currentTracing } from './tracing.ts'
 /** What is wrong, in a few words, or undefined. Looks only at what is known already: it never waits. */
 export type Check = () => string | undefined
 
+/** That a loop turns. @param turnedAt by `performance.now()` */
+export function turns(turnedAt: () => number, stuckMs = 60_000): Check {
+  return () => {
+    const ms = performance.now() - turnedAt()
+    return ms > stuckMs ? `has not turned for ${Math.round(ms / 1000)} s` : undefined
+  }
+}
+
 export interface ProbesOptions {
   readonly port?: number | undefined
   readonly host?: string | undefined

@@ -7,7 +7,7 @@ import { createMetrics, type Metrics } from '../../lib/metrics.ts'
 import { livePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveGroup, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
-import { createProbes } from '../../lib/probes.ts'
+import { createProbes, turns } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
 import { ChallengeCounts } from '../judging/challenge-counts.ts'
 import { createFlowMeter, type Flow } from '../judging/flow-meter.ts'
@@ -70,7 +70,7 @@ const featuresEveryMs = 5000
 
 /** Judges the events of the partitions that the group assigns to this process, until a signal comes. */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
-  const { pipeline, kafka, store, log, stuckMs = 60_000, beneath = [] } = options
+  const { pipeline, kafka, store, log, stuckMs, beneath = [] } = options
   const { source, results, detection, state } = pipeline.spec
   const needsModel = detection.onModelUnavailable === 'Wait'
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
@@ -112,7 +112,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
     port: options.probesPort,
     registry,
     stopping: stop.signal,
-    live: { 'poll-loop': () => stuckFor(performance.now() - stream.polledAt(), stuckMs) },
+    live: { 'poll-loop': turns(() => stream.polledAt(), stuckMs) },
     ready: {
       kafka: () => stream.problemOf('kafka'),
       state: () => stream.problemOf('state'),
@@ -239,10 +239,6 @@ function consumerLoop(name: string, stream: KafkaStream, handler: StreamHandler,
 /** Without what stands in events: whoever reaches the port of the probes may read it. */
 function told({ rejected, ...flow }: Flow): Flow {
   return { ...flow, rejected: rejected.map(({ reason, count }) => ({ reason, count })) }
-}
-
-function stuckFor(ms: number, stuckMs: number): string | undefined {
-  return ms > stuckMs ? `has not turned for ${Math.round(ms / 1000)} s` : undefined
 }
 
 /** @param limit of the container's memory in bytes; 0 or beyond what a machine has where there is none */

@@ -6,6 +6,7 @@ import { joinGroup } from '../../lib/kafka/group.ts'
 import type { Logger } from '../../lib/log.ts'
 import { resolveGroup } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
+import { turns } from '../../lib/probes.ts'
 import { systemClock } from '../../lib/time.ts'
 import type { HistorySettings } from '../history/open-history.ts'
 import { PostgresConnection, type Purpose } from '../history/postgres-connection.ts'
@@ -33,7 +34,6 @@ const maintainMs = 3_600_000
 const spacingMs = 250
 /** As much as a reply brings: many rows a transaction where there is much to catch up with. */
 const fetchBytes = 4 * 2 ** 20
-const stuckMs = 60_000
 
 interface Topic {
   readonly what: Recordable
@@ -142,6 +142,7 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
     }
     return undefined
   }
+  const isTurning = turns(() => Math.min(...topics.map(({ loop }) => loop.polledAt())))
   let timer: NodeJS.Timeout | undefined
   return {
     name: 'history',
@@ -159,13 +160,8 @@ export function historyDuty({ pipeline, kafka, history, registry, log }: History
         },
       },
     ],
-    live: () => {
-      // What a migration takes is no reason to start it again.
-      if (isPreparing) return undefined
-      const oldest = Math.min(...topics.map(({ loop }) => loop.polledAt()))
-      const ms = performance.now() - oldest
-      return ms > stuckMs ? `has not turned for ${Math.round(ms / 1000)} s` : undefined
-    },
+    // What a migration takes is no reason to start it again.
+    live: () => (isPreparing ? undefined : isTurning()),
     ready: why,
     status: () => ({
       problem: why() ?? 'ok',

@@ -1,7 +1,6 @@
+import { turns } from '../../lib/probes.ts'
 import { createKafkaNotifications, type KafkaNotificationsOptions } from '../notifications/kafka-notifications.ts'
 import type { Duty } from './duty.ts'
-
-const stuckMs = 60_000
 
 /** Tells the receivers of the pipeline of its episodes. */
 export function notificationDuty(options: KafkaNotificationsOptions): Duty {
@@ -9,10 +8,7 @@ export function notificationDuty(options: KafkaNotificationsOptions): Duty {
   return {
     name: 'notifications',
     parts: [notifications],
-    live: () => {
-      const ms = performance.now() - notifications.polledAt()
-      return ms > stuckMs ? `has not turned for ${Math.round(ms / 1000)} s` : undefined
-    },
+    live: turns(notifications.polledAt),
     ready: () => notifications.problem(),
     status: () => notifications.status(),
   }
