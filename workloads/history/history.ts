@@ -112,6 +112,31 @@ export interface History {
   close(): Promise<void>
 }
 
+/** What was expected of the event that alerted, where its strongest reason is the value. */
+export function expectedValueOf({
+  isAnomaly,
+  reasons: [first],
+}: Pick<Verdict, 'isAnomaly' | 'reasons'>): number | null {
+  return isAnomaly && first?.feature === 'value' ? first.expected : null
+}
+
+/** A row of a page, and where it lies; numbers may come as text. */
+export interface PlacedRow {
+  readonly place: number | string
+  readonly id: number | string
+  readonly json: string
+}
+
+/** @param rows one more than `limit` where there is another page */
+export function pageOfRows(rows: readonly PlacedRow[], limit: number): Page<string> {
+  const items = rows.slice(0, limit)
+  const last = items.at(-1)
+  return {
+    items: items.map(({ json }) => json),
+    next: rows.length > limit && last !== undefined ? cursorOf(Number(last.place), Number(last.id)) : undefined,
+  }
+}
+
 /** Columns that every history has, and the verdict's JSON where it alerted or its score reached the threshold. */
 export interface DecidedRow {
   readonly eventId: string
@@ -139,7 +164,7 @@ export function timeOf(timestamp: number | null): number {
 }
 
 /** The page's place in words that a URL takes; `order` is a number that grows with time, `id` tells equals apart. */
-export function cursorOf(order: number, id: number): string {
+function cursorOf(order: number, id: number): string {
   return `${order}.${id}`
 }
 

@@ -2,7 +2,6 @@ import { once } from 'node:events'
 import { from as copyFrom } from 'pg-copy-streams'
 import type { Episode } from '../detection/episode.ts'
 import {
-  cursorOf,
   type DecidedRow,
   decidedEventOf,
   type EpisodeQuery,
@@ -11,6 +10,8 @@ import {
   type LaneQuery,
   type Page,
   type PageOptions,
+  type PlacedRow,
+  pageOfRows,
   placeOf,
   type SeriesPoint,
   timeOf,
@@ -58,17 +59,12 @@ export function createPostgresHistory({ connection, schema, days }: PostgresHist
       const [time, id] = placeOf(cursor)
       filter.add(`(${order}, id) < (?, ?)`, timestampText(time), id)
     }
-    const rows = await ask<{ place: string; id: string; json: string }>(
+    const rows = await ask<PlacedRow>(
       `SELECT ${millisecondsOf(order)} AS place, id, ${json}::text AS json FROM ${table} ${filter.where}
        ORDER BY ${order} DESC, id DESC LIMIT ${limit + 1}`,
       filter.values,
     )
-    const items = rows.slice(0, limit)
-    const last = items.at(-1)
-    return {
-      items: items.map((row) => row.json),
-      next: rows.length > limit && last !== undefined ? cursorOf(Number(last.place), Number(last.id)) : undefined,
-    }
+    return pageOfRows(rows, limit)
   }
 
   return {

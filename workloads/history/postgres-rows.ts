@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { leadingFeature } from '../detection/episode.ts'
-import { type JudgedEvent, timeOf } from './history.ts'
+import { expectedValueOf, type JudgedEvent, timeOf } from './history.ts'
 
 /** A verdict to keep; as bytes where it came as such. */
 export interface Row extends Omit<JudgedEvent, 'json'> {
@@ -41,8 +41,7 @@ export class RowBuffer {
 
   /** @param published milliseconds since 1970 */
   add({ verdict, json, value, event }: Row, published: number): void {
-    const { eventId, userId, timestamp, isAnomaly, anomalyScore, threshold, reasons } = verdict
-    const expected = isAnomaly && reasons[0]?.feature === 'value' ? reasons[0].expected : null
+    const { eventId, userId, timestamp, isAnomaly, anomalyScore, threshold } = verdict
     this.#reserve(200)
     this.#end = this.#bytes.writeInt16BE(columns, this.#end)
     this.#time(published)
@@ -50,7 +49,7 @@ export class RowBuffer {
     this.#double(anomalyScore)
     this.#double(threshold)
     this.#double(Number.isFinite(value) ? value : null)
-    this.#double(expected)
+    this.#double(expectedValueOf(verdict))
     this.#int32(1)
     this.#end = this.#bytes.writeUInt8(isAnomaly ? 1 : 0, this.#end)
     this.#text(columnText(eventId))

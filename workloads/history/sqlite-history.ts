@@ -4,17 +4,19 @@ import { AppError } from '../../lib/errors.ts'
 import { type Episode, leadingFeature } from '../detection/episode.ts'
 import type { DecidedEvent } from '../detection/what-if.ts'
 import {
-  cursorOf,
   type DecidedQuery,
   type DecidedRow,
   decidedEventOf,
   type EpisodeQuery,
+  expectedValueOf,
   type History,
   type JudgedEvent,
   type Lane,
   type LaneQuery,
   type Page,
   type PageOptions,
+  type PlacedRow,
+  pageOfRows,
   placeOf,
   type SeriesPoint,
   timeOf,
@@ -83,11 +85,10 @@ export function openSqliteHistory(path: string, { keep = mostVerdicts }: { reado
 
   function write(events: readonly JudgedEvent[], episodes: readonly Episode[]): void {
     for (const { verdict, json, value, event } of events) {
-      const { eventId, userId, timestamp, isAnomaly, anomalyScore, threshold, reasons } = verdict
-      const expected = isAnomaly && reasons[0]?.feature === 'value' ? reasons[0].expected : null
+      const { eventId, userId, timestamp, isAnomaly, anomalyScore, threshold } = verdict
       putVerdict.run(
         ...[eventId, userId, timeOf(timestamp), isAnomaly ? 1 : 0, anomalyScore, threshold],
-        ...[Number.isFinite(value) ? value : null, expected, leadingFeature(verdict), json],
+        ...[Number.isFinite(value) ? value : null, expectedValueOf(verdict), leadingFeature(verdict), json],
         event ?? null,
       )
     }
@@ -124,8 +125,7 @@ export function openSqliteHistory(path: string, { keep = mostVerdicts }: { reado
       return found && (JSON.parse(found.json) as Episode)
     },
     async results(query, page) {
-      const { items, next } = pageOf(db, { table: 'verdicts', order: 'time' }, verdictFilter(query), page)
-      return { items, next }
+      return pageOf(db, { table: 'verdicts', order: 'time' }, verdictFilter(query), page)
     },
     async episodes(query, page) {
       const { items, next } = pageOf(db, { table: 'episodes', order: 'last_time' }, episodeFilter(query), page)
@@ -209,13 +209,8 @@ function pageOf(
     .prepare(
       `SELECT ${order} AS place, id, json FROM ${table} ${where === '' ? '' : `WHERE ${where}`} ORDER BY ${order} DESC, id DESC LIMIT ?`,
     )
-    .all(...values, ...(place ?? []), limit + 1) as unknown as { place: number; id: number; json: string }[]
-  const items = rows.slice(0, limit)
-  const last = items.at(-1)
-  return {
-    items: items.map(({ json }) => json),
-    next: rows.length > limit && last !== undefined ? cursorOf(last.place, last.id) : undefined,
-  }
+    .all(...values, ...(place ?? []), limit + 1) as unknown as PlacedRow[]
+  return pageOfRows(rows, limit)
 }
 
 function seriesOf(
