@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
+import { type BreakableProxy, startBreakableProxy } from './breakable-proxy.ts'
 
 /** Keys of the Kafka requests that tests tell apart. */
 export const kafkaApi = {
@@ -27,8 +28,7 @@ export interface KafkaRequest {
 }
 
 /** A TCP proxy before a Kafka broker that can lose replies: the request arrives, its answer never does. */
-export interface KafkaProxy {
-  readonly port: number
+export interface KafkaProxy extends BreakableProxy {
   /** How many requests passed, by API key. */
   readonly requests: ReadonlyMap<number, number>
   /** Forwards the `nth` matching request from now, then cuts its connection instead of giving the reply. Resolves when cut. */
@@ -39,13 +39,6 @@ export interface KafkaProxy {
   passed(apiKey: number): Promise<KafkaRequest>
   /** Keeps a copy of the next matching request, which passes; `deliver` sends it again, as if the network had held it back. */
   copy(apiKey: number): Promise<{ deliver(): Promise<void> }>
-  /** Cuts every connection and refuses new ones until `accept`. */
-  drop(): void
-  /** Connections stay open, nothing passes until `flow`. */
-  stall(): void
-  accept(): void
-  flow(): void
-  close(): Promise<void>
 }
 
 interface Watch {
@@ -73,26 +66,9 @@ function framed(frame: (message: Buffer) => void): (chunk: Buffer) => void {
 export async function startProxy(targetPort: number, options: { readonly port?: number } = {}): Promise<KafkaProxy> {
   const requests = new Map<number, number>()
   const watches = new Set<Watch>()
-  const sockets = new Set<Socket>()
-  let refusing = false
-  let stalled = false
 
-  const server = createServer((client) => {
-    if (refusing) return void client.destroy()
-    const broker = connect(targetPort, '127.0.0.1')
+  function pass(client: Socket, broker: Socket, cut: () => void): void {
     const cutting = new Map<number, { watch: Watch; request: KafkaRequest }>()
-    const destroy = (): void => {
-      for (const socket of [client, broker]) {
-        sockets.delete(socket)
-        socket.destroy()
-      }
-    }
-    for (const socket of [client, broker]) {
-      sockets.add(socket)
-      socket.setNoDelay(true)
-      if (stalled) socket.pause()
-      socket.on('error', destroy).on('close', destroy)
-    }
     client.on(
       'data',
       framed((message) => {
@@ -123,15 +99,15 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
           if (reply.length < message.length) client.end()
           return
         }
-        destroy()
+        cut()
         lost.watch.done(lost.request, message)
       }),
     )
-  })
-  await once(server.listen(options.port ?? 0, '127.0.0.1'), 'listening')
+  }
 
+  const proxy = await startBreakableProxy(targetPort, { port: options.port, pass })
   return {
-    port: (server.address() as { port: number }).port,
+    ...proxy,
     requests,
     cutReply: (apiKey, nth = 1) => new Promise((done) => void watches.add({ apiKey, cuts: true, left: nth, done })),
     damageReply: (apiKey, damage) => void watches.add({ apiKey, cuts: false, damage, left: 1, done: () => {} }),
@@ -151,26 +127,5 @@ export async function startProxy(targetPort: number, options: { readonly port?: 
         watches.add({ apiKey, cuts: false, left: 1, done })
       }),
     passed: (apiKey) => new Promise((done) => void watches.add({ apiKey, cuts: false, left: 1, done })),
-    drop: () => {
-      refusing = true
-      for (const socket of sockets) socket.destroy()
-    },
-    accept: () => {
-      refusing = false
-    },
-    stall: () => {
-      stalled = true
-      for (const socket of sockets) socket.pause()
-    },
-    flow: () => {
-      stalled = false
-      for (const socket of sockets) socket.resume()
-    },
-    close: async () => {
-      const closed = once(server, 'close')
-      server.close()
-      for (const socket of sockets) socket.destroy()
-      await closed
-    },
   }
 }

@@ -1,6 +1,12 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
+export interface BreakableProxyOptions {
+  readonly port?: number | undefined
+  /** Lets bytes through, both ways; `cut` ends the connection. As they come if absent. */
+  readonly pass?: ((client: Socket, target: Socket, cut: () => void) => void) | undefined
+}
+
 /** A TCP proxy whose connections can be cut, whatever protocol they speak. */
 export interface BreakableProxy {
   readonly port: number
@@ -13,7 +19,10 @@ export interface BreakableProxy {
   close(): Promise<void>
 }
 
-export async function startBreakableProxy(targetPort: number): Promise<BreakableProxy> {
+export async function startBreakableProxy(
+  targetPort: number,
+  { port = 0, pass = pipe }: BreakableProxyOptions = {},
+): Promise<BreakableProxy> {
   const sockets = new Set<Socket>()
   let isRefusing = false
   let isStalled = false
@@ -28,12 +37,13 @@ export async function startBreakableProxy(targetPort: number): Promise<Breakable
     }
     for (const socket of [client, target]) {
       sockets.add(socket)
+      socket.setNoDelay(true)
       socket.on('error', end).on('close', end)
     }
-    client.pipe(target).pipe(client)
+    pass(client, target, end)
     if (isStalled) for (const socket of [client, target]) socket.pause()
   })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
+  await once(server.listen(port, '127.0.0.1'), 'listening')
   const cut = (): void => {
     for (const socket of sockets) socket.destroy()
   }
@@ -61,4 +71,8 @@ export async function startBreakableProxy(targetPort: number): Promise<Breakable
       await closed
     },
   }
+}
+
+function pipe(client: Socket, target: Socket): void {
+  client.pipe(target).pipe(client)
 }
