@@ -27,8 +27,11 @@ export interface OperatorBench {
   reconciles(namespace: string, name?: string): number
   /** Creates or replaces the pipeline `payments`, as a person with kubectl would. */
   apply(namespace: string, spec?: object, metadata?: object): Promise<KubeObject>
-  /** Waits for a reconcile with nothing to do: an annotation that means nothing brings the pipeline into the queue. */
-  touch(namespace: string): Promise<void>
+  /**
+   * What a reconcile with nothing to do asks of the API server, once the operator is at rest: an annotation that means
+   * nothing brings the pipeline into the queue.
+   */
+  requestsOfTouch(namespace: string): Promise<string[]>
   /** All children of the kinds given, by default all, as `Kind name`. */
   children(namespace: string): Promise<string[]>
   get(resource: Resource, namespace: string, name: string): Promise<KubeObject>
@@ -139,11 +142,14 @@ export function useOperator(cluster: Cluster): OperatorBench {
       const object = { apiVersion, kind, metadata: { name: 'payments', namespace, ...metadata }, spec }
       return client.apply(kinds.pipelines, object, { fieldManager: 'person', force: true })
     },
-    async touch(namespace) {
+    async requestsOfTouch(namespace) {
+      await bench.quiet()
+      cluster.proxy.clear()
       const before = bench.reconciles(namespace)
       await bench.apply(namespace, undefined, { annotations: { touched: 'yes' } })
       await eventually(() => expect(bench.reconciles(namespace)).to.be.greaterThan(before))
       await bench.quiet()
+      return traffic(cluster)
     },
     async children(namespace) {
       const found: string[] = []

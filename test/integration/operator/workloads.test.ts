@@ -7,7 +7,7 @@ import type { KubeObject, Resource } from '../../../operator/runtime/kube-object
 import { binary } from '../../../tools/servers/binaries/binaries.ts'
 import { useApiServer } from '../../harness/apiserver/use-api-server.ts'
 import { eventually } from '../../harness/eventually.ts'
-import { minimalSpec, quietTopic, traffic, useOperator } from '../../harness/operator.ts'
+import { minimalSpec, quietTopic, useOperator } from '../../harness/operator.ts'
 
 const run = promisify(execFile)
 const namespaced = (apiVersion: string, kind: string, plural: string): Resource => ({
@@ -270,9 +270,7 @@ describe('Operator: with the controllers of workloads', () => {
     await bench.quiet(2_000)
     await bench.client.delete(quotas, { namespace, name: 'no-claims' })
     await untilRunning()
-    cluster.proxy.clear()
-    await bench.touch(namespace)
-    expect(traffic(cluster)).to.deep.equal([])
+    expect(await bench.requestsOfTouch(namespace)).to.deep.equal([])
   })
 
   it('is stalled, and names the class, where the volume of Redis can never be made', async () => {
