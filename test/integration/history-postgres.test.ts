@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { createLogger } from '../../lib/log.ts'
+import { type PgBouncer, startPgBouncer } from '../../tools/servers/pgbouncer.ts'
 import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
 import type { History } from '../../workloads/history/history.ts'
 import { historySuite, judged } from '../../workloads/history/history-suite.ts'
@@ -61,6 +62,16 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     ).map(({ relname }) => relname)
 
   historySuite(() => open())
+
+  describe('behind a pooler that may give each transaction another session', () => {
+    let pooler: PgBouncer
+    before(async () => {
+      pooler = await startPgBouncer(postgres.url, 'transaction')
+    })
+    after(() => pooler?.stop())
+
+    historySuite(() => open({ ...settings(), address: postgresAddressOf(pooler.url, undefined) }))
+  })
 
   it('is made once where several begin together, and brought on from an earlier version with what it holds', async () => {
     const own = settings()

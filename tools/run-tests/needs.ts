@@ -11,13 +11,14 @@ const kindTests = join(import.meta.dirname, '../../test/kind')
 
 /** All that the integration tests start or run and that is neither here nor in node_modules. */
 export const needs: readonly SetUpStep[] = [
-  commandsStep('Java, Redis, OpenSSL, Prometheus, Chromium and Python', {
+  commandsStep('Java, Redis, OpenSSL, Prometheus, PgBouncer, Chromium and Python', {
     java: 'openjdk-17-jre-headless',
     'redis-server': 'redis-server',
     openssl: 'openssl',
     prometheus: 'prometheus',
     promtool: 'prometheus',
     'prometheus-alertmanager': 'prometheus-alertmanager',
+    pgbouncer: 'pgbouncer',
     chromium: 'chromium',
     python3: 'python3',
   }),

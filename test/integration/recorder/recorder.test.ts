@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type BreakableProxy, startBreakableProxy } from '../../../tools/servers/breakable-proxy.ts'
 import { type Kafka, startKafka } from '../../../tools/servers/kafka/kafka.ts'
+import { type PgBouncer, startPgBouncer } from '../../../tools/servers/pgbouncer.ts'
 import { type Postgres, startPostgres } from '../../../tools/servers/postgres.ts'
 import { random } from '../../../workloads/detection/random.ts'
 import { episode } from '../../../workloads/history/history-suite.ts'
@@ -208,6 +209,27 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     }
     await recorded(scene, 200)
     await ready(recorder)
+  })
+
+  it('records through a pooler, whatever becomes of it, and says which of its modes is of no use', async () => {
+    const poolers = [await startPgBouncer(postgres.url, 'transaction'), await startPgBouncer(postgres.url, 'statement')]
+    const [pooler, refused] = poolers as [PgBouncer, PgBouncer]
+    try {
+      const scene = await newScene()
+      const recorders = [await scene.start({ url: pooler.url }), await scene.start({ url: pooler.url })]
+      await scene.send(verdicts(scene.name, 0, 1000))
+      await recorded(scene, 1000)
+      await recorders[0]!.kill()
+      await scene.send(verdicts(scene.name, 1000, 1000))
+      await recorded(scene, 2000)
+      await ready(recorders[1]!)
+      const hopeless = await scene.start({ url: refused.url })
+      await eventually(async () =>
+        expect((await hopeless.status()).problem).to.match(/transaction blocks not allowed in statement pooling mode/),
+      )
+    } finally {
+      for (const one of poolers) await one.stop()
+    }
   })
 
   it('fills a database again that was set back, or emptied', async () => {
