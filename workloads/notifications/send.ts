@@ -40,10 +40,18 @@ export async function send(
   } catch (error) {
     if (late.aborted)
       return { reason: 'Timeout', message: `no answer within ${Math.round(timeoutMs / 1000)} s`, isFinal: false }
-    const code = codeOf(error)
-    const message = code === undefined ? 'it cannot be reached' : `it cannot be reached (${code})`
-    return { reason: 'Unreachable', message, isFinal: false }
+    return { reason: 'Unreachable', message: unreachable(codeOf(error)), isFinal: false }
   }
+}
+
+/** Of a certificate whose chain ends at no authority that Node.js knows (OpenSSL's X509_V_ERR_*). */
+const untrusted = /^(SELF_SIGNED_CERT|DEPTH_ZERO_SELF_SIGNED|UNABLE_TO_VERIFY_LEAF|UNABLE_TO_GET_ISSUER)/
+
+function unreachable(code: string | undefined): string {
+  if (code === undefined) return 'it cannot be reached'
+  return untrusted.test(code)
+    ? `its certificate is of an authority that is not trusted here (${code}); name the file of that authority in NODE_EXTRA_CA_CERTS`
+    : `it cannot be reached (${code})`
 }
 
 /** Statuses of the 400s that pass. */

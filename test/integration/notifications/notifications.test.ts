@@ -1,11 +1,20 @@
+import { execFile } from 'node:child_process'
 import { createHmac } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { type Alertmanager, startAlertmanager } from '../../../tools/servers/alertmanager.ts'
+import { makeCertificates } from '../../../tools/servers/certificates.ts'
 import { type Kafka, startKafka } from '../../../tools/servers/kafka/kafka.ts'
+import { temporaryFolder } from '../../../tools/servers/server.ts'
 import { closed, episode } from '../../../workloads/notifications/test-episode.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { type NotificationScene, notificationScene } from './notification-scene.ts'
 import { startReceiver, type TestReceiver } from './receiver.ts'
+
+const run = promisify(execFile)
+const bin = new URL('../../../bin/anomaly', import.meta.url).pathname
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
 ;(skipped ? describe.skip : describe)('Notifications of the recorder', function () {
@@ -202,6 +211,28 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await eventually(() => expect(idsOf(second)).to.include('event-3/opened'))
     expect(idsOf(second).filter((id) => id === 'event-2/opened').length).to.equal(1)
     expect(first.received).to.deep.equal([])
+  })
+
+  it('tells a receiver whose certificate an authority of its own has signed, where that is trusted', async () => {
+    const folder = temporaryFolder('private-receiver')
+    const { caFile, serverCertFile, serverKeyFile } = makeCertificates(folder)
+    const [cert, key] = [serverCertFile, serverKeyFile].map((file) => readFileSync(file, 'utf8')) as [string, string]
+    const one = await receiver(undefined, { cert, key })
+    const file = join(folder, 'pipeline.yaml')
+    const spec = {
+      source: { brokers: ['localhost:1'] },
+      results: { episodesTopic: 'e' },
+      notifications: [hook('hook', one)],
+    }
+    writeFileSync(
+      file,
+      JSON.stringify({ apiVersion: 'anomaly.com/v1alpha1', kind: 'AnomalyPipeline', metadata: { name: 'p' }, spec }),
+    )
+    const notify = (env: object) => run(bin, ['notify', 'hook', '-f', file], { env: { ...process.env, ...env } })
+    const refused = await notify({}).catch((error: { stdout: string }) => error.stdout)
+    expect(refused).to.match(/authority that is not trusted here.*NODE_EXTRA_CA_CERTS/)
+    expect((await notify({ NODE_EXTRA_CA_CERTS: caFile })).stdout).to.equal('hook: has taken it\n')
+    expect(one.received).to.have.length(1)
   })
 
   describe('to Alertmanager', () => {

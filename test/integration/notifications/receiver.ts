@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 
@@ -17,19 +18,25 @@ export interface TestReceiver {
   close(): void
 }
 
-/** Keeps what it is sent. @param answer ends the response, or leaves it hanging; taken with 200 if absent */
+/**
+ * Keeps what it is sent.
+ * @param answer ends the response, or leaves it hanging; taken with 200 if absent
+ * @param tls PEM texts of its certificate; none if absent
+ */
 export async function startReceiver(
   answer: (response: ServerResponse, count: number) => void = (response) => response.end(),
+  tls?: { readonly cert: string; readonly key: string },
 ): Promise<TestReceiver> {
   const received: Received[] = []
-  const server = createServer(async (request, response) => {
+  const take: RequestListener = async (request, response) => {
     const { headers } = request
     received.push({ headers, body: await text(request) })
     answer(response, received.length)
-  })
+  }
+  const server = tls === undefined ? createServer(take) : createSecureServer(tls, take)
   await once(server.listen(0, '127.0.0.1'), 'listening')
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     received,
     events: () => received.map(({ body }) => JSON.parse(body)),
     close: () => server.close().closeAllConnections(),
