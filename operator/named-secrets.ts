@@ -1,5 +1,5 @@
 import { notificationSecrets } from '../lib/pipeline/notification-secrets.ts'
-import { resolveDetectors, resolveRedis, resolveRoles } from '../lib/pipeline/resolve-pipeline.ts'
+import { readsEvents, resolveDetectors, resolveRedis, resolveRoles } from '../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline, Role } from '../lib/pipeline/spec.ts'
 import { hashOf } from './desired/child.ts'
 import type { Problem } from './problem.ts'
@@ -33,7 +33,7 @@ export function secretsOf(pipeline: Pipeline, role: Role): readonly SecretUse[] 
     const field = 'spec.source.sasl.secretRef'
     uses.push({ name: source.sasl.secretRef.name, keys: ['username', 'password'], field })
   }
-  if (role === 'consumer' && source.schemaRegistry?.secretRef !== undefined) {
+  if (readsEvents(role, pipeline.spec) && source.schemaRegistry?.secretRef !== undefined) {
     const field = 'spec.source.schemaRegistry.secretRef'
     uses.push({ name: source.schemaRegistry.secretRef.name, keys: ['username', 'password'], field })
   }

@@ -10,6 +10,7 @@ import {
   postgres,
   probesPort,
   redis,
+  schemaRegistry,
 } from './flags.ts'
 
 export const api = defineCommand({
@@ -35,6 +36,7 @@ export const api = defineCommand({
         ...kafka,
         ...redis,
         ...postgres,
+        ...schemaRegistry,
         'signing-key-file': {
           type: 'string',
           requiresArg: true,

@@ -1,5 +1,15 @@
 import { closing, defineCommand } from './define-command.ts'
-import { inferenceAddress, kafka, logFormat, logLevel, otlpEndpoint, pipelineFile, probesPort, redis } from './flags.ts'
+import {
+  inferenceAddress,
+  kafka,
+  logFormat,
+  logLevel,
+  otlpEndpoint,
+  pipelineFile,
+  probesPort,
+  redis,
+  schemaRegistry,
+} from './flags.ts'
 
 export const consumer = defineCommand({
   command: 'consumer',
@@ -26,16 +36,7 @@ export const consumer = defineCommand({
           requiresArg: true,
           describe: 'Key with which the API signs verdicts; without it the consumer judges every event itself',
         },
-        'schema-registry-username-file': {
-          type: 'string',
-          requiresArg: true,
-          describe: "File with the user's name for the schema registry",
-        },
-        'schema-registry-password-file': {
-          type: 'string',
-          requiresArg: true,
-          describe: "File with the user's password for the schema registry",
-        },
+        ...schemaRegistry,
         'state-mebibytes': {
           type: 'number',
           requiresArg: true,

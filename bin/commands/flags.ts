@@ -56,6 +56,18 @@ export const probesPort = {
   requiresArg: true,
   describe: 'Port of /livez, /readyz, /metrics and /status; 0 takes a free one',
 } as const
+export const schemaRegistry = {
+  'schema-registry-username-file': {
+    type: 'string',
+    requiresArg: true,
+    describe: "File with the user's name for the schema registry",
+  },
+  'schema-registry-password-file': {
+    type: 'string',
+    requiresArg: true,
+    describe: "File with the user's password for the schema registry",
+  },
+} as const
 export const redis = {
   'redis-url': {
     type: 'string',

@@ -44,7 +44,7 @@ class Client:
         return self._call("GET", "/api/v1/results", query={"key": key, "from": from_, "to": to, "anomalies": anomalies, "reason": reason, "limit": limit, "cursor": cursor})
 
     def get_event(self, event_id):
-        """An event that stood out, as it came."""
+        """An event as it came."""
         return self._call("GET", "/api/v1/results/" + _quote(event_id) + "/event")
 
     def get_episodes(self, key=None, from_=None, to=None, state=None, limit=None, cursor=None):

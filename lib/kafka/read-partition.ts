@@ -83,6 +83,18 @@ export async function readPartition(
   }
 }
 
+/** The committed record at an offset; undefined where none is, or none any more. @throws AppError Unavailable */
+export async function readRecord(
+  settings: KafkaSettings,
+  place: TopicPartition & { readonly offset: number },
+): Promise<KafkaRecord | undefined> {
+  let found: KafkaRecord | undefined
+  await readPartition(settings, { ...place, until: place.offset + 1 }, (record) => {
+    found = record
+  })
+  return found
+}
+
 export interface LastRecords {
   readonly topic: string
   /** Records of an earlier time, in ms since 1970, are left out. */
@@ -154,6 +166,8 @@ async function readRange(
 ): Promise<void> {
   const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))
   const broker = await cluster.findBroker({ nodeId: nodeId! })
+  // At least one batch comes whole, however little is asked for.
+  const most = last - first === 1 ? 1 : maxBytes
   let next = first
   let empty = 0
   while (next < last) {
@@ -161,8 +175,8 @@ async function readRange(
       replicaId: -1,
       isolationLevel,
       maxWaitTime: 100,
-      maxBytes,
-      topics: [{ topic, partitions: [{ partition, fetchOffset: String(next), maxBytes }] }],
+      maxBytes: most,
+      topics: [{ topic, partitions: [{ partition, fetchOffset: String(next), maxBytes: most }] }],
     })
     const fetched = responses[0]?.partitions[0]?.messages
     for (const record of fetched?.records ?? []) if (record.offset >= next && record.offset < last) onRecord(record)

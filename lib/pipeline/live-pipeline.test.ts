@@ -84,6 +84,18 @@ describe('A pipeline whose file changes', () => {
     await live.stop!()
   })
 
+  it('takes up that a history is kept, and that none is any more', async () => {
+    const live = await watched()
+    const detection = { alertBudgetPerMillion: 1000, rules: [{ name: 'limit', field: 'value', above: '100' }] }
+    expect(live.keepsHistory).to.equal(false)
+    write(2, detection, { history: { postgres: { urlSecretRef: { name: 'history', key: 'url' } } } })
+    await until(() => live.keepsHistory)
+    write(3, detection)
+    await until(() => !live.keepsHistory)
+    expect(logged).to.deep.equal([])
+    await live.stop!()
+  })
+
   it('refuses a file that is not valid with one line, keeps the former one, and takes the next', async () => {
     const live = await watched()
     const before = live.detection

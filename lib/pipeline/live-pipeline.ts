@@ -33,6 +33,8 @@ export interface LivePipeline {
   readonly notifications: readonly Notification[]
   /** What links in notifications begin with now. */
   readonly externalUrl: string | undefined
+  /** Whether verdicts are kept for later now. */
+  readonly keepsHistory: boolean
   /** The generation of the document that was taken up last; undefined where its file does not say. */
   readonly generation: number | undefined
 }
@@ -45,8 +47,8 @@ export interface LivePipelineOptions {
 
 /** One that does not change. */
 export function fixedPipeline({ metadata: { generation }, spec }: Pipeline): LivePipeline {
-  const { detection, notifications = [], api } = spec
-  return { detection, notifications, externalUrl: api.externalUrl, generation }
+  const { detection, notifications = [], api, history } = spec
+  return { detection, notifications, externalUrl: api.externalUrl, keepsHistory: history !== undefined, generation }
 }
 
 /**
@@ -56,7 +58,7 @@ export function fixedPipeline({ metadata: { generation }, spec }: Pipeline): Liv
 export function livePipeline(path: string, pipeline: Pipeline, options: LivePipelineOptions): LivePipeline & Part {
   const { log, everyMs = 1000 } = options
   const fixed = canonicalJson(fixedDetection(pipeline.spec.detection))
-  let { detection, notifications, externalUrl, generation } = fixedPipeline(pipeline)
+  let { detection, notifications, externalUrl, keepsHistory, generation } = fixedPipeline(pipeline)
   let seen: string | undefined
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> | undefined
@@ -71,6 +73,7 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
   function take(changed: Pipeline): void {
     const { metadata, spec } = changed
     generation = metadata.generation
+    keepsHistory = spec.history !== undefined
     takeNotifications(changed)
     if (canonicalJson(fixedDetection(spec.detection)) !== fixed)
       log.info({ generation }, 'the pipeline has changes that take effect when the process starts again')
@@ -118,6 +121,9 @@ export function livePipeline(path: string, pipeline: Pipeline, options: LivePipe
     },
     get externalUrl() {
       return externalUrl
+    },
+    get keepsHistory() {
+      return keepsHistory
     },
     get generation() {
       return generation

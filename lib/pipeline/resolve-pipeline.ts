@@ -121,6 +121,11 @@ export function resolveRoles({ history, notifications = [] }: PipelineSpec): rea
   return records ? roles : roles.filter((role) => role !== 'recorder')
 }
 
+/** Whether a role reads what stands in the topic of events: of the API those events that a history leads back to. */
+export function readsEvents(role: Role, { history }: PipelineSpec): boolean {
+  return role === 'consumer' || (role === 'api' && history !== undefined)
+}
+
 export type Scaling =
   | { readonly type: 'fixed'; readonly replicas: number }
   | {

@@ -7,6 +7,7 @@ import {
   historyAccess,
   inferenceAddress,
   kafkaAccess,
+  schemaRegistryAccess,
   signingAccess,
   tokensMount,
   type WorkloadInput,
@@ -31,6 +32,7 @@ export function api(input: WorkloadInput): readonly KubeObject[] {
   const kafka = kafkaAccess(input)
   const signing = signingAccess(input)
   const history = historyAccess(input)
+  const registry = schemaRegistryAccess(input, 'api')
   const tokens = secretRef === undefined ? undefined : tokensMount(secretRef.name)
   const http = { name: 'http', port: ports.api, appProtocol: 'http' }
   return [
@@ -46,10 +48,17 @@ export function api(input: WorkloadInput): readonly KubeObject[] {
         ...kafka.flags,
         ...signing.flags,
         ...history.flags,
+        ...registry.flags,
         ...(tokens === undefined ? [] : ['--token-dir', tokens.path]),
       ],
       env: history.env,
-      mounts: [...kafka.mounts, ...signing.mounts, ...history.mounts, ...(tokens === undefined ? [] : [tokens])],
+      mounts: [
+        ...kafka.mounts,
+        ...signing.mounts,
+        ...history.mounts,
+        ...registry.mounts,
+        ...(tokens === undefined ? [] : [tokens]),
+      ],
       containerPorts: [{ name: 'http', containerPort: ports.api }],
       requests: { cpu: '250m', memory: '256Mi' },
       memoryLimit: '768Mi',

@@ -13,7 +13,7 @@ import {
 /** The Deployment that reads events from Kafka, and a Service for its metrics. */
 export function consumer(input: WorkloadInput): readonly KubeObject[] {
   const kafka = kafkaAccess(input)
-  const registry = schemaRegistryAccess(input)
+  const registry = schemaRegistryAccess(input, 'consumer')
   const signing = signingAccess(input)
   return [
     service(input, 'consumer', [{ name: 'metrics', port: ports.metrics }], { headless: true, unready: true }),

@@ -1,5 +1,5 @@
 import { notificationSecrets } from '../../lib/pipeline/notification-secrets.ts'
-import { resolveRedis } from '../../lib/pipeline/resolve-pipeline.ts'
+import { readsEvents, resolveRedis } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Role } from '../../lib/pipeline/spec.ts'
 import { readBy } from '../../lib/pipeline/workload-part.ts'
 import { deployments } from '../kinds.ts'
@@ -134,10 +134,10 @@ export function notificationAccess({ pipeline }: Parent): Pick<Access, 'flags' |
   }
 }
 
-/** How the consumer logs in to the schema registry; its address is in the document. */
-export function schemaRegistryAccess({ pipeline }: Parent): Pick<Access, 'flags' | 'mounts'> {
+/** How those who read events log in to the schema registry; its address is in the document. */
+export function schemaRegistryAccess({ pipeline }: Parent, role: Role): Pick<Access, 'flags' | 'mounts'> {
   const secret = pipeline.spec.source.schemaRegistry?.secretRef
-  if (secret === undefined) return { flags: [], mounts: [] }
+  if (secret === undefined || !readsEvents(role, pipeline.spec)) return { flags: [], mounts: [] }
   const path = '/etc/anomaly/schema-registry'
   const files = [
     '--schema-registry-username-file',

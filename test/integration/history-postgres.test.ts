@@ -13,6 +13,7 @@ import { PostgresRecording } from '../../workloads/history/postgres-recording.ts
 import { RowBuffer } from '../../workloads/history/postgres-rows.ts'
 import { migrate, migrations } from '../../workloads/history/postgres-schema.ts'
 import { verdictWriter } from '../../workloads/history/published-records.ts'
+import { withReference } from '../../workloads/wire/verdict-bytes.ts'
 
 const log = await createLogger({ level: 'silent' })
 const day = 86_400_000
@@ -160,6 +161,30 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await report.commit()
     await days.maintain(now + 5 * day)
     expect(await partitions(own.schema)).to.deep.equal(['verdicts_20260215', 'verdicts_20260216'])
+  })
+
+  it('has the values that verdicts say, and of those of former releases what their reasons say', async () => {
+    const own = settings()
+    await migrate(connect(own), own.schema)
+    const days = new PostgresDays(connect(own), { schema: own.schema, retentionDays: 30, log })
+    const write = verdictWriter({ isOwn: () => true, schema: own.schema, days, keep: 'All', wall: Date.now })
+    const reference = { value: 1234567.25, partition: 1, offset: 7 }
+    const published = [
+      withReference(judged(1, { userId: 'k' }).json, reference),
+      judged(2, { userId: 'k', value: 52 }).json,
+      judged(3, { userId: 'k', feature: 'a' }).json,
+      withReference(judged(4, { userId: 'k', feature: 'a' }).json, { partition: 1, offset: 8 }),
+    ]
+    const records = published.map((json, offset) => {
+      return { offset, key: null, value: Buffer.from(json), timestamp: Date.now(), headers: {} }
+    })
+    const transaction = await connect(own).begin('Write', writing)
+    await write({ topic: 'verdicts', partition: 0, records, highWatermark: 4 }, async () => transaction)
+    await transaction.commit()
+    const history = await open(own)
+    const points = await history.series('k', { points: 10 })
+    expect(points.map(({ value }) => value)).to.deep.equal([1234567.25, 52, null, null])
+    expect(JSON.parse((await history.result('e1'))!)).to.include(reference)
   })
 
   it('refuses what a former owner of a partition still writes', async () => {

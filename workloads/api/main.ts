@@ -3,7 +3,7 @@ import { AppError, messageOf } from '../../lib/errors.ts'
 import { openAdmin } from '../../lib/kafka/admin.ts'
 import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { connectProducer } from '../../lib/kafka/producer.ts'
-import { readPartition } from '../../lib/kafka/read-partition.ts'
+import { readPartition, readRecord } from '../../lib/kafka/read-partition.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
@@ -27,9 +27,11 @@ import { historySettingsOf, type PostgresArguments } from '../settings/history-s
 import { type KafkaArguments, kafkaSettingsOf } from '../settings/kafka-settings.ts'
 import { portOf } from '../settings/port-of.ts'
 import { type RedisArguments, redisSettingsOf } from '../settings/redis-settings.ts'
+import { type SchemaRegistryArguments, schemaRegistryOf } from '../settings/schema-registry-settings.ts'
 import { keyOfFile } from '../settings/text-file.ts'
 import { createRedisState } from '../state/redis.ts'
 import type { StateStore } from '../state/state.ts'
+import type { SchemaRegistry } from '../wire/schema-registry.ts'
 import { createDistributedDoor } from './distributed-door.ts'
 import { createEventPublisher } from './event-publisher.ts'
 import { createFeatureNames } from './feature-names.ts'
@@ -37,9 +39,10 @@ import { createPeers, type Peer, parsePeer } from './peers.ts'
 import { pipelineOverview } from './pipeline-overview.ts'
 import { publishedEvents } from './published-events.ts'
 import { createSentVerdicts } from './sent-verdicts.ts'
+import { withSourceEvents } from './source-events.ts'
 import { createSourceTopic } from './source-topic.ts'
 
-export interface ApiArguments extends KafkaArguments, RedisArguments, PostgresArguments {
+export interface ApiArguments extends KafkaArguments, RedisArguments, PostgresArguments, SchemaRegistryArguments {
   readonly file: string
   readonly port: number
   /** Address to listen on; every one if absent. */
@@ -69,6 +72,8 @@ export interface ApiOptions {
   readonly tokens: BearerTokens | undefined
   /** What was judged before, closed in the end. */
   readonly history?: History | undefined
+  /** Of events that a history leads back to. */
+  readonly schemaRegistry?: SchemaRegistry | undefined
   /** The other processes of the pipeline. */
   readonly peers?: readonly Peer[] | undefined
   readonly port: number
@@ -89,7 +94,7 @@ const scoringMs = { deadlineMs: 1500, attemptMs: 750 }
 
 /** Answers requests for verdicts until a signal comes. */
 export async function runApi(options: ApiOptions): Promise<void> {
-  const { pipeline, kafka, store, signingKey, tokens, history, log, deadlineMs = 5000 } = options
+  const { pipeline, kafka, store, signingKey, tokens, log, deadlineMs = 5000 } = options
   const { source, event, detection, results } = pipeline.spec
   const needsModel = detection.onModelUnavailable === 'Wait'
   const scorer = needsModel ? persistentScorer(options.scorer) : options.scorer
@@ -119,6 +124,13 @@ export async function runApi(options: ApiOptions): Promise<void> {
     clock: () => performance.now(),
     deadlineMs,
   })
+  const history =
+    options.history &&
+    withSourceEvents(options.history, {
+      pipeline,
+      schemaRegistry: options.schemaRegistry,
+      read: (place) => readRecord(kafka, { topic: source.topic, ...place }),
+    })
   const doorPart: Part = { name: 'door', stop: door.close }
   const historyPart: Part | undefined = history && { name: 'history', stop: () => history.close() }
   const published = { verdicts: results.topic, episodes: results.episodesTopic, pipeline: pipeline.metadata.name }
@@ -203,6 +215,7 @@ export async function apiCommand(args: ApiArguments): Promise<void> {
     signingKey: signingKeyOf(pipeline, args),
     tokens: tokensOf(pipeline, args, log),
     history: historyOf(pipeline, args, log),
+    schemaRegistry: pipeline.spec.history && schemaRegistryOf(pipeline, args),
     peers: args.peer?.map(parsePeer),
     port: portOf(args.port, 'port'),
     host: args.host,

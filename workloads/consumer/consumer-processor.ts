@@ -1,9 +1,12 @@
 import type { KeyObject } from 'node:crypto'
+import type { RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
 import type { Logger } from '../../lib/log.ts'
 import type { Metrics } from '../../lib/metrics.ts'
-import type { LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
+import { fixedPipeline, type LivePipeline } from '../../lib/pipeline/live-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { backoff, sleep } from '../../lib/time.ts'
+import type { Event } from '../detection/event.ts'
+import type { EventReference } from '../detection/verdict.ts'
 import type { ChallengeCounts } from '../judging/challenge-counts.ts'
 import type { FlowMeter } from '../judging/flow-meter.ts'
 import { judgementMetrics } from '../judging/judgement-metrics.ts'
@@ -16,12 +19,12 @@ import { degradeWithoutStore, type EventResult, type ResultStore } from '../stat
 import type { KafkaStream } from '../streams/kafka.ts'
 import { feedbackIn, spokenOfSeconds } from '../wire/feedback-record.ts'
 import { parseBody } from '../wire/json-body.ts'
+import { RecordOrigin } from '../wire/record-origin.ts'
 import type { SchemaRegistry } from '../wire/schema-registry.ts'
 import { verdictOf, verifyVerdict } from '../wire/signed-verdict.ts'
-import { verdictJson } from '../wire/verdict-bytes.ts'
+import { verdictJson, withReference } from '../wire/verdict-bytes.ts'
 import { fieldWarnings } from './field-warnings.ts'
 import type { MisplacedKeys } from './misplaced-keys.ts'
-import { RecordOrigin } from './record-origin.ts'
 
 export interface ConsumerProcessorOptions {
   readonly pipeline: Pipeline
@@ -51,11 +54,13 @@ const longestPauseMs = 2000
 
 /** The way from Kafka's records to verdicts in a consumer. */
 export function createConsumerProcessor(
-  { pipeline, live, schemaRegistry, signingKey, log }: ConsumerProcessorOptions,
+  { pipeline, live = fixedPipeline(pipeline), schemaRegistry, signingKey, log }: ConsumerProcessorOptions,
   { scorer, names, kept, results, stream, metrics, meter, misplaced, challenge, clock, past }: ConsumerProcessorParts,
 ): Processor {
   const warnOfFields = fieldWarnings({ pipeline, log, parse: schemaRegistry?.parse ?? parseBody })
   const keepsAlerts = pipeline.spec.detection.feedback !== undefined
+  // Where no history is kept, verdicts are as short as they can be.
+  const referenceOf: ReferenceOf = (...of) => (live.keepsHistory ? referenceTo(...of) : undefined)
   const count = judgementMetrics({ metrics, clock, modelVersion: () => scorer.modelVersion })
   return new Processor({
     pipeline,
@@ -72,7 +77,8 @@ export function createConsumerProcessor(
       return unreadable === undefined ? undefined : { reason: 'Unreadable', message: unreadable }
     },
     ...(pipeline.spec.detection.feedback !== undefined && { feedbackOf: feedbackIn }),
-    givenVerdict: givenVerdictOf(signingKey),
+    givenVerdict: givenVerdictOf(signingKey, referenceOf),
+    referenceOf,
     pause: async (attempt, signal) => {
       stream.waiting()
       await sleep(backoff(attempt + 1, { baseMs: 100, maxMs: longestPauseMs }), { signal })
@@ -117,9 +123,20 @@ function bodyReaderOf(schemaRegistry: SchemaRegistry | undefined): Pick<Processo
   }
 }
 
-/** The verdict that the API signed for an event and sent along with it. */
-function givenVerdictOf(signingKey: KeyObject | undefined): ProcessorOptions['givenVerdict'] {
+type ReferenceOf = NonNullable<ProcessorOptions['referenceOf']>
+
+function referenceTo({ offset }: StreamRecord, { value }: Event, { partition }: RecordBatch): EventReference {
+  return Number.isNaN(value) ? { partition, offset } : { value, partition, offset }
+}
+
+/** The verdict that the API signed for an event and sent along with it: it did not know yet where the event would stand. */
+function givenVerdictOf(signingKey: KeyObject | undefined, referenceOf: ReferenceOf): ProcessorOptions['givenVerdict'] {
   if (signingKey === undefined) return undefined
-  return ({ key, value, headers }, event, { topic }) =>
-    headers === undefined ? undefined : verifyVerdict(signingKey, { topic, key, eventId: event.id, value }, headers)
+  return (record, event, batch) => {
+    const { key, value, headers } = record
+    if (headers === undefined) return undefined
+    const verdict = verifyVerdict(signingKey, { topic: batch.topic, key, eventId: event.id, value }, headers)
+    const reference = referenceOf(record, event, batch)
+    return verdict === undefined || reference === undefined ? verdict : withReference(verdict, reference)
+  }
 }

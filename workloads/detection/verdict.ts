@@ -28,8 +28,17 @@ export type Suppression = (typeof suppressions)[number]
 export const degradations = ['ModelUnavailable', 'StateUnavailable', 'SchemaFull'] as const
 export type Degradation = (typeof degradations)[number]
 
-/** What is published for an event. */
-export interface Verdict {
+/** What leads from a verdict back to its event. */
+export interface EventReference {
+  /** The event's value; absent where it has none. */
+  readonly value?: number | undefined
+  /** Where it stands in the topic of events; absent where events come from files. */
+  readonly partition?: number | undefined
+  readonly offset?: number | undefined
+}
+
+/** What is published for an event; with the reference where the pipeline keeps a history. */
+export interface Verdict extends EventReference {
   readonly eventId: string
   /** The event's key. */
   readonly userId: string

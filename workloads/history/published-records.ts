@@ -26,7 +26,7 @@ export function verdictWriter(options: PublishedOptions): Write {
     const omitted = eachOf(batch, options, verdictIn, (verdict, json, time) => {
       if (keep === 'Alerts' && !verdict.isAnomaly) return
       published.add(dayOf(time))
-      rows.add({ verdict, json, value: observedValue(verdict) }, time)
+      rows.add({ verdict, json, value: valueIn(verdict) }, time)
     })
     if (rows.rows > 0) {
       await days.ensure(published)
@@ -108,7 +108,7 @@ function episodeIn(json: unknown): Episode | undefined {
   return isEpisode ? (json as Episode) : undefined
 }
 
-/** A verdict says what the value was where that is among its reasons. */
-function observedValue({ reasons }: Verdict): number {
-  return reasons.find(({ feature }) => feature === 'value')?.observed ?? Number.NaN
+/** Verdicts of former releases say what the value was where that is among their reasons. */
+function valueIn({ value, reasons }: Verdict): number {
+  return value ?? reasons.find(({ feature }) => feature === 'value')?.observed ?? Number.NaN
 }

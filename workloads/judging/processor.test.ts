@@ -198,6 +198,23 @@ describe('Processor', () => {
     expect(asBytes.filter(({ value }) => !Buffer.isBuffer(value))).to.deep.equal([])
   })
 
+  it('leads from the verdicts that it publishes back to their events, where somebody may ask', async () => {
+    let isAsked = false
+    const { processor } = await open(pipelineWith({ results: { topic: 'verdicts' } }), {
+      referenceOf: ({ offset }, { value }, { partition }) => (isAsked ? { value, partition, offset } : undefined),
+    })
+    const publishedOf = async (offset: number) => {
+      const produced = await processor.batch(batchOf([good, '{', { ...good, eventId: `e${offset}`, value: 7 }], offset))
+      const verdicts = produced.filter(({ topic }) => topic === 'verdicts')
+      return verdicts.map(({ value }) => JSON.parse(String(value)) as Verdict)
+    }
+    expect((await publishedOf(0))[1]).to.not.have.any.keys('value', 'partition', 'offset')
+    isAsked = true
+    const [first, second] = await publishedOf(40)
+    expect(first).to.include({ value: 1, partition: 0, offset: 40 })
+    expect(second).to.include({ eventId: 'e40', value: 7, partition: 0, offset: 42 })
+  })
+
   it('answers each record with a verdict or a dead letter, and nothing else', async () => {
     const { processor } = await open(pipelineWith({ results: { topic: 'verdicts', deadLetterTopic: 'dead' } }))
     const produced = await processor.batch(batchOf([good, '{', { ...good, eventId: 'second', userId: 'other' }], 40))

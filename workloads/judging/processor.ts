@@ -9,7 +9,7 @@ import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { Feedback } from '../detection/feedback.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
 import { spanOf } from '../detection/time-span.ts'
-import type { Verdict } from '../detection/verdict.ts'
+import type { EventReference, Verdict } from '../detection/verdict.ts'
 import type { Scorer } from '../scoring/scorer.ts'
 import type { StreamHandler } from '../streams/stream.ts'
 import { deadLetterHeaders } from '../wire/dead-letter.ts'
@@ -84,6 +84,10 @@ export interface ProcessorOptions {
   readonly partitions: Partitions
   /** The verdict that an event was given already, as JSON: it is published in place of a second one. */
   readonly givenVerdict?: ((record: StreamRecord, event: Event, batch: RecordBatch) => string | undefined) | undefined
+  /** What leads from the verdict that is published back to its event; undefined where nobody will ask. */
+  readonly referenceOf?:
+    | ((record: StreamRecord, event: Event, batch: RecordBatch) => EventReference | undefined)
+    | undefined
   /** Where kept episodes may be older than what was published. */
   readonly past?: PublishedPast | undefined
   /** What somebody said of an event, where the record is that and no event. */
@@ -213,7 +217,7 @@ export class Processor implements StreamHandler {
       eventOf = without(saidAt, eventOf)
     }
 
-    const { givenVerdict, asBytes, observer } = this.#options
+    const { givenVerdict, referenceOf, asBytes, observer } = this.#options
     const { results, event } = this.#options.pipeline.spec
     const isRecordKey = event.key === '$key'
     const took = began === undefined ? undefined : clock!() - began
@@ -249,6 +253,8 @@ export class Processor implements StreamHandler {
       open.add(verdict, episodes)
       if (results.publish === 'Anomalies' && !verdict.isAnomaly) continue
       let value: string | Buffer
+      if (json === undefined && referenceOf !== undefined)
+        verdict = { ...verdict, ...referenceOf(records[i]!, eventOf[i]!, batch) }
       if (json === undefined && asBytes === true) value = verdictBytes(verdict, took)
       else value = published[i] = json ?? verdictJson(verdict, took)
       const traceparent = records[i]!.headers?.traceparent

@@ -3,7 +3,7 @@ import type { Verdict } from '../detection/verdict.ts'
 import type { InputRecord } from '../files/input-record.ts'
 import type { History, JudgedEvent } from '../history/history.ts'
 import { isVerdict, type ProcessedBatch } from '../judging/processor.ts'
-import { verdictJson } from '../wire/verdict-bytes.ts'
+import { verdictJson, withReference } from '../wire/verdict-bytes.ts'
 
 export interface Recorder {
   /** To be told of every batch that took effect. */
@@ -18,10 +18,11 @@ export function createRecorder(history: History, log: Logger): Recorder {
       const judged: JudgedEvent[] = []
       for (const [i, outcome] of outcomes.entries()) {
         if (!isVerdict(outcome)) continue
+        const { value } = events[i]!
         judged.push({
           verdict: outcome,
-          json: published[i] ?? verdictJson(outcome, took),
-          value: events[i]!.value,
+          json: withReference(published[i] ?? verdictJson(outcome, took), Number.isNaN(value) ? {} : { value }),
+          value,
           event: standsOut(outcome) ? textOf(batch.records[i] as InputRecord) : undefined,
         })
       }

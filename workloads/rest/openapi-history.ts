@@ -60,9 +60,9 @@ export function historyPaths(problems: Problems) {
         ...failures,
       },
     ),
-    '/api/v1/results/{eventId}/event': get('getEvent', 'An event that stood out, as it came', [inPath('eventId')], {
-      ...answer('The event', {}),
-      ...absent,
+    '/api/v1/results/{eventId}/event': get('getEvent', 'An event as it came', [inPath('eventId')], {
+      ...answer('The event: in a cluster as long as its topic has it, else where it stood out', {}),
+      ...problems(400, 401, 404, 500, 503, 504),
     }),
     '/api/v1/episodes': get(
       'getEpisodes',

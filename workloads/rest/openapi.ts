@@ -193,6 +193,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, { bearer, histor
 
 const fraction: JsonSchema = { type: 'number', minimum: 0, maximum: 1 }
 const optionalNumber: JsonSchema = { type: ['number', 'null'] }
+const place: JsonSchema = { type: 'integer', minimum: 0 }
 
 const verdict = object(
   {
@@ -213,8 +214,15 @@ const verdict = object(
     suppressedBy: { enum: suppressions, description: 'Why an event with a high score is not an anomaly.' },
     degraded: { enum: degradations, description: 'What the verdict had to do without.' },
     scores: { type: 'object', additionalProperties: fraction, description: 'Anomaly score by detector.' },
+    value: { type: 'number', description: "The event's value; where a history is kept, of what was published since." },
+    partition: {
+      ...place,
+      description:
+        'Of the topic of events, where a history is kept: what came by REST says so only once it is published.',
+    },
+    offset: { ...place, description: 'Where the event stands in that partition.' },
   },
-  ['suppressedBy', 'degraded'],
+  ['suppressedBy', 'degraded', 'value', 'partition', 'offset'],
 )
 
 const reason = object(

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Verdict } from '../detection/verdict.ts'
-import { verdictBytes, verdictJson } from './verdict-bytes.ts'
+import { verdictBytes, verdictJson, withReference } from './verdict-bytes.ts'
 
 const verdict: Verdict = {
   eventId: 'e-1',
@@ -37,6 +37,14 @@ describe('verdictJson()', () => {
       featureImportance: { value: 0.9, x: 0.1 },
       reasons: [{ ...verdict.reasons[0], expected: 42.12346 }, ...verdict.reasons.slice(1)],
     })
+  })
+
+  it('leads back to the event, by numbers as exact as they came', () => {
+    const reference = { value: -1234567.8912345, partition: 0, offset: 2 ** 53 - 1 }
+    const written = verdictJson({ ...verdict, ...reference }, 1)
+    expect(JSON.parse(written)).to.deep.include(reference)
+    expect(withReference(verdictJson(verdict, 1), reference)).to.equal(written)
+    expect(withReference(verdictJson(verdict, 1), {})).to.equal(verdictJson(verdict, 1))
   })
 
   it('leaves out what is not there', () => {

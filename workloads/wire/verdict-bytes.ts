@@ -1,4 +1,4 @@
-import type { Reason, Verdict } from '../detection/verdict.ts'
+import type { EventReference, Reason, Verdict } from '../detection/verdict.ts'
 import { ascii, JsonBytes } from './json-bytes.ts'
 
 const key = {
@@ -25,6 +25,9 @@ const key = {
   suppressedBy: ascii(',"suppressedBy":"'),
   degraded: ascii(',"degraded":"'),
   scores: ascii(',"scores":{'),
+  value: ascii(',"value":'),
+  partition: ascii(',"partition":'),
+  offset: ascii(',"offset":'),
 } as const
 const colon = ascii(':')
 const comma = ascii(',')
@@ -33,7 +36,6 @@ const endOfText = ascii('":')
 const endOfList = ascii(']')
 const endOfWords = ascii('"]')
 const endOfObject = ascii('}')
-const endOfVerdict = ascii('}}')
 
 const json = new JsonBytes()
 
@@ -52,6 +54,14 @@ export function verdictJson(verdict: Verdict, inferenceTimeMs?: number): string 
 export function verdictBytes(verdict: Verdict, inferenceTimeMs?: number): Buffer {
   write(verdict, inferenceTimeMs)
   return json.take()
+}
+
+/** A verdict that is JSON already, with what leads back to its event. */
+export function withReference(verdict: string, reference: EventReference): string {
+  json.clear()
+  writeReference(reference)
+  json.raw(endOfObject)
+  return verdict.slice(0, -1) + json.toString()
 }
 
 function write(verdict: Verdict, inferenceTimeMs: number | undefined): void {
@@ -97,7 +107,21 @@ function write(verdict: Verdict, inferenceTimeMs: number | undefined): void {
     json.raw(endOfText)
     json.sixDecimals(score)
   }
-  json.raw(endOfVerdict)
+  json.raw(endOfObject)
+  writeReference(verdict)
+  json.raw(endOfObject)
+}
+
+/** Numbers as exact as the event has them. */
+function writeReference({ value, partition, offset }: EventReference): void {
+  if (value !== undefined) writeNumber(key.value, value)
+  if (partition !== undefined) writeNumber(key.partition, partition)
+  if (offset !== undefined) writeNumber(key.offset, offset)
+}
+
+function writeNumber(key: Uint8Array, number: number): void {
+  json.raw(key)
+  json.plain(String(number))
 }
 
 function writeReason(reason: Reason): void {

@@ -1,5 +1,9 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { type Postgres, startPostgres } from '../../../tools/servers/postgres.ts'
+import { temporaryFolder } from '../../../tools/servers/server.ts'
+import type { Verdict } from '../../../workloads/detection/verdict.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { type Cluster, eventOf, patience, type Role, type Scene, startCluster } from './cluster.ts'
 
@@ -25,6 +29,10 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
 
   const ask = (path: string) => fetch(`${api.url}/api/v1/${path}`)
   const json = async (path: string) => (await ask(path)).json() as Promise<Record<string, unknown>>
+  const refusal = async (path: string): Promise<string> => {
+    const response = await ask(path)
+    return `${response.status} ${((await response.json()) as { readonly detail: string }).detail}`
+  }
   const health = async () =>
     (await json('overview')).health as { readonly components: Readonly<Record<string, { readonly status: string }>> }
   const recorded = async (): Promise<readonly string[]> => {
@@ -33,6 +41,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       .trim()
       .split('\n')
       .map((line) => (JSON.parse(line) as { readonly eventId: string }).eventId)
+      .filter((id) => id !== 'by-rest')
   }
   const expectRecorded = (count: number) =>
     eventually(async () => {
@@ -55,6 +64,26 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     expect((await fetch(api.url)).status).to.equal(200)
   })
 
+  it('has every value, and every event as it came, also by REST and of those that did not alert', async () => {
+    const byRest = { eventId: 'by-rest', timestamp: eventOf(1500).timestamp, userId: 'rest', value: 51.25 }
+    const headers = { 'Content-Type': 'application/json' }
+    const answer = await fetch(`${api.url}/api/v1/detect`, { method: 'POST', headers, body: JSON.stringify(byRest) })
+    expect(answer.status).to.equal(200)
+    const verdict = (await answer.json()) as object
+    await eventually(async () => {
+      const { results } = (await json('results?key=rest')) as { readonly results: readonly object[] }
+      expect(results).to.have.length(1)
+      expect(results[0]).to.deep.include({ ...verdict, value: 51.25 })
+    }, patience)
+    expect(await json('results/by-rest/event')).to.deep.equal(byRest)
+    expect(await json('results/event-7/event')).to.deep.equal(eventOf(7))
+    const { points } = (await json('keys/user-7/series')) as { readonly points: readonly { readonly value: number }[] }
+    expect(points.map(({ value }) => value)).to.deep.equal(
+      Array.from({ length: 25 }, (_, i) => eventOf(7 + 60 * i).value),
+    )
+    expect(await refusal('results/nobody/event')).to.equal('404 The event "nobody" has no verdict, or no longer')
+  })
+
   it('goes on while PostgreSQL is away, says so, and has all of it when it is back', async () => {
     await postgres.halt()
     await scene.feed(1500)
@@ -68,5 +97,18 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     await postgres.start()
     await expectRecorded(3000)
     await eventually(async () => expect((await health()).components.recorder?.status).to.equal('UP'), patience)
+  })
+
+  it('says of an event that its topic has deleted, and goes on to tell what it was like', async () => {
+    const { partition, offset } = (await json('results/event-7')) as Partial<Verdict>
+    const partitions = [{ topic: scene.topics.source, partition, offset: offset! + 1 }]
+    const file = join(temporaryFolder('records'), 'delete.json')
+    writeFileSync(file, JSON.stringify({ version: 1, partitions }))
+    const brokers = ['--bootstrap-server', cluster.kafka.brokers.join()]
+    await cluster.kafka.tool('org.apache.kafka.tools.DeleteRecordsCommand', [...brokers, '--offset-json-file', file])
+    expect(await refusal('results/event-7/event')).to.equal(
+      `404 The event "event-7" is no longer at offset ${offset} of partition ${partition} of ${scene.topics.source}: a topic keeps events for a time only`,
+    )
+    expect(await json('results/event-7')).to.include({ eventId: 'event-7', value: eventOf(7).value })
   })
 })

@@ -1,24 +1,24 @@
-import type { RecordBatch, StreamRecord } from '../../lib/kafka/records.ts'
-import { futureTolerance, type Origin } from '../wire/decode.ts'
-import { recordKeyText } from '../wire/record-key.ts'
+import type { StreamRecord, TopicPartition } from '../../lib/kafka/records.ts'
+import { futureTolerance, type Origin } from './decode.ts'
+import { recordKeyText } from './record-key.ts'
 
 /** Made for every record, and asked by few: most events carry an id and a key. */
 export class RecordOrigin implements Origin {
   readonly #record: StreamRecord
-  readonly #batch: RecordBatch
+  readonly #of: TopicPartition
   readonly latest = Date.now() + futureTolerance
 
-  constructor(record: StreamRecord, batch: RecordBatch) {
+  constructor(record: StreamRecord, of: TopicPartition) {
     this.#record = record
-    this.#batch = batch
+    this.#of = of
   }
 
   get id(): string {
-    return `${this.#batch.topic}-${this.#batch.partition}-${this.#record.offset}`
+    return `${this.#of.topic}-${this.#of.partition}-${this.#record.offset}`
   }
 
   get source(): string {
-    return this.#batch.topic
+    return this.#of.topic
   }
 
   get recordKey(): string | undefined {
