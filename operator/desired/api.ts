@@ -60,7 +60,7 @@ export function api(input: WorkloadInput): readonly KubeObject[] {
         ...(tokens === undefined ? [] : [tokens]),
       ],
       containerPorts: [{ name: 'http', containerPort: ports.api }],
-      requests: { cpu: '250m', memory: '256Mi' },
+      requests: { cpu: '100m', memory: '256Mi' },
       memoryLimit: '768Mi',
       served: true,
     }),

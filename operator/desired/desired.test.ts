@@ -1,10 +1,12 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { expect } from 'chai'
-import { parseAllDocuments, stringify } from 'yaml'
+import { parse, parseAllDocuments, stringify } from 'yaml'
+import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { desired, type Observed } from './desired.ts'
 import { planReplicas } from './replicas.ts'
+import { amountOf, type Resources } from './resources.ts'
 import { testObserved, testParent } from './test-parent.ts'
 
 const settings = { workloadImage: 'anomaly:1', redisImage: 'redis:8', logLevel: 'info' }
@@ -213,6 +215,26 @@ describe('desired', () => {
     expect(rolled({ api: { template: { logLevel: 'debug' } } })).to.deep.equal(['payments-api'])
     expect(rolled({ monitoring: { serviceMonitor: { interval: '1m' } } })).to.deep.equal([])
   })
+
+  const samples = join(import.meta.dirname, '../../manifests/pipelines')
+  for (const file of readdirSync(samples).filter((name) => name.endsWith('.yaml')))
+    it(`fits with manifests/pipelines/${file} on a machine of two cores, beside the operator and a broker`, () => {
+      const pipeline = parsePipeline(parse(readFileSync(join(samples, file), 'utf8')))
+      const parent = { ...testParent(), pipeline }
+      const pods = desired(parent, testObserved(parent), settings).filter(
+        ({ kind }) => kind === 'Deployment' || kind === 'StatefulSet',
+      ) as unknown as readonly {
+        readonly spec: {
+          readonly replicas: number
+          readonly template: { readonly spec: { readonly containers: [{ readonly resources: Resources }] } }
+        }
+      }[]
+      const cores = pods.map(
+        ({ spec }) => spec.replicas * amountOf(spec.template.spec.containers[0].resources.requests!.cpu!),
+      )
+      const operatorAndBroker = 2 * 0.05 + 0.25
+      expect(cores.reduce((sum, one) => sum + one, operatorAndBroker)).to.be.at.most(2)
+    })
 
   it('has a recorder only where there is something to record, and rolls it for what it reads', () => {
     const history = { postgres: { urlSecretRef: { name: 'history', key: 'url' } } }

@@ -14,7 +14,7 @@ export function inference(input: WorkloadInput): readonly KubeObject[] {
       role: 'inference',
       flags: ['--port', String(ports.grpc)],
       containerPorts: [{ name: 'grpc', containerPort: ports.grpc }],
-      requests: { cpu: '500m', memory: '512Mi' },
+      requests: { cpu: '200m', memory: '512Mi' },
       memoryLimit: '1Gi',
       mounts: onnxMounts(input),
       served: true,
