@@ -81,18 +81,20 @@ cluster-down: node_modules ## end what `make cluster-up` started
 	@node_modules/.bin/node --disable-warning=ExperimentalWarning tools/try-out/down.ts
 
 # This changes the files that carry the version. Commit and tag them afterwards.
-release: node_modules ## dist/ with chart, manifests, image archive and checksums: make release VERSION=x.y.z
+release: node_modules ## dist/ with chart, manifests, image archive and checksums: make release VERSION=x.y.z [REGISTRY=ghcr.io/OWNER]
 	@[[ "$(VERSION)" =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$$ ]] || { echo 'release: "$(VERSION)" is no version: make release VERSION=x.y.z' >&2; exit 2; }
 	@grep -q '^## $(VERSION)' CHANGELOG.md || { echo 'release: CHANGELOG.md has no "## $(VERSION)": say there what changed' >&2; exit 2; }
 	npm version --no-git-tag-version --allow-same-version $(VERSION)
 	$(MAKE) --no-print-directory manifests
 	rm -rf dist && mkdir dist
-	node_modules/.bin/node tools/release/package-chart.ts dist
-	cp manifests/operator/install.yaml dist/anomaly-operator-$(VERSION).yaml
+	node_modules/.bin/node tools/release/package.ts dist --version $(VERSION) $(if $(REGISTRY),--image $(REGISTRY)/anomaly)
 	cp crds/anomaly.com_anomalypipelines.yaml dist/anomaly-crd-$(VERSION).yaml
 	$(MAKE) --no-print-directory image-archive VERSION=$(VERSION)
 	gzip --best --no-name dist/anomaly-$(VERSION).tar
 	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
 
-.PHONY: image image-archive release kind-up kind-down cluster-up cluster-down
+publish: node_modules ## the image and the chart of dist/ to a registry: make publish VERSION=x.y.z REGISTRY=ghcr.io/OWNER [SIGN=1]
+	@node_modules/.bin/node tools/release/publish.ts --version $(VERSION) --registry '$(REGISTRY)' $(if $(SIGN),--sign)
+
+.PHONY: publish image image-archive release kind-up kind-down cluster-up cluster-down
 .PHONY: help check test e2e demo up down bench bench-operator chaos soak quality manifests

@@ -22,17 +22,21 @@ export async function helm(args: readonly string[], env: NodeJS.ProcessEnv = {})
 }
 
 export interface RenderOptions {
+  /** This one if absent. */
+  readonly chart?: string | undefined
   readonly namespace?: string | undefined
   readonly values?: object | undefined
   readonly flags?: readonly string[] | undefined
 }
 
 /** What `helm template` makes of the operator's chart, as text. */
-export const renderChart = ({ namespace = 'anomaly-system', values = {}, flags = [] }: RenderOptions = {}) =>
-  helm([
-    ...['template', 'anomaly-operator', chartFolder, '--namespace', namespace],
+export const renderChart = (options: RenderOptions = {}) => {
+  const { chart = chartFolder, namespace = 'anomaly-system', values = {}, flags = [] } = options
+  return helm([
+    ...['template', 'anomaly-operator', chart, '--namespace', namespace],
     ...['--set-json', JSON.stringify(values), ...flags],
   ])
+}
 
 /** The same as objects. */
 export const renderedObjects = async (options: RenderOptions = {}): Promise<readonly KubeObject[]> =>
@@ -42,8 +46,8 @@ export const objectsOf = (yaml: string): readonly KubeObject[] =>
   parseAllDocuments(yaml).flatMap((document) => (document.contents === null ? [] : [document.toJS() as KubeObject]))
 
 /** manifests/operator/install.yaml as the chart renders it now. */
-export async function renderedInstallFile(): Promise<string> {
-  const chart = await renderChart({ flags: ['--skip-tests'] })
+export async function renderedInstallFile(folder = chartFolder): Promise<string> {
+  const chart = await renderChart({ chart: folder, flags: ['--skip-tests'] })
   // Nobody uses Helm on what kubectl applied.
   const unmanaged = chart.replace(/^ +(app\.kubernetes\.io\/managed-by: Helm|helm\.sh\/chart: .*)\n/gm, '')
   return `${head}${unmanaged.replace(/\n+---\n/g, '\n---\n')}`

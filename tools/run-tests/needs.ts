@@ -29,6 +29,7 @@ export const needs: readonly SetUpStep[] = [
   binaryStep('kube-controller-manager'),
   binaryStep('kubectl', { own: true }),
   binaryStep('helm', { own: true }),
+  binaryStep('crane', { own: true }),
   binaryStep('argocd', { own: true }),
   moduleStep("Argo CD's manifests", 'argocd', 'github.com/argoproj/argo-cd/v3'),
   {

@@ -23,6 +23,7 @@ const modules = {
   'metrics-server': { folder: 'metrics-server', package: 'sigs.k8s.io/metrics-server/cmd/metrics-server' },
   coredns: { folder: 'coredns', package: 'github.com/coredns/coredns' },
   helm: { folder: 'helm', package: 'helm.sh/helm/v4/cmd/helm' },
+  crane: { folder: 'crane', package: 'github.com/google/go-containerregistry/cmd/crane' },
   argocd: { folder: 'argocd', package: 'github.com/argoproj/argo-cd/v3/cmd' },
 } as const satisfies Record<string, { readonly folder: string; readonly package: string }>
 
