@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { messageOf } from '../lib/errors.ts'
 import type { Logger } from '../lib/log.ts'
-import { kafkaProblem } from '../lib/pipeline/kafka-problem.ts'
 import { checkPipeline, type ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
 import { resolveGroup } from '../lib/pipeline/resolve-pipeline.ts'
 import { type Pipeline, roles } from '../lib/pipeline/spec.ts'
@@ -103,8 +102,6 @@ export function createReconciler(options: ReconcilerOptions) {
     if (outdated !== undefined) return { problems: [{ reason: 'CrdOutdated', message: outdated, stalled: true }] }
     // What the last valid document asked for keeps running.
     if (pipeline === undefined || scope.issues.length > 0 || isDisabled(document)) return { problems: [] }
-    const unsupported = kafkaProblem(pipeline)
-    if (unsupported !== undefined) return { problems: [{ reason: 'Unsupported', message: unsupported, stalled: true }] }
     if (scope.rival !== undefined) return { problems: [groupTaken(pipeline, scope.rival)] }
     if (secrets === undefined) return { problems: [], skip: { requeueAfterMs: unreadMs } }
     const { failure } = scope

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { type Document, isMap, isNode, isScalar, LineCounter, parseAllDocuments } from 'yaml'
 import { AppError, messageOf } from '../errors.ts'
-import { kafkaProblem } from './kafka-problem.ts'
 import { checkPipeline } from './parse-pipeline.ts'
 import type { Pipeline } from './spec.ts'
 
@@ -40,14 +39,6 @@ export function pipelineOf(text: string, path: string): Pipeline {
   }))
   located.sort((a, b) => a.line - b.line)
   throw invalid(located.map(({ line, text }) => `${path}:${line}: ${text}`).join('\n'))
-}
-
-/** The same for a process that reads Kafka. */
-export async function loadKafkaPipeline(path: string): Promise<Pipeline> {
-  const pipeline = await loadPipeline(path)
-  const problem = kafkaProblem(pipeline)
-  if (problem !== undefined) throw invalid(`${path}: ${problem}`)
-  return pipeline
 }
 
 const invalid = (message: string, cause?: unknown) => new AppError('InvalidPipeline', message, { cause })

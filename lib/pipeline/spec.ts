@@ -208,7 +208,7 @@ const eventSpec = constrain(
     )
       .optional()
       .describe(
-        'Fields of other parties to an event, such as a terminal or a merchant, whose risk feedback raises: with detection.feedback. Only in one process (run, backtest): on Kafka their events lie in many partitions.',
+        'Fields of other parties to an event, such as a terminal or a merchant, whose risk feedback raises: with detection.feedback. Their events may lie in many partitions. Verdicts name them.',
       ),
   }),
   notBoth('features', 'featureFields'),

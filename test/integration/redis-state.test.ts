@@ -73,7 +73,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     it('has a time to live exactly where it may be evicted', async () => {
       const store = await open({ keyPrefix: 'p:' })
       const { epoch } = await store.partitions.take(3)
-      await store.partitions.flush(3, epoch, some)
+      const partials = new Map([['terminal:t', { payload: bytes(1), isRisky: true }]])
+      await store.partitions.flush(3, epoch, { ...some, partials })
       await store.features.extend(['x'])
       await store.features.use(['x'], 1000)
       await store.results.claim([claimed('claimed')], 30)
@@ -88,6 +89,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       for (const [name, seconds] of Object.entries({
         'profile:3:u': profileTtlSeconds,
         'feature:u': featureTtlSeconds,
+        'secondary:terminal:t': profileTtlSeconds,
+        secondary: profileTtlSeconds,
         'result:claimed': 30,
         'result:e': 40,
         'model:v1': 30 * 24 * 3600,
@@ -99,7 +102,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       for (const name of ['partition:3', 'schema', 'schema:used', 'model:current', 'model:v2', 'reservoirs'])
         expect(await ttl(name), name).to.equal(-1)
       expect(await keys('p:claimant:*')).to.have.length(1)
-      expect(await raw('DBSIZE')).to.equal(':15\r\n')
+      expect(await raw('DBSIZE')).to.equal(':17\r\n')
     })
 
     it('is ignored with a count where another version of the program wrote it, and written over', async () => {

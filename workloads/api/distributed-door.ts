@@ -205,16 +205,13 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
       return []
     }
     const byPartition = Map.groupBy(jobs, ({ place }) => place.partition)
-    const keysOf = new Map(
-      Array.from(byPartition, ([partition, ofPartition]) => [
-        partition,
-        new Set(ofPartition.map(({ event }) => event.key)),
-      ]),
+    const eventsOf = new Map(
+      Array.from(byPartition, ([partition, ofPartition]) => [partition, ofPartition.map(({ event }) => event)]),
     )
     const [mine, completed, judgeEvents] = await Promise.all([
       claimFor(jobs),
       reader.complete(jobs.map(({ event }) => event)),
-      judge.reading(keysOf),
+      judge.reading(eventsOf),
     ])
     const eventOf = new Map(jobs.map((job, i) => [job, completed[i]!]))
     async function judgeOwn(partition: number, own: readonly Job[]): Promise<readonly JudgedJob[]> {

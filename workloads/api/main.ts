@@ -8,7 +8,7 @@ import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics } from '../../lib/metrics.ts'
 import { type LivePipeline, livePipeline } from '../../lib/pipeline/live-pipeline.ts'
-import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
@@ -195,7 +195,7 @@ export async function runApi(options: ApiOptions): Promise<void> {
 
 /** @throws AppError */
 export async function apiCommand(args: ApiArguments): Promise<void> {
-  const pipeline = await loadKafkaPipeline(args.file)
+  const pipeline = await loadPipeline(args.file)
   const log = await createLogger({ level: args.logLevel, format: args.logFormat })
   const kafka = kafkaSettingsOf(pipeline, args, log)
   const state = createRedisState({ ...redisSettingsOf(pipeline, args), log })

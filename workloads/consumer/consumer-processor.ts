@@ -76,7 +76,9 @@ export function createConsumerProcessor(
     rejectionOf: ({ unreadable }) => {
       return unreadable === undefined ? undefined : { reason: 'Unreadable', message: unreadable }
     },
-    ...(pipeline.spec.detection.feedback !== undefined && { feedbackOf: feedbackIn }),
+    ...(pipeline.spec.detection.feedback !== undefined && {
+      feedbackOf: (record) => feedbackIn(record, pipeline.spec.event.secondaryKeys),
+    }),
     givenVerdict: givenVerdictOf(signingKey, referenceOf),
     referenceOf,
     pause: async (attempt, signal) => {

@@ -5,7 +5,7 @@ import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type LoggerOptions } from '../../lib/log.ts'
 import { createMetrics, type Metrics } from '../../lib/metrics.ts'
 import { livePipeline } from '../../lib/pipeline/live-pipeline.ts'
-import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import { resolveGroup, resolveModelNames } from '../../lib/pipeline/resolve-pipeline.ts'
 import { createProbes, turns } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
@@ -249,7 +249,7 @@ export function stateBytesOf(mebibytes: number | undefined, limit: number): numb
 
 /** @throws AppError */
 export async function consumerCommand(args: ConsumerArguments): Promise<void> {
-  const pipeline = await loadKafkaPipeline(args.file)
+  const pipeline = await loadPipeline(args.file)
   const log = await createLogger({ level: args.logLevel, format: args.logFormat })
   const kafka = kafkaSettingsOf(pipeline, args, log)
   const registry = new Registry()

@@ -22,6 +22,7 @@ import { Reasons } from './reasons.ts'
 import { RowLayout } from './row-layout.ts'
 import { type Limit, limitsOf } from './rules.ts'
 import type { RowExplanation, ScoredRows } from './scored-rows.ts'
+import { SecondaryRisks } from './secondary-risks.ts'
 import type { Degradation, Verdict } from './verdict.ts'
 
 /** Events of a key after which its history counts half in the confidence: a mean of ten is uncertain by a third of a spread. */
@@ -60,6 +61,9 @@ export class Detection {
   readonly memories: readonly SlotMemory[]
   /** What is remembered of all keys together. */
   readonly shared: readonly SharedMemory[]
+  /** Of the values of secondary keys, where the pipeline has any. */
+  readonly risks: SecondaryRisks | undefined
+  readonly #secondaryKeys: readonly string[] | undefined
   readonly #keyed: readonly KeyedDetector[]
   #limits: readonly Limit[]
   #mutes: readonly Mute[]
@@ -109,8 +113,14 @@ export class Detection {
       hasProfiles: profile !== undefined,
     })
     const { categories = [], secondaryKeys = [] } = event
+    this.#secondaryKeys = event.secondaryKeys
+    this.risks = event.secondaryKeys && new SecondaryRisks(event.secondaryKeys)
     if (detection.feedback !== undefined) {
-      this.#feedback = new FeedbackMemory({ categories, secondaryKeys, fieldOf: (feature) => fieldOf(feature, schema) })
+      this.#feedback = new FeedbackMemory({
+        categories,
+        risks: this.risks,
+        fieldOf: (feature) => fieldOf(feature, schema),
+      })
       if (profile !== undefined) profile.guard = this.#feedback
     }
     if (detection.derivedFeatures !== undefined) this.#derived = new DerivedFeatures(detection.derivedFeatures, schema)
@@ -267,6 +277,7 @@ export class Detection {
       reasons: this.#reasons.list,
       scores,
     }
+    if (this.#secondaryKeys !== undefined) verdict.secondaryKeys = textsOf(this.#secondaryKeys, event.secondaryKeys)
     if (isSilent) verdict.suppressedBy = isExpected ? 'Calendar' : 'Muted'
     else if (decision.suppressedBy !== undefined && !isHit) verdict.suppressedBy = decision.suppressedBy
     if (degraded !== undefined) verdict.degraded = degraded
@@ -383,6 +394,13 @@ function fieldOf(feature: string, schema: FeatureSchema): number | undefined {
   if (feature === 'missing features') return missingField
   const index = schema.indexOf(feature)
   return index === undefined ? undefined : firstFeature + index
+}
+
+/** By the name of the field; without those that the event lacks. */
+function textsOf(names: readonly string[], texts: readonly string[] = []): Readonly<Record<string, string>> {
+  const named: Record<string, string> = {}
+  for (const [s, name] of names.entries()) if (texts[s]) named[name] = texts[s]
+  return named
 }
 
 const nothing: SharedMemory = { save: () => new Uint8Array(0), load: () => {} }

@@ -11,7 +11,7 @@ export interface Event {
   /** The text of each of the pipeline's categories, in its order; '' where the event has none. Absent where the pipeline names none. */
   readonly categories?: readonly string[]
   /** The text of each of the pipeline's secondary keys, likewise. */
-  readonly secondaryKeys?: readonly string[]
+  readonly secondaryKeys?: readonly string[] | undefined
   /** It brought features that the pipeline does not know and has no room for. */
   readonly isCut?: true
 }

@@ -3,6 +3,7 @@ import type { Event } from './event.ts'
 import { Evidence, valueField } from './evidence.ts'
 import type { Feedback } from './feedback.ts'
 import { FeedbackMemory } from './feedback-memory.ts'
+import { SecondaryRisks } from './secondary-risks.ts'
 import type { Reason } from './verdict.ts'
 
 const day = 86_400_000
@@ -11,7 +12,7 @@ const amount: Reason = { detector: 'profile', feature: 'value', observed: 500, e
 function memoryOf(secondaryKeys: readonly string[] = ['terminal']) {
   const memory = new FeedbackMemory({
     categories: ['country'],
-    secondaryKeys,
+    risks: new SecondaryRisks(secondaryKeys),
     fieldOf: (feature) => (feature === 'value' ? valueField : undefined),
   })
   memory.reset(0)

@@ -4,8 +4,8 @@ import type { SlotMemory, Surprisal } from './detector.ts'
 import type { Event } from './event.ts'
 import { categoryField, type Evidence } from './evidence.ts'
 import type { Feedback } from './feedback.ts'
-import { anomaliesAt, countAnomaly, countEvent, riskAt, riskWidth, uncountAnomaly } from './risk.ts'
-import { RiskTable } from './risk-table.ts'
+import { anomaliesAt, countAnomaly, countEvent, eventsAt, riskOf, riskWidth, uncountAnomaly } from './risk.ts'
+import { anomaliesOf, eventsOf, type SecondaryRisks } from './secondary-risks.ts'
 import { loadTime, SlotPages, storeTime } from './slot-pages.ts'
 import type { Reason } from './verdict.ts'
 
@@ -41,7 +41,8 @@ const margin = 0.25
 export interface FeedbackMemoryOptions {
   /** Fields of text in `event.categories`. */
   readonly categories: readonly string[]
-  readonly secondaryKeys: readonly string[]
+  /** Of the values of secondary keys, where the pipeline has any. */
+  readonly risks?: SecondaryRisks | undefined
   /** The field of the number that a reason names; undefined for what is none. */
   readonly fieldOf: (feature: string) => number | undefined
 }
@@ -54,13 +55,15 @@ export class FeedbackMemory implements SlotMemory {
   readonly bytesPerKey = 4 * (1 + width)
   readonly #options: FeedbackMemoryOptions
   readonly #pages = new SlotPages(width)
-  readonly #secondary: readonly RiskTable[]
+  readonly #risks: SecondaryRisks | undefined
+  readonly #secondaryKeys: number
   /** The latest time of an event: where events are older than the clock of who speaks of them, nothing fades for that. */
   #now = Number.NEGATIVE_INFINITY
 
   constructor(options: FeedbackMemoryOptions) {
     this.#options = options
-    this.#secondary = options.secondaryKeys.map(() => new RiskTable())
+    this.#risks = options.risks
+    this.#secondaryKeys = options.risks?.secondaryKeys ?? 0
   }
 
   /** How much more surprising the event is for the risk of its keys; counts it. */
@@ -69,18 +72,22 @@ export class FeedbackMemory implements SlotMemory {
     const at = this.#pages.offset(slot)
     if (time > this.#now) this.#now = time
     const first = this.#options.categories.length
-    const own = riskWeight.key * riskAt(page, at, time)
-    if (own > 0) offer(evidence, first + this.#secondary.length, anomaliesAt(page, at, time), own)
+    const confirmed = anomaliesAt(page, at, time)
+    const own = riskWeight.key * riskOf(confirmed, eventsAt(page, at, time))
+    if (own > 0) offer(evidence, first + this.#secondaryKeys, confirmed, own)
     let sum = own
     countEvent(page, at, time)
-    for (let s = 0; s < this.#secondary.length; s++) {
+    for (let s = 0; s < this.#secondaryKeys; s++) {
       const value = secondaryKeys[s] ?? ''
       if (value === '') continue
-      const risk = this.#secondary[s]!.of(value)
-      const surprisal = riskWeight.secondaryKey * riskAt(risk, 0, time)
-      if (surprisal > 0) offer(evidence, first + s, anomaliesAt(risk, 0, time), surprisal)
-      sum += surprisal
-      countEvent(risk, 0, time)
+      const known = this.#risks!.of(s, value)
+      const anomalies = anomaliesOf(known, time)
+      if (anomalies > 0) {
+        const surprisal = riskWeight.secondaryKey * riskOf(anomalies, eventsOf(known, time))
+        offer(evidence, first + s, anomalies, surprisal)
+        sum += surprisal
+      }
+      countEvent(this.#risks!.changing(known), 0, time)
     }
     return sum
   }
@@ -132,8 +139,9 @@ export class FeedbackMemory implements SlotMemory {
     for (const risk of this.#risksOf(feedback)) countAnomaly(risk, 0, feedback.time)
   }
 
-  #risksOf({ secondaryKeys = [] }: Feedback): readonly Float32Array[] {
-    return this.#secondary.flatMap((table, s) => (secondaryKeys[s] ? [table.of(secondaryKeys[s])] : []))
+  #risksOf(feedback: Feedback): readonly Float32Array[] {
+    const risks = this.#risks
+    return risks === undefined ? [] : Array.from(risks.valuesOf([feedback]), (known) => risks.changing(known))
   }
 
   #withdraw(page: Float32Array, at: number, id: number, feedback: Feedback): void {

@@ -15,19 +15,30 @@ const atTime = 2
 
 /**
  * The share of confirmed anomalies among the events of a key, 0 to 1: their faded number over that of the events in the
- * same time. Anomalies are confirmed late, when other events come: so they are at most as many as the events.
+ * same time. Both are sums, also over partitions. Anomalies are confirmed late, when other events come: so they are at most as many as the events.
  */
-export function riskAt(risk: Float32Array, at: number, time: number): number {
-  const anomalies = anomaliesAt(risk, at, time)
+export function riskOf(anomalies: number, events: number): number {
   if (anomalies === 0) return 0
-  const events = (risk[at + atEvents]! * fading(risk, at, time, eventsMs) * anomaliesMs) / eventsMs
-  return anomalies / (Math.max(anomalies, events) + prior)
+  return anomalies / (Math.max(anomalies, (events * anomaliesMs) / eventsMs) + prior)
+}
+
+/** Events, faded to the time. */
+export function eventsAt(risk: Float32Array, at: number, time: number): number {
+  return risk[at + atEvents]! * fading(risk, at, time, eventsMs)
 }
 
 /** Confirmed anomalies, faded to the time. */
 export function anomaliesAt(risk: Float32Array, at: number, time: number): number {
   const anomalies = risk[at + atAnomalies]!
   return anomalies === 0 ? 0 : anomalies * fading(risk, at, time, anomaliesMs)
+}
+
+/** Adds what was counted elsewhere, both faded to the later of their times: so the order of parts does not matter. */
+export function addRisk(sum: Float32Array, part: Float32Array): void {
+  fadeTo(sum, 0, loadedTime(part, 0))
+  const time = loadedTime(sum, 0)
+  sum[atEvents]! += eventsAt(part, 0, time)
+  sum[atAnomalies]! += anomaliesAt(part, 0, time)
 }
 
 export function countEvent(risk: Float32Array, at: number, time: number): void {

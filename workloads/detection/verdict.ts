@@ -42,6 +42,8 @@ export interface Verdict extends EventReference {
   readonly eventId: string
   /** The event's key. */
   readonly userId: string
+  /** The event's own, by the name of the field; absent where the pipeline has none. */
+  readonly secondaryKeys?: Readonly<Record<string, string>>
   /** Milliseconds since 1970; null where the event has no time. */
   readonly timestamp: number | null
   readonly isAnomaly: boolean

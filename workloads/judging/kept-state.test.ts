@@ -4,6 +4,7 @@ import type { Logger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import type { Event } from '../detection/event.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
+import { anomaliesOf, eventsOf } from '../detection/secondary-risks.ts'
 import { createMemoryState } from '../state/memory.ts'
 import type { StateStore } from '../state/state.ts'
 import { KeptState } from './kept-state.ts'
@@ -37,6 +38,8 @@ function store() {
       loadPartition: whenThere((partition) => inner.partitions.loadPartition(partition)),
       loadKeys: whenThere((partition, keys) => inner.partitions.loadKeys(partition, keys)),
       loadKeysOf: whenThere((wanted) => inner.partitions.loadKeysOf(wanted)),
+      loadPartials: whenThere((names) => inner.partitions.loadPartials(names)),
+      riskySince: whenThere((time) => inner.partitions.riskySince(time)),
       flush: whenThere((partition, epoch, changes) => inner.partitions.flush(partition, epoch, changes)),
     },
   }
@@ -232,5 +235,131 @@ describe('KeptState', () => {
     }
     one.kept.dropped(0)
     expect(one.events('a')).to.equal(1)
+  })
+})
+
+describe('KeptState with secondary keys', () => {
+  const withRisks = parsePipeline({
+    ...{ apiVersion: 'anomaly.com/v1alpha1', kind: 'AnomalyPipeline', metadata: { name: 'test' } },
+    spec: {
+      source: { brokers: ['localhost:9092'] },
+      event: { secondaryKeys: ['terminal'] },
+      detection: { detectors: [{ name: 'profile', profile: {} }], feedback: {} },
+    },
+  })
+  const paid = (key: string, terminal = 't'): Event => ({
+    ...{ id: key, key, time: 1, value: 1, features: [] },
+    secondaryKeys: [terminal],
+  })
+  const confirmed = (key: string) => ({
+    ...{ eventId: key, key, time: 1, anomalyScore: 0.9, reasons: [], label: 'Confirmed' as const },
+    secondaryKeys: ['t'],
+  })
+
+  /** A process with some partitions. */
+  function process(of: StateStore) {
+    const kept = new KeptState({
+      ...{ pipeline: withRisks, store: of, schema, log, wall: () => clock, clock: () => clock },
+      onFenced: () => {},
+    })
+    async function observe(partition: number, events: readonly Event[]): Promise<boolean> {
+      const hasState = await kept.begin(partition, events)
+      const memory = kept.of(partition)!
+      memory.decide(memory.observe(events), undefined)
+      return hasState
+    }
+    return {
+      assigned: (partition: number) => kept.assigned(partition),
+      async learn(partition: number, ...events: readonly Event[]): Promise<boolean> {
+        const hasState = await observe(partition, events)
+        kept.committed(partition, new Map())
+        return hasState
+      },
+      async confirm(partition: number, key: string): Promise<void> {
+        await kept.begin(partition, [confirmed(key)])
+        kept.of(partition)!.learn(confirmed(key))
+        kept.committed(partition, new Map())
+      },
+      /** Its transaction fails, and the batch comes again. */
+      async repeat(partition: number, ...events: readonly Event[]): Promise<void> {
+        for (let times = 0; times < 3; times++) {
+          await observe(partition, events)
+          kept.dropped(partition)
+        }
+      },
+      release: (partition: number) => kept.releasing([partition]),
+      /** Events and confirmed anomalies of the terminal, as an event of this partition would be judged by. */
+      async counts(partition: number): Promise<readonly number[]> {
+        clock += 1000
+        await kept.begin(partition, [paid('nobody')])
+        kept.dropped(partition)
+        const known = kept.of(partition)!.risks!.of(0, 't')
+        return [eventsOf(known, 1), anomaliesOf(known, 1)]
+      },
+    }
+  }
+
+  it('adds up what its partitions and those of others have counted, each batch once', async () => {
+    const { shared } = store()
+    const [one, other] = [process(shared), process(shared)]
+    await Promise.all([one.assigned(0), one.assigned(1), other.assigned(2)])
+    await one.learn(0, paid('a'), paid('b'))
+    await one.repeat(1, paid('c'))
+    await one.learn(1, paid('c'), paid('d', 'elsewhere'))
+    await other.repeat(2, paid('e'), paid('f'))
+    await other.learn(2, paid('e'))
+    await other.confirm(2, 'e')
+    for (const partition of [0, 1]) await one.release(partition)
+    await other.release(2)
+    for (const partition of [0, 1]) expect(await one.counts(partition), String(partition)).to.deep.equal([4, 1])
+    expect(await other.counts(2)).to.deep.equal([4, 1])
+  })
+
+  it('hands a partition over with what it has counted', async () => {
+    const { shared } = store()
+    const [one, other] = [process(shared), process(shared)]
+    await one.assigned(0)
+    await one.learn(0, paid('a'), paid('b'))
+    await one.confirm(0, 'a')
+    await one.release(0)
+    await other.assigned(0)
+    await other.learn(0, paid('c'))
+    await other.release(0)
+    await one.assigned(0)
+    expect(await one.counts(0)).to.deep.equal([3, 1])
+  })
+
+  it('joins what it counted while the store was away with what is stored', async () => {
+    const { shared, leave, comeBack } = store()
+    const [first, one] = [process(shared), process(shared)]
+    await first.assigned(0)
+    await first.learn(0, paid('a'), paid('b'))
+    await first.release(0)
+    await one.assigned(0)
+    leave()
+    expect(await one.learn(0, paid('c')), 'it says that something is missing').to.equal(false)
+    comeBack()
+    await one.learn(0, paid('d', 'elsewhere'))
+    await one.release(0)
+    const other = process(shared)
+    await other.assigned(1)
+    expect((await other.counts(1))[0]).to.equal(3)
+  })
+
+  it('writes all of it again to a store that comes back empty', async () => {
+    const { shared, leave, lose, comeBack } = store()
+    const one = process(shared)
+    await one.assigned(0)
+    await one.learn(0, paid('a'))
+    await one.confirm(0, 'a')
+    await one.release(0)
+    leave()
+    lose()
+    comeBack()
+    await one.learn(0, paid('b', 'elsewhere'))
+    await one.release(0)
+    const other = process(shared)
+    await other.assigned(1)
+    expect(await other.counts(1)).to.deep.equal([1, 1])
   })
 })

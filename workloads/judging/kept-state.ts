@@ -9,6 +9,7 @@ import type { StateStore, TakenPartition } from '../state/state.ts'
 import { WriteBehind } from '../state/write-behind.ts'
 import { defaultStateBytes, Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
+import { RiskReader } from './risk-reader.ts'
 
 export interface KeptStateOptions {
   readonly pipeline: Pipeline
@@ -19,6 +20,8 @@ export interface KeptStateOptions {
   readonly stateBytes?: number | undefined
   /** Milliseconds since 1970. */
   readonly wall: () => number
+  /** Monotonic time in ms. */
+  readonly clock?: (() => number) | undefined
   /** The last features of a key are written at most this often, in ms. */
   readonly featuresEveryMs?: number | undefined
   /** A newer owner holds the partition. */
@@ -70,10 +73,13 @@ interface Kept {
 export class KeptState implements Partitions {
   readonly #options: KeptStateOptions
   readonly #partitions = new Map<number, Kept>()
+  readonly #risks: RiskReader
   #watch: NodeJS.Timeout | undefined
 
   constructor(options: KeptStateOptions) {
     this.#options = options
+    const { store, clock = () => performance.now() } = options
+    this.#risks = new RiskReader({ store: store.partitions, clock })
   }
 
   get keys(): number {
@@ -126,7 +132,7 @@ export class KeptState implements Partitions {
    * A batch begins: nothing is written until it is over, and the states of its keys that memory lacks are read. False:
    * some could not be.
    */
-  async begin(partition: number, events: readonly Pick<Event, 'key'>[]): Promise<boolean> {
+  async begin(partition: number, events: readonly Pick<Event, 'key' | 'secondaryKeys'>[]): Promise<boolean> {
     const kept = this.#partitions.get(partition)!
     const { store, onLookups } = this.#options
     const isFirst = !kept.isHeld
@@ -171,15 +177,17 @@ export class KeptState implements Partitions {
         for (const key of wanted) this.#addBlind(kept, key)
       }
     }
+    const knowsRisks = memory.risks === undefined || (await this.#readRisks(partition, kept, events))
     if (blind.size > 0) for (const key of keys) if (blind.has(key)) return false
-    return true
+    return knowsRisks
   }
 
   committed(partition: number, last: ReadonlyMap<string, Event>): void {
     const kept = this.#partitions.get(partition)
     if (kept === undefined) return
     kept.isHeld = false
-    kept.writeBehind?.release(kept.memory.commit(), last)
+    const { keys, partials } = kept.memory.commit()
+    kept.writeBehind?.release(keys, last, partials)
   }
 
   dropped(partition: number): void {
@@ -301,6 +309,8 @@ export class KeptState implements Partitions {
         keys: () => kept.memory.keysInMemory(),
         saveKey: (key) => (kept.blind.has(key) ? undefined : kept.memory.saveKey(key)),
         savePartition: () => kept.memory.savePartition(),
+        partials: () => kept.memory.risks?.names() ?? [],
+        savePartial: (name) => kept.memory.risks?.save(name),
       },
       featuresJson: (event) => featuresJson(event, schema),
       featuresWidth: () => schema.size,
@@ -330,6 +340,11 @@ export class KeptState implements Partitions {
 
   #adopt(memory: Partition, key: string, payload: Uint8Array | undefined): void {
     if (payload !== undefined && !memory.adopt(key, payload)) this.#options.onForeign?.('profile')
+  }
+
+  /** Before the store has told of the partition, what is read of it may not be the last. */
+  async #readRisks(partition: number, { memory, writeBehind }: Kept, events: Parameters<KeptState['begin']>[1]) {
+    return writeBehind !== undefined && this.#risks.read(memory.risks!, events, partition)
   }
 
   /** The first that became blind is forgotten where there are too many. */

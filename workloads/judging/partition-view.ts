@@ -3,6 +3,7 @@ import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
+import type { SecondaryRisks } from '../detection/secondary-risks.ts'
 import type { Verdict } from '../detection/verdict.ts'
 import type { RowBatch } from '../scoring/scorer.ts'
 import type { PartitionStore } from '../state/state.ts'
@@ -34,6 +35,11 @@ export class PartitionView {
   constructor(options: PartitionViewOptions) {
     this.#options = options
     this.#memory = new Partition(options.pipeline, { schema: options.schema, stateBytes: 1, staged: true })
+  }
+
+  /** Of the values of secondary keys, where the pipeline has any: none of it is the view's own. */
+  get risks(): SecondaryRisks | undefined {
+    return this.#memory.risks
   }
 
   /** Reads what the keys share where it is too old; not while a batch is judged. */

@@ -249,8 +249,8 @@ describe('Partition', () => {
     it('tells which keys a commit made dirty', () => {
       const partition = staged()
       judge(partition, stream(3))
-      expect(partition.commit()).to.have.members(['k0', 'k1', 'k2'])
-      expect(partition.commit()).to.deep.equal([])
+      expect(partition.commit().keys).to.have.members(['k0', 'k1', 'k2'])
+      expect(partition.commit().keys).to.deep.equal([])
     })
   })
 
@@ -321,7 +321,7 @@ describe('Partition', () => {
     expect(partition.keys).to.equal(0)
     transaction()
     expect(evicted).to.deep.equal([])
-    expect(partition.commit()).to.have.length(8000)
+    expect(partition.commit().keys).to.have.length(8000)
     expect(partition.keys).to.equal(8000)
     partition.limitState(1)
     expect(partition.keys).to.equal(4096)

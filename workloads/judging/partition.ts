@@ -6,6 +6,7 @@ import type { FeatureSchema } from '../detection/feature-schema.ts'
 import type { Feedback } from '../detection/feedback.ts'
 import { OpenEpisodes } from '../detection/open-episodes.ts'
 import type { ScoredRows } from '../detection/scored-rows.ts'
+import type { SecondaryRisks } from '../detection/secondary-risks.ts'
 import { sourceIdOf } from '../detection/text-hash.ts'
 import type { Degradation, Verdict } from '../detection/verdict.ts'
 import { KeyTable } from './key-table.ts'
@@ -18,6 +19,17 @@ export const defaultStateBytes = 2 ** 30
 const leastKeys = 4096
 /** Of a key in the table, beside what detectors remember. */
 const tableBytesPerKey = 130
+
+/** Of the memory for keys, what the values of secondary keys may have; and what one takes. */
+const shareOfRisks = 0.25
+const bytesPerRisk = 650
+
+/** What a commit changed for good. */
+export interface Changes {
+  readonly keys: readonly string[]
+  /** Names of values of secondary keys. */
+  readonly partials: readonly string[]
+}
 
 export interface PartitionOptions {
   readonly schema: FeatureSchema
@@ -65,6 +77,11 @@ export class Partition {
     return this.#keys.size
   }
 
+  /** Of the values of secondary keys, where the pipeline has any. */
+  get risks(): SecondaryRisks | undefined {
+    return this.#detection.risks
+  }
+
   /** No batch was committed since it was loaded: it may be older than its place in the stream. */
   get isLoaded(): boolean {
     return this.#isLoaded
@@ -97,7 +114,7 @@ export class Partition {
   observe(events: readonly Event[]): ObservedBatch {
     if (this.#slots.length < events.length) this.#slots = new Int32Array(events.length)
     const keyIds = new Uint32Array(events.length)
-    this.#undo?.begin()
+    this.#begin()
     for (let i = 0; i < events.length; i++) {
       const { key } = events[i]!
       const slot = this.#keys.find(key)
@@ -121,7 +138,7 @@ export class Partition {
   learn(feedback: Feedback): void {
     const { key } = feedback
     const slot = this.#keys.find(key)
-    this.#undo?.begin()
+    this.#begin()
     this.#undo?.stage(key, slot)
     this.#detection.learn(slot < 0 ? this.#insert(key) : slot, feedback)
   }
@@ -186,17 +203,18 @@ export class Partition {
     }
   }
 
-  /** What was observed since the last commit is for good. Answers with the keys that it changed. */
-  commit(): readonly string[] {
-    const changed = [...(this.#undo?.keys.keys() ?? [])]
+  /** What was observed since the last commit is for good. Answers with what it changed. */
+  commit(): Changes {
+    const keys = [...(this.#undo?.keys.keys() ?? [])]
     if (this.#undo?.hasBegun === true) this.#isLoaded = false
     this.#undo?.clear()
-    return changed
+    return { keys, partials: this.risks?.commit() ?? [] }
   }
 
   /** Undoes all that was observed and decided since the last commit. */
   rollback(): void {
     this.#isObserved = false
+    this.risks?.rollback()
     this.#undo?.restore(
       (key) => this.#keys.peek(key),
       (key) => this.#keys.delete(key),
@@ -239,6 +257,12 @@ export class Partition {
     }
   }
 
+  #begin(): void {
+    if (this.#undo === undefined) return
+    this.#undo.begin()
+    this.risks?.begin()
+  }
+
   #insert(key: string): number {
     const evicted = this.#onEvict === undefined ? undefined : this.#keys.nextEvicted
     if (evicted !== undefined) this.#onEvict!(evicted)
@@ -253,8 +277,12 @@ export class Partition {
 
   /** Keys that memory has room for, as wide as they are by now; what may still be undone is not forgotten. */
   #roomForKeys(): number {
-    this.#bytesPerKey = this.#detection.bytesPerKey
-    const room = Math.floor(this.#stateBytes / (tableBytesPerKey + this.#bytesPerKey))
+    const { bytesPerKey, risks } = this.#detection
+    this.#bytesPerKey = bytesPerKey
+    const forRisks = risks === undefined ? 0 : shareOfRisks * this.#stateBytes
+    // A table of values has at most twice as many as are remembered.
+    risks?.limit(Math.max(leastKeys, Math.floor(forRisks / (2 * risks.secondaryKeys * bytesPerRisk))))
+    const room = Math.floor((this.#stateBytes - forRisks) / (tableBytesPerKey + bytesPerKey))
     return Math.max(leastKeys + (this.#undo?.keys.size ?? 0), room)
   }
 

@@ -16,7 +16,7 @@ export interface Partitions {
   /** The partition's memory; it may be another one with every batch that begins. */
   of(partition: number): Partition | undefined
   /** A batch begins: the states of its keys that memory lacks are read. False: some could not be. */
-  begin(partition: number, events: readonly Pick<Event, 'key'>[]): Promise<boolean>
+  begin(partition: number, events: readonly Pick<Event, 'key' | 'secondaryKeys'>[]): Promise<boolean>
   /** The batches since the last end are for good. `last` is each key's last event with features. */
   committed(partition: number, last: ReadonlyMap<string, Event>): void
   /** The batches since the last end come again. */

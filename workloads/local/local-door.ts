@@ -35,7 +35,6 @@ interface DoorRecord extends InputRecord {
 interface Result {
   readonly json: string
   readonly fingerprint: string | undefined
-  readonly secondaryKeys: readonly string[] | undefined
 }
 
 interface Underway {
@@ -129,9 +128,7 @@ export function createLocalDoor(
         const verdict = said.verdict ?? (known && (JSON.parse(known.json) as Verdict))
         if (verdict === undefined) return false
         const names = pipeline.spec.event.secondaryKeys
-        const secondaryKeys = Object.fromEntries(names?.map((name, s) => [name, known?.secondaryKeys?.[s] ?? '']) ?? [])
-        const body = { ...said, secondaryKeys: { ...secondaryKeys, ...said.secondaryKeys } }
-        const feedback = feedbackOf(body, verdict, { now: Date.now(), names })
+        const feedback = feedbackOf(said, verdict, { now: Date.now(), names })
         local().stream.append({ ...recordAt({ source: apiSource, row: ++row, line: 0 }, null), feedback })
         return true
       }),
@@ -150,22 +147,18 @@ export function createLocalDoor(
       for (const reject of waiting) reject(unknown)
       waiting.clear()
     },
-    observe({ batch, outcomes, events, published, took }) {
+    observe({ batch, outcomes, published, took }) {
       for (const [i, outcome] of outcomes.entries()) {
         const record = batch.records[i] as InputRecord | DoorRecord
         if (!('answer' in record)) {
           if (isVerdict(outcome) && outcome.isAnomaly)
-            remember(outcome.eventId, {
-              json: published[i]!,
-              fingerprint: undefined,
-              secondaryKeys: events[i]?.secondaryKeys,
-            })
+            remember(outcome.eventId, { json: published[i]!, fingerprint: undefined })
           continue
         }
         const answer = answerOf(outcome, published[i], took)
         if (answer.kind === 'verdict' && isVerdict(outcome)) {
           const { fingerprint } = record
-          remember(outcome.eventId, { json: answer.json, fingerprint, secondaryKeys: events[i]?.secondaryKeys })
+          remember(outcome.eventId, { json: answer.json, fingerprint })
         }
         record.answer(answer)
       }

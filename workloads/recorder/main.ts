@@ -4,7 +4,7 @@ import type { KafkaSettings } from '../../lib/kafka/client.ts'
 import { type Part, run } from '../../lib/lifecycle.ts'
 import { createLogger, type Logger, type LoggerOptions } from '../../lib/log.ts'
 import { fixedPipeline, type LivePipeline, livePipeline } from '../../lib/pipeline/live-pipeline.ts'
-import { loadKafkaPipeline } from '../../lib/pipeline/load-pipeline.ts'
+import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { createProbes } from '../../lib/probes.ts'
 import { startTelemetry } from '../../lib/telemetry.ts'
@@ -80,7 +80,7 @@ export async function runRecorder(options: RecorderOptions): Promise<void> {
 
 /** @throws AppError */
 export async function recorderCommand(args: RecorderArguments): Promise<void> {
-  const pipeline = await loadKafkaPipeline(args.file)
+  const pipeline = await loadPipeline(args.file)
   const log = await createLogger({ level: args.logLevel, format: args.logFormat })
   const live = livePipeline(args.file, pipeline, { log })
   await runRecorder({

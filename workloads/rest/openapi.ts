@@ -199,6 +199,11 @@ const verdict = object(
   {
     eventId: { type: 'string' },
     userId: { type: 'string', description: "The event's key." },
+    secondaryKeys: {
+      type: 'object',
+      additionalProperties: { type: 'string' },
+      description: "The event's secondary keys, by the name of the field; absent where the pipeline has none.",
+    },
     timestamp: { ...optionalNumber, description: 'Milliseconds since 1970; null where the event has no time.' },
     isAnomaly: { type: 'boolean' },
     anomalyScore: {
@@ -222,7 +227,7 @@ const verdict = object(
     },
     offset: { ...place, description: 'Where the event stands in that partition.' },
   },
-  ['suppressedBy', 'degraded', 'value', 'partition', 'offset'],
+  ['secondaryKeys', 'suppressedBy', 'degraded', 'value', 'partition', 'offset'],
 )
 
 const reason = object(
@@ -263,7 +268,7 @@ const feedback = object(
     secondaryKeys: {
       type: 'object',
       additionalProperties: { type: 'string' },
-      description: "The event's own, by the name of the field, where it is not known any more.",
+      description: "The event's own, by the name of the field, where its verdict does not say them.",
     },
     verdict: { ...ref('Verdict'), description: 'As it was published, of an event that is not known any more.' },
   },

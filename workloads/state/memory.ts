@@ -29,6 +29,8 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
   const { profileTtlSeconds, featureTtlSeconds, maxFeatures, now } = options
   const partitions = new Map<number, MemoryPartition>()
   const profiles = new ExpiringMap<Uint8Array>(now)
+  const partials = new ExpiringMap<Map<number, Uint8Array>>(now)
+  const risky = new Map<string, number>()
   const lastFeatures = new ExpiringMap<string>(now)
   const known = new KnownNames({ maxFeatures })
   /** Without JSON: a claim. */
@@ -63,6 +65,13 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
       },
       loadKeys,
       loadKeysOf: (wanted) => Promise.all(wanted.map(([partition, keys]) => loadKeys(partition, keys))),
+      async loadPartials(names) {
+        return names.map((name) => new Map(partials.get(name)))
+      },
+      async riskySince(time) {
+        const names = [...risky].flatMap(([name, at]) => (at >= time ? [name] : []))
+        return { at: now(), names }
+      },
       async flush(partition, epoch, changes: PartitionChanges) {
         const stored = partitionOf(partition)
         const former = stored.epoch
@@ -72,6 +81,11 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
         for (const [key, payload] of changes.keys)
           profiles.set(`${partition}:${key}`, payload.slice(), profileTtlSeconds)
         for (const [key, json] of changes.features ?? []) lastFeatures.set(key, json, featureTtlSeconds)
+        for (const [name, { payload, isRisky }] of changes.partials ?? []) {
+          const all = partials.get(name) ?? new Map<number, Uint8Array>()
+          partials.set(name, all.set(partition, payload.slice()), profileTtlSeconds)
+          if (isRisky) risky.set(name, now())
+        }
         return former === undefined ? 'Refill' : 'Written'
       },
     },

@@ -58,6 +58,35 @@ export function behavesAsStateStore(open: () => Promise<StateStore>, pass: (ms: 
       expect(found.map(plain)).to.deep.equal([[[11]], [], [undefined, [1]]])
     })
 
+    it('have one partial of a value each, and say which values have a risky one', async () => {
+      const names = ['terminal:t 1', 'terminal:t:2', 'city:']
+      const partial = (value: number, isRisky = false) => ({ payload: bytes(value), isRisky })
+      const flush = async (partition: number, partials: Iterable<[string, ReturnType<typeof partial>]>) => {
+        const { epoch } = await store.partitions.take(partition)
+        await store.partitions.flush(partition, epoch, { keys: new Map(), partials: new Map(partials) })
+        return epoch
+      }
+      const { at } = await store.partitions.riskySince(0)
+      await flush(3, [
+        [names[0]!, partial(1, true)],
+        [names[1]!, partial(2)],
+      ])
+      const epoch = await flush(11, [
+        [names[1]!, partial(3)],
+        [names[0]!, partial(4)],
+      ])
+      await store.partitions.flush(11, epoch, { keys: new Map(), partials: new Map([[names[0]!, partial(5)]]) })
+      const found = await store.partitions.loadPartials([names[1]!, 'nobody', names[0]!])
+      const known = found.map((partials) => Object.fromEntries(Array.from(partials, ([of, one]) => [of, [...one]])))
+      expect(known).to.deep.equal([{ 3: [2], 11: [3] }, {}, { 3: [1], 11: [5] }])
+      expect(await store.partitions.loadPartials([])).to.deep.equal([])
+      expect((await store.partitions.riskySince(at)).names).to.deep.equal([names[0]])
+      expect((await store.partitions.riskySince(at + 600_000)).names).to.deep.equal([])
+      const changes = { keys: new Map(), partials: new Map([[names[0]!, partial(9)]]) }
+      expect(await store.partitions.flush(11, epoch - 1, changes)).to.equal('Fenced')
+      expect([...(await store.partitions.loadPartials([names[0]!]))[0]!.get(11)!]).to.deep.equal([5])
+    })
+
     it('leave what a flush does not name', async () => {
       const { epoch } = await store.partitions.take(0)
       await store.partitions.flush(0, epoch, {

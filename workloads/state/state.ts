@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { ModelRecord } from '../detection/model-record.ts'
+import type { Partials, SavedPartial } from '../detection/secondary-risks.ts'
 
 /**
  * What outlives a process: the profiles and calibration of partitions, the names and last values of features, the
@@ -41,6 +42,14 @@ export interface PartitionChanges {
   readonly partition?: Uint8Array | undefined
   /** JSON of the last features by event key. */
   readonly features?: ReadonlyMap<string, string> | undefined
+  /** What the partition has counted of a value that many partitions have parts of, by the value's name. */
+  readonly partials?: ReadonlyMap<string, SavedPartial> | undefined
+}
+
+/** Names of values, and the store's time of the reading, in ms. */
+export interface RiskyValues {
+  readonly at: number
+  readonly names: readonly string[]
 }
 
 /** State that only the owner of a partition writes. */
@@ -57,6 +66,10 @@ export interface PartitionStore {
   loadKeysOf(
     wanted: readonly (readonly [partition: number, keys: readonly string[]])[],
   ): Promise<readonly (readonly (Uint8Array | undefined)[])[]>
+  /** Of each value, in order, the partials of all partitions, in one read. */
+  loadPartials(names: readonly string[]): Promise<readonly Partials[]>
+  /** Names of values whose risky partials were flushed at or after that time of the store's, of many the latest. */
+  riskySince(time: number): Promise<RiskyValues>
   /**
    * Writes the changes under the owner's epoch, in steps that each take effect as a whole. One flush of a partition at
    * a time. After an error any part may have been written; the same changes, or newer ones, can be flushed again.
@@ -186,6 +199,8 @@ export const newNamesAnHour = 500
 export const usedAtMostMs = 600_000
 /** How long a claimant's claims outlive its last word. */
 export const claimantSeconds = 15
+/** Names of risky values that the store keeps: the newest. */
+export const mostRiskyValues = 100_000
 /** How long models are kept that nobody has made current yet, and that were current. */
 export const candidateSeconds = 3600
 export const formerModelSeconds = 30 * 24 * 3600

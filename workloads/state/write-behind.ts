@@ -1,6 +1,7 @@
 import type { Logger } from '../../lib/log.ts'
 import { oldestOf } from '../../lib/oldest-of.ts'
 import { backoff, type Clock, sleep, systemClock } from '../../lib/time.ts'
+import type { SavedPartial } from '../detection/secondary-risks.ts'
 import type { PartitionStore } from './state.ts'
 
 /** The memory of one partition, which is what gets written. */
@@ -10,6 +11,10 @@ export interface PartitionMemory {
   /** The payload of a key, in bytes of its own; undefined where memory has none. */
   saveKey(key: string): Uint8Array | undefined
   savePartition(): Uint8Array
+  /** Names of all values in memory that other partitions have parts of, too. */
+  partials?(): Iterable<string>
+  /** What the partition has counted of a value; undefined where it must not be written. */
+  savePartial?(name: string): SavedPartial | undefined
 }
 
 export interface WriteBehindOptions<F> {
@@ -61,6 +66,8 @@ export class WriteBehind<F = never> {
   #changed = new Set<string>()
   #round = new Set<string>()
   #partitionChanged = false
+  /** Names of values that changed. */
+  #partials = new Set<string>()
   #features = new Map<string, F>()
   /** Keys whose features were written since all were due, and what these keys had since. */
   readonly #featuresWritten = new Set<string>()
@@ -92,7 +99,7 @@ export class WriteBehind<F = never> {
 
   /** Keys that are not written yet. */
   get pending(): number {
-    let pending = this.#round.size + (this.#sent?.size ?? 0)
+    let pending = this.#round.size + (this.#sent?.size ?? 0) + this.#partials.size
     for (const key of this.#changed) if (!this.#round.has(key) && !this.#sent?.has(key)) pending++
     return pending
   }
@@ -107,10 +114,11 @@ export class WriteBehind<F = never> {
     this.#epoch = epoch
   }
 
-  /** These keys, by default all in memory, are written again, whatever the store has of them. */
-  rewrite(keys: Iterable<string> = this.#options.memory.keys()): void {
+  /** These keys, by default all that is in memory, are written again, whatever the store has of them. */
+  rewrite(keys?: Iterable<string>): void {
     if (this.#over) return
-    for (const key of keys) {
+    if (keys === undefined) this.#addAllPartials()
+    for (const key of keys ?? this.#options.memory.keys()) {
       this.#changed.add(key)
       this.#partitionChanged = true
     }
@@ -122,14 +130,18 @@ export class WriteBehind<F = never> {
     this.#held = true
   }
 
-  /** The batch is over: these keys changed for good, none where it was dropped; `features` are the keys' last. */
-  release(changed: Iterable<string> = [], features?: ReadonlyMap<string, F>): void {
+  /**
+   * The batch is over: these keys changed for good, none where it was dropped; `features` are the keys' last, `partials`
+   * the names of values that changed.
+   */
+  release(changed: Iterable<string> = [], features?: ReadonlyMap<string, F>, partials: Iterable<string> = []): void {
     this.#held = false
     if (this.#over) return
     for (const key of changed) {
       this.#changed.add(key)
       this.#partitionChanged = true
     }
+    for (const name of partials) this.#partials.add(name)
     if (features !== undefined && this.#options.featuresJson !== undefined) {
       for (const [key, last] of features)
         put(this.#featuresWritten.has(key) ? this.#featuresLater : this.#features, key, last)
@@ -199,7 +211,8 @@ export class WriteBehind<F = never> {
   }
 
   get #dirty(): boolean {
-    return this.#partitionChanged || this.#changed.size > 0 || this.#round.size > 0 || this.#features.size > 0
+    const keys = this.#changed.size + this.#round.size + this.#partials.size + this.#features.size
+    return this.#partitionChanged || keys > 0
   }
 
   /** Sends the next keys if it is time and there are any. */
@@ -214,7 +227,8 @@ export class WriteBehind<F = never> {
     }
     if (!this.#dirty && this.#featuresLater.size === 0) return
     const wait = (this.#dirty ? this.#notBefore : this.#featuresDueAt) - now
-    if (wait > 0 && (this.#round.size === 0 || this.#failures > 0)) {
+    const isBehind = this.#round.size > 0 || this.#partials.size > keysAtOnce
+    if (wait > 0 && (!isBehind || this.#failures > 0)) {
       this.#cancelTimer = this.#clock.after(wait, () => this.#next())
       return
     }
@@ -231,6 +245,7 @@ export class WriteBehind<F = never> {
     const sent = new Map<string, Uint8Array>()
     const withPartition = this.#partitionChanged
     const features = this.#features
+    const names: string[] = []
     this.#sent = sent
     this.#partitionChanged = false
     this.#features = new Map()
@@ -244,13 +259,23 @@ export class WriteBehind<F = never> {
       const shared = withPartition ? memory.savePartition() : undefined
       const jsons = new Map<string, string>()
       for (const [key, last] of features) jsons.set(key, featuresJson!(last))
-      const outcome = await store.flush(partition, this.#epoch, { keys: sent, partition: shared, features: jsons })
+      const partials = new Map<string, SavedPartial>()
+      for (const name of this.#partials) {
+        if (names.length === keysAtOnce) break
+        this.#partials.delete(name)
+        names.push(name)
+        const partial = memory.savePartial?.(name)
+        if (partial !== undefined) partials.set(name, partial)
+      }
+      const changes = { keys: sent, partition: shared, features: jsons, partials }
+      const outcome = await store.flush(partition, this.#epoch, changes)
       if (this.#failures > 0) log.info({ partition }, 'state is written again')
       this.#failures = 0
       for (const [key, payload] of sent) if (this.#parked.get(key) === payload) this.#unpark(key)
       for (const key of features.keys()) this.#featuresWritten.add(key)
       if (outcome === 'Refill') {
         this.#allFeaturesDue()
+        this.#addAllPartials()
         for (const key of memory.keys()) this.#changed.add(key)
         this.#partitionChanged ||= !withPartition
         onRefill?.()
@@ -262,6 +287,7 @@ export class WriteBehind<F = never> {
       if (this.#failures++ === 0)
         log.warn({ partition, error }, 'cannot write state; it stays in memory and is tried again')
       for (const key of sent.keys()) this.#round.add(key)
+      for (const name of names) this.#partials.add(name)
       this.#partitionChanged ||= withPartition
       for (const [key, last] of this.#features) put(features, key, last)
       this.#features = features
@@ -276,6 +302,10 @@ export class WriteBehind<F = never> {
       this.#sent = undefined
     }
     this.#next()
+  }
+
+  #addAllPartials(): void {
+    for (const name of this.#options.memory.partials?.() ?? []) this.#partials.add(name)
   }
 
   #allFeaturesDue(): void {

@@ -110,6 +110,8 @@ describe('EventTemplate', () => {
     ['times as text', {}, timed],
     ['ids and keys that are numbers', {}, numbered],
     ['categories', { categories: ['currency', 'other'] }, flat],
+    ['secondary keys', { secondaryKeys: ['other', 'currency'] }, flat],
+    ['categories and secondary keys', { categories: ['other'], secondaryKeys: ['currency', 'absent'] }, flat],
   ] as const) {
     it(`reads ordinary events as decode() does, whatever their numbers and texts are: ${what}`, () => {
       const { read } = reader(mapping, { ignore: what === 'labels' ? ['b'] : [] })

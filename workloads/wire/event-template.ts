@@ -14,7 +14,7 @@ const key = -3
 const time = -4
 const value = -5
 /** Category c is this less c. */
-const firstCategory = -6
+const firstText = -6
 
 /** Bytes between two values, then what the value is. */
 interface Place {
@@ -50,6 +50,8 @@ export class EventTemplate {
   readonly #isFeature: (name: string) => boolean
   readonly #isAble: boolean
   readonly #hasFeatures: boolean
+  /** Names of categories, then of secondary keys. */
+  readonly #texts: readonly string[]
   #places: readonly Place[] = []
   /** Names that the schema had forgotten when the template was laid out. */
   #forgotten = 0
@@ -69,12 +71,10 @@ export class EventTemplate {
     this.#bagName = features.type === 'object' ? features.field : undefined
     this.#hasFeatures = features.type === 'fields'
     this.#isFeature = featureNames(mapping, options)
-    const categories = mapping.categories ?? []
-    const names = [mapping.id, mapping.time, mapping.key, mapping.value, this.#bagName ?? '', ...categories]
+    this.#texts = [...(mapping.categories ?? []), ...(mapping.secondaryKeys ?? [])]
+    const names = [mapping.id, mapping.time, mapping.key, mapping.value, this.#bagName ?? '', ...this.#texts]
     this.#isAble =
-      mapping.envelope === undefined &&
-      mapping.secondaryKeys === undefined &&
-      !names.some((name) => name.includes('.') || name in Object.prototype)
+      mapping.envelope === undefined && !names.some((name) => name.includes('.') || name in Object.prototype)
   }
 
   /** The event in `bytes`; undefined where it does not fit the template. */
@@ -94,7 +94,7 @@ export class EventTemplate {
     let ownKey: string | undefined
     let ownTime = Number.NaN
     let ownValue = Number.NaN
-    const categories = mapping.categories?.map(() => '')
+    const texts = this.#texts.map(() => '')
     this.#at = 0
     for (let p = 0; p < places.length; p++) {
       const { before, role } = places[p]!
@@ -107,7 +107,7 @@ export class EventTemplate {
         ownTime = this.#time(bytes)
         if (!(ownTime <= latest)) return undefined
       } else if (role === value) ownValue = this.#number(bytes)
-      else categories![firstCategory - role] = this.#identity(bytes) ?? ''
+      else texts[firstText - role] = this.#identity(bytes) ?? ''
       if (this.#at < 0) return undefined
     }
     if (!this.#skip(bytes, this.#end) || this.#at !== bytes.length) return undefined
@@ -122,10 +122,15 @@ export class EventTemplate {
     this.#isFruitful = true
     const eventId = ownId ?? origin.id
     const eventTime = Number.isNaN(ownTime) ? origin.arrival : ownTime
-    // Two shapes, each its own: a spread would cost every event.
-    return categories === undefined
-      ? { id: eventId, time: eventTime, key: ownKey, value: ownValue, features }
-      : { id: eventId, time: eventTime, key: ownKey, value: ownValue, features, categories }
+    // Each usual shape its own: a spread would cost every event.
+    if (texts.length === 0) return { id: eventId, time: eventTime, key: ownKey, value: ownValue, features }
+    const { categories, secondaryKeys } = mapping
+    if (secondaryKeys === undefined)
+      return { id: eventId, time: eventTime, key: ownKey, value: ownValue, features, categories: texts }
+    if (categories === undefined)
+      return { id: eventId, time: eventTime, key: ownKey, value: ownValue, features, secondaryKeys: texts }
+    const own = { categories: texts.splice(0, categories.length), secondaryKeys: texts }
+    return { id: eventId, time: eventTime, key: ownKey, value: ownValue, features, ...own }
   }
 
   /** To be told of an event that did not fit and was read otherwise: it may become the template. */
@@ -199,8 +204,7 @@ export class EventTemplate {
       if (name === mapping.key && !name.startsWith('$')) roles.push(key)
       if (name === mapping.time) roles.push(time)
       if (name === mapping.value) roles.push(value)
-      const category = mapping.categories?.indexOf(name) ?? -1
-      if (category >= 0) roles.push(firstCategory - category)
+      for (const [t, text] of this.#texts.entries()) if (name === text) roles.push(firstText - t)
     }
     if (this.#hasFeatures && this.#isFeature(name)) roles.push(this.#schema.indexOf(name))
     return roles.length === 0 ? ignored : roles.length === 1 ? roles[0] : undefined

@@ -29,6 +29,17 @@ describe('feedbackRecord()', () => {
     expect(feedbackIn({ ...record, value: Buffer.from(record.value as string) })).to.deep.equal(expected)
   })
 
+  it('names secondary keys as the verdict does, or as who speaks of it says', () => {
+    const names = ['terminal', 'city', 'merchant']
+    const secondaryKeysOf = (more: object, ofVerdict: object) => {
+      const verdict = { ...said.verdict, secondaryKeys: { terminal: 't1', city: 'c1', ...ofVerdict } }
+      const sent = { ...feedbackRecord({ ...said, ...more, verdict }, 'events'), offset: 0, timestamp: 9 }
+      return (feedbackIn(sent, names) as Feedback).secondaryKeys
+    }
+    expect(secondaryKeysOf({}, {})).to.deep.equal(['t1', 'c1', ''])
+    expect(secondaryKeysOf({ secondaryKeys: { city: 'c2' } }, { other: 'x' })).to.deep.equal(['t1', 'c2', ''])
+  })
+
   it('is known by its header alone', () => {
     expect(feedbackIn({ ...record, headers: {} })).to.equal(undefined)
     expect(feedbackIn({ ...record, headers: undefined })).to.equal(undefined)

@@ -19,13 +19,14 @@ const reason = z.object({
   expected: number,
   contribution: z.number().min(0).max(1),
 })
+const secondaryKeys = z.record(text, z.string().max(maxIdLength))
 const body = z.object({
   eventId: text.optional(),
   label: z.enum(feedbackLabels),
   /** When it was said, in ms since 1970. */
   time: z.number().optional(),
-  /** The event's own, by the name of the field. */
-  secondaryKeys: z.record(text, z.string().max(maxIdLength)).optional(),
+  /** The event's own, by the name of the field, where its verdict does not say them. */
+  secondaryKeys: secondaryKeys.optional(),
   verdict: z
     .object({
       eventId: text,
@@ -33,6 +34,7 @@ const body = z.object({
       anomalyScore: z.number().min(0).max(1),
       reasons: z.array(reason).max(64),
       modelVersion: z.string().max(maxIdLength).optional(),
+      secondaryKeys: secondaryKeys.optional(),
     })
     .optional(),
 })
@@ -47,7 +49,8 @@ export interface FeedbackBody {
 }
 
 /** What is needed of a verdict to learn from what is said of it. */
-export type KnownVerdict = Pick<Verdict, 'userId' | 'anomalyScore' | 'reasons'> & Partial<Pick<Verdict, 'modelVersion'>>
+export type KnownVerdict = Pick<Verdict, 'userId' | 'anomalyScore' | 'reasons'> &
+  Partial<Pick<Verdict, 'modelVersion' | 'secondaryKeys'>>
 
 /** Reads the JSON of a request or a record. The id may be left to the verdict. */
 export function readFeedback(value: unknown): FeedbackBody | Rejection {
@@ -68,32 +71,39 @@ export function readFeedback(value: unknown): FeedbackBody | Rejection {
 /** Takes its place among the events of its key. */
 export function feedbackRecord(said: FeedbackBody & { readonly verdict: KnownVerdict }, topic: string): OutgoingRecord {
   const { eventId, verdict } = said
-  const { userId, anomalyScore, reasons, modelVersion } = verdict
-  const value = JSON.stringify({ ...said, verdict: { eventId, userId, anomalyScore, reasons, modelVersion } })
+  const { userId, secondaryKeys, anomalyScore, reasons, modelVersion } = verdict
+  const known = { eventId, userId, secondaryKeys, anomalyScore, reasons, modelVersion }
+  const value = JSON.stringify({ ...said, verdict: known })
   return { topic, key: userId, value, headers: { [feedbackHeader]: said.label } }
 }
 
-/** What a record of the topic of events says of an event; undefined for an event. */
-export function feedbackIn({ headers, value, timestamp }: StreamRecord): Feedback | Rejection | undefined {
+/**
+ * What a record of the topic of events says of an event; undefined for an event.
+ * @param names of the pipeline's secondary keys
+ */
+export function feedbackIn(
+  { headers, value, timestamp }: StreamRecord,
+  names: readonly string[] = [],
+): Feedback | Rejection | undefined {
   if (headers?.[feedbackHeader] === undefined) return undefined
   const parsed = parseBody(value)
   if ('reason' in parsed) return parsed
   const said = readFeedback(parsed.value)
   if ('reason' in said) return said
-  if (said.verdict !== undefined) return feedbackOf(said, said.verdict, { now: timestamp })
+  if (said.verdict !== undefined) return feedbackOf(said, said.verdict, { now: timestamp, names })
   return { reason: 'InvalidFeedback', field: 'verdict', message: 'verdict: is missing' }
 }
 
 /** @param names of the pipeline's secondary keys */
 export function feedbackOf(
-  { eventId, label, time, secondaryKeys = {} }: FeedbackBody,
-  { userId, anomalyScore, reasons, modelVersion }: KnownVerdict,
+  { eventId, label, time, ...said }: FeedbackBody,
+  { userId, anomalyScore, reasons, modelVersion, ...known }: KnownVerdict,
   { now, names = [] }: { readonly now: number; readonly names?: readonly string[] | undefined },
 ): Feedback {
   return {
     eventId,
     key: userId,
-    secondaryKeys: names.map((name) => secondaryKeys[name] ?? ''),
+    secondaryKeys: names.map((name) => said.secondaryKeys?.[name] ?? known.secondaryKeys?.[name] ?? ''),
     label,
     time: time ?? now,
     anomalyScore,

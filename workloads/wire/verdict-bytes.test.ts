@@ -53,6 +53,12 @@ describe('verdictJson()', () => {
     expect(parsed).to.deep.equal({ ...plain, timestamp: null, reasons: [], scores: {}, featureImportance: {} })
   })
 
+  it('names the secondary keys of the event', () => {
+    const secondaryKeys = { terminalId: 't "1"', 'ü.x': '' }
+    expect(JSON.parse(verdictJson({ ...verdict, secondaryKeys }))).to.deep.include({ secondaryKeys })
+    expect(JSON.parse(verdictJson({ ...verdict, secondaryKeys: {} }))).to.deep.include({ secondaryKeys: {} })
+  })
+
   it('survives ids, keys and features that need escaping', () => {
     for (const text of ['"', '\\', '\n', '\u0000', 'ü', '\ud800', '😀', '</script>']) {
       const reasons = [{ detector: 'profile', feature: text, observed: 1, expected: 2, contribution: 1 }]

@@ -4,6 +4,7 @@ import { ascii, JsonBytes } from './json-bytes.ts'
 const key = {
   eventId: ascii('{"eventId":'),
   userId: ascii(',"userId":'),
+  secondaryKeys: ascii(',"secondaryKeys":{'),
   timestamp: ascii(',"timestamp":'),
   isAnomaly: { true: ascii(',"isAnomaly":true'), false: ascii(',"isAnomaly":false') },
   anomalyScore: ascii(',"anomalyScore":'),
@@ -70,6 +71,7 @@ function write(verdict: Verdict, inferenceTimeMs: number | undefined): void {
   json.text(verdict.eventId)
   json.raw(key.userId)
   json.text(verdict.userId)
+  if (verdict.secondaryKeys !== undefined) writeTexts(verdict.secondaryKeys)
   json.raw(key.timestamp)
   json.time(verdict.timestamp)
   json.raw(verdict.isAnomaly ? key.isAnomaly.true : key.isAnomaly.false)
@@ -122,6 +124,19 @@ function writeReference({ value, partition, offset }: EventReference): void {
 function writeNumber(key: Uint8Array, number: number): void {
   json.raw(key)
   json.plain(String(number))
+}
+
+function writeTexts(texts: Readonly<Record<string, string>>): void {
+  json.raw(key.secondaryKeys)
+  let isFirst = true
+  for (const [name, text] of Object.entries(texts)) {
+    if (!isFirst) json.raw(comma)
+    isFirst = false
+    json.text(name)
+    json.raw(colon)
+    json.text(text)
+  }
+  json.raw(endOfObject)
 }
 
 function writeReason(reason: Reason): void {
