@@ -669,6 +669,16 @@ describe('anomaly', () => {
       const taken = await anomaly(['feedback', '--input', old, '--label', 'Withdrawn', '--url', url!])
       expect(taken).to.include({ code: 0, stderr: '2 events: Withdrawn\n' })
       expect(confirmedOf(await verdictOf('c'))).to.deep.equal([])
+      const [table, json, none] = await Promise.all([
+        anomaly(['feedback', 'list', '--url', url!]),
+        anomaly(['feedback', 'list', '--json', '--label', 'Withdrawn', '--key', 'u', '--url', url!]),
+        anomaly(['feedback', 'list', '--key', 'nobody', '--url', url!]),
+      ])
+      expect(table.stdout).to.match(
+        /^SAID \(UTC\) +BY +WHAT +EVENT +KEY +PATTERN\n\S+ \S+ +– +Confirmed, withdrawn .* a +u\b/,
+      )
+      expect(linesOf(json.stdout).map((line) => JSON.parse(line).eventId)).to.deep.equal(['a'])
+      expect(none).to.include({ code: 0, stdout: 'Nothing was said\n' })
       const refusals = await Promise.all([
         anomaly(['feedback', '--label', 'Confirmed', '--url', url!]),
         anomaly(['feedback', 'a', 'nobody', '--label', 'Confirmed', '--url', url!]),

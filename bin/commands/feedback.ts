@@ -1,10 +1,62 @@
-import type { FeedbackLabel } from '../../workloads/detection/feedback.ts'
+import { feedbackLabels } from '../../workloads/detection/feedback.ts'
 import { closing, defineCommand } from './define-command.ts'
 
-const labels = ['Confirmed', 'FalseAlarm', 'Withdrawn'] as const satisfies readonly FeedbackLabel[]
+const api = {
+  url: { type: 'string', demandOption: true, requiresArg: true, describe: 'Address of the API' },
+  'token-file': { type: 'string', requiresArg: true, describe: 'File with a bearer token, for the API' },
+} as const
+
+const give = defineCommand({
+  command: '$0 [events...]',
+  describe: 'Say what events were',
+  builder: (command) =>
+    command.positional('events', { type: 'string', array: true, describe: 'Ids of the events' }).options({
+      label: {
+        choices: feedbackLabels,
+        demandOption: true,
+        requiresArg: true,
+        describe: 'What they were; Withdrawn takes back what was said before',
+      },
+      input: { type: 'string', requiresArg: true, describe: 'File with verdicts as JSONL; - is standard input' },
+      ...api,
+    }),
+  handler: async (args) =>
+    (await import('../../workloads/feedback/feedback-command.ts')).feedbackCommand({
+      ...args,
+      events: args.events ?? [],
+    }),
+})
+
+const list = defineCommand({
+  command: 'list',
+  describe: 'List what was said, newest first',
+  builder: (command) =>
+    command
+      .usage(
+        'List what was said of events and learnt, newest first: when, by whom, of which event, and the pattern that made it\nstand out. What was taken back says so.',
+      )
+      .epilogue(
+        closing('feedback list --url URL [flags]', [
+          'Of one key',
+          '$0 feedback list --key user-42 --url http://localhost:8080',
+        ]),
+      )
+      .options({
+        key: { type: 'string', requiresArg: true, describe: 'Only of events of this key' },
+        label: {
+          choices: feedbackLabels,
+          requiresArg: true,
+          describe: 'Only what was said; Withdrawn: was taken back',
+        },
+        limit: { type: 'number', default: 100, requiresArg: true, describe: 'Entries at most' },
+        json: { type: 'boolean', default: false, describe: 'A JSON object a line' },
+        ...api,
+      }),
+  handler: async (args) => (await import('../../workloads/feedback/list-command.ts')).listCommand(args),
+})
 
 export const feedback = defineCommand({
-  command: 'feedback [events...]',
+  command: 'feedback',
   describe: 'Tell a running pipeline which events were anomalies and which were false alarms',
   builder: (command) =>
     command
@@ -19,23 +71,10 @@ export const feedback = defineCommand({
             'Events that are not known any more, by their verdicts',
             '$0 feedback --input verdicts.jsonl --label FalseAlarm --url http://localhost:8080',
           ],
+          ['What was said so far', '$0 feedback list --url http://localhost:8080'],
         ),
       )
-      .positional('events', { type: 'string', array: true, describe: 'Ids of the events' })
-      .options({
-        label: {
-          choices: labels,
-          demandOption: true,
-          requiresArg: true,
-          describe: 'What they were; Withdrawn takes back what was said before',
-        },
-        url: { type: 'string', demandOption: true, requiresArg: true, describe: 'Address of the API' },
-        input: { type: 'string', requiresArg: true, describe: 'File with verdicts as JSONL; - is standard input' },
-        'token-file': { type: 'string', requiresArg: true, describe: 'File with a bearer token, for the API' },
-      }),
-  handler: async (args) =>
-    (await import('../../workloads/feedback/feedback-command.ts')).feedbackCommand({
-      ...args,
-      events: args.events ?? [],
-    }),
+      .command(give)
+      .command(list),
+  handler: () => {},
 })

@@ -31,6 +31,10 @@ class Client:
         """The verdict of a recent event."""
         return self._call("GET", "/api/v1/results/" + _quote(event_id))
 
+    def list_feedback(self, key=None, label=None, limit=None, cursor=None):
+        """What people said of events, newest first."""
+        return self._call("GET", "/api/v1/feedback", query={"key": key, "label": label, "limit": limit, "cursor": cursor})
+
     def give_feedback(self, body):
         """Say of an event whether it was an anomaly."""
         return self._call("POST", "/api/v1/feedback", body=body)

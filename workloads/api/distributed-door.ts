@@ -376,6 +376,7 @@ export function createDistributedDoor(options: DistributedDoorOptions): Distribu
       ),
     result: resultOf,
     feedback: publishing && pipeline.spec.detection.feedback && ((said) => takeFeedback(said, publishing.publisher)),
+    said: pipeline.spec.detection.feedback && store.said.list,
     health() {
       const components = {
         kafka: componentOf(topic.problem()),

@@ -1,10 +1,10 @@
 import { html } from 'htm/preact'
 import { useState } from 'preact/hooks'
 import type { Episode } from '../detection/episode.ts'
-import type { FeedbackLabel } from '../detection/feedback.ts'
+import type { FeedbackLabel, Said } from '../detection/feedback.ts'
 import type { Reason, Verdict } from '../detection/verdict.ts'
 import type { SeriesPoint } from '../history/history.ts'
-import { counted, describeReason, formatScore, formatShare, formatTime } from '../terminal/wording.ts'
+import { briefReason, counted, describeReason, formatScore, formatShare, formatTime } from '../terminal/wording.ts'
 import { say, useAsked } from './api.ts'
 import { SeriesChart } from './chart.ts'
 import { ago, alertsOver, nameOf, reasonsInWords } from './format.ts'
@@ -45,7 +45,7 @@ function One({ place, present, everyMs }: EpisodeProps) {
     <section aria-labelledby="why"><h2 id="why">Why</h2><${ReasonBars} reasons=${episode.reasons} /></section>
     <${RawEvent} eventId=${episode.peakEventId} />
     <section aria-labelledby="mute"><h2 id="mute">Is it known?</h2><${Mute} episode=${episode} now=${present.now} /></section>
-    ${present.takesFeedback && html`<${Feedback} key=${episode.peakEventId} eventId=${episode.peakEventId} />`}
+    ${present.takesFeedback && html`<${Feedback} key=${episode.peakEventId} episode=${episode} />`}
     <${Before} episode=${episode} />`
 }
 
@@ -129,9 +129,9 @@ function RawEvent({ eventId }: { readonly eventId: string }) {
 }
 
 /** What whoever looks says of the alert: detection learns from it. */
-function Feedback({ eventId }: { readonly eventId: string }) {
+function Feedback({ episode: { peakEventId, userId } }: { readonly episode: Episode }) {
   const [told, setTold] = useState('')
-  const tell = async (label: FeedbackLabel, words: string) => {
+  const tell = async (label: FeedbackLabel, words: string, eventId = peakEventId) => {
     try {
       await say('feedback', { eventId, label })
       setTold(`Said: ${words}.`)
@@ -145,7 +145,33 @@ function Feedback({ eventId }: { readonly eventId: string }) {
       <button type="button" onClick=${() => tell('FalseAlarm', 'a false alarm')}>A false alarm</button>
     </p>
     <p role="status">${told}</p>
+    ${userId !== null && html`<${SaidOf} userId=${userId} withdraw=${(eventId: string) => tell('Withdrawn', `what was said of ${eventId} holds no longer`, eventId)} />`}
   </section>`
+}
+
+interface SaidOfProps {
+  readonly userId: string
+  readonly withdraw: (eventId: string) => void
+}
+
+/** What was said of the key's events and learnt. */
+function SaidOf({ userId, withdraw }: SaidOfProps) {
+  const { answer } = useAsked<{ readonly feedback: readonly Said[] }>(
+    `feedback?key=${encodeURIComponent(userId)}&limit=10`,
+    5000,
+  )
+  const said = answer?.feedback ?? []
+  if (said.length === 0) return
+  return html`<h3>Said of this key</h3><table class="rows">
+    <thead><tr><th scope="col">Said</th><th scope="col">By</th><th scope="col">What</th><th scope="col">Event</th><th scope="col">Pattern</th><td></td></tr></thead>
+    <tbody>${said.map(
+      ({ eventId, time, by, label, withdrawnAt, reasons }) => html`<tr key=${eventId}>
+        <td>${formatTime(time)}</td><td>${by ?? '–'}</td>
+        <td>${label === 'Confirmed' ? 'An anomaly' : 'A false alarm'}${withdrawnAt !== null && `, taken back ${formatTime(withdrawnAt)}`}</td>
+        <td>${eventId}</td><td>${reasons.map(briefReason).join(', ')}</td>
+        <td>${withdrawnAt === null && html`<button type="button" onClick=${() => withdraw(eventId)}>Take back</button>`}</td>
+      </tr>`,
+    )}</tbody></table>`
 }
 
 /** Episodes of the key that came before, and others for the same reason. */

@@ -15,6 +15,7 @@ import { isVerdict, type ProcessedBatch, Processor, type ProcessorOptions } from
 import type { PublishedPast } from '../judging/published-past.ts'
 import type { SharedSchema } from '../judging/shared-schema.ts'
 import type { Scorer } from '../scoring/scorer.ts'
+import type { SaidStore } from '../state/said.ts'
 import { degradeWithoutStore, type EventResult, type ResultStore } from '../state/state.ts'
 import type { KafkaStream } from '../streams/kafka.ts'
 import { feedbackIn, spokenOfSeconds } from '../wire/feedback-record.ts'
@@ -40,6 +41,7 @@ export interface ConsumerProcessorParts {
   readonly names: SharedSchema
   readonly kept: KeptState
   readonly results: Pick<ResultStore, 'put'>
+  readonly said: Pick<SaidStore, 'put'>
   readonly stream: Pick<KafkaStream, 'waiting'>
   readonly metrics: Metrics
   readonly meter: FlowMeter
@@ -55,7 +57,20 @@ const longestPauseMs = 2000
 /** The way from Kafka's records to verdicts in a consumer. */
 export function createConsumerProcessor(
   { pipeline, live = fixedPipeline(pipeline), schemaRegistry, signingKey, log }: ConsumerProcessorOptions,
-  { scorer, names, kept, results, stream, metrics, meter, misplaced, challenge, clock, past }: ConsumerProcessorParts,
+  {
+    scorer,
+    names,
+    kept,
+    results,
+    said,
+    stream,
+    metrics,
+    meter,
+    misplaced,
+    challenge,
+    clock,
+    past,
+  }: ConsumerProcessorParts,
 ): Processor {
   const warnOfFields = fieldWarnings({ pipeline, log, parse: schemaRegistry?.parse ?? parseBody })
   const keepsAlerts = pipeline.spec.detection.feedback !== undefined
@@ -98,6 +113,8 @@ export function createConsumerProcessor(
         challenged()
         // What cannot be kept now can still be spoken of with its verdict.
         if (alerts.length > 0) results.put(alerts, spokenOfSeconds).catch(degradeWithoutStore)
+        // What cannot be listed now is learnt all the same.
+        if (processed.said !== undefined) said.put(processed.said).catch(degradeWithoutStore)
       }
     },
   })

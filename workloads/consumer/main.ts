@@ -107,6 +107,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
         ? undefined
         : kafkaPast(kafka, { source: source.topic, results: results.topic }),
     results: store.results,
+    said: store.said,
   })
   const probes = createProbes({
     port: options.probesPort,

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { FeedbackLabel } from '../detection/feedback.ts'
-import { lineOfFile } from '../settings/text-file.ts'
+import { feedbackApi } from './feedback-api.ts'
 
 export interface FeedbackArguments {
   readonly events: readonly string[]
@@ -16,27 +16,16 @@ export interface FeedbackArguments {
 export async function feedbackCommand({ events, label, url: to, input, tokenFile }: FeedbackArguments): Promise<void> {
   if (events.length === 0 && input === undefined)
     throw new AppError('InvalidArgument', 'Nothing is said of any event: name events, or an --input')
-  const url = URL.canParse('/api/v1/feedback', to) ? new URL('/api/v1/feedback', to) : undefined
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
-    throw new AppError('InvalidArgument', `--url: ${to} must be a URL such as http://localhost:8080`)
-  const headers: Record<string, string> = { 'Content-Type': 'application/json' }
-  if (tokenFile !== undefined) headers.Authorization = `Bearer ${lineOfFile(tokenFile)}`
+  const ask = feedbackApi({ url: to, tokenFile })
   let said = 0
 
   async function say(what: string, body: object): Promise<void> {
-    const options = { method: 'POST', headers, body: JSON.stringify({ ...body, label }) }
-    const response = await fetch(url!, options).catch((error: unknown) => {
-      throw new AppError('Unavailable', `${url}: cannot be reached: ${messageOf((error as Error).cause ?? error)}`)
+    await ask({ body: { ...body, label } }).catch((error: unknown) => {
+      throw error instanceof AppError && error.code !== 'Unavailable'
+        ? new AppError(error.code, `${what}: ${error.message}; ${said} before it are stored`, { cause: error })
+        : error
     })
-    const text = await response.text()
-    if (response.status === 202) said++
-    else {
-      const code = response.status === 404 ? 'NotFound' : response.status >= 500 ? 'Unavailable' : 'InvalidArgument'
-      throw new AppError(
-        code,
-        `${what}: ${detailOf(text) ?? `${url} answered ${response.status}`}; ${said} before it are stored`,
-      )
-    }
+    said++
   }
 
   for (const eventId of events) await say(eventId, { eventId })
@@ -64,14 +53,5 @@ function verdictIn(text: string, place: string): unknown {
     return JSON.parse(text)
   } catch (error) {
     throw new AppError('InvalidArgument', `${place}: no JSON`, { cause: error })
-  }
-}
-
-/** Of a problem+json. */
-function detailOf(text: string): string | undefined {
-  try {
-    return (JSON.parse(text) as { detail?: string }).detail
-  } catch {
-    return undefined
   }
 }

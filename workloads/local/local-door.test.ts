@@ -250,11 +250,19 @@ describe('createLocalDoor()', () => {
     const verdict = { userId: 'u', anomalyScore: 0.5, reasons: [] }
     expect(await door.feedback!({ eventId: 'never', label: 'Confirmed', verdict })).to.equal(true)
     expect(await scoreOf('e', 't3')).to.be.above(0.5)
+    const { items } = await door.said!({}, { limit: 10 })
+    expect(items.map(({ eventId, label, withdrawnAt }) => [eventId, label, withdrawnAt !== null]).sort()).to.deep.equal(
+      [
+        ['a', 'Confirmed', true],
+        ['never', 'Confirmed', false],
+      ],
+    )
   })
 
   it('takes no feedback where the pipeline learns from none', () => {
     open()
     start()
     expect(door.feedback).to.equal(undefined)
+    expect(door.said).to.equal(undefined)
   })
 })

@@ -13,6 +13,7 @@ import {
   idReused,
 } from '../rest/door.ts'
 import { fingerprintOf } from '../rest/fingerprint.ts'
+import { createMemorySaid } from '../state/said.ts'
 import { type FieldReader, fieldReader } from '../wire/event-fields.ts'
 import { feedbackOf } from '../wire/feedback-record.ts'
 import { writtenNumber } from '../wire/json-body.ts'
@@ -57,6 +58,7 @@ export function createLocalDoor(
 ): LocalDoor {
   const results = new Map<string, Result>()
   const oldestResult = oldestOf(results)
+  const said = createMemorySaid()
   const underway = new Map<string, Underway>()
   const readId = fieldReader(pipeline.spec.event.id)
   /** How to turn away who waits for an answer. */
@@ -122,16 +124,17 @@ export function createLocalDoor(
     },
     feedback:
       pipeline.spec.detection.feedback &&
-      (async (said) => {
+      (async (given) => {
         if (failure !== undefined) throw failure
-        const known = results.get(said.eventId)
-        const verdict = said.verdict ?? (known && (JSON.parse(known.json) as Verdict))
+        const known = results.get(given.eventId)
+        const verdict = given.verdict ?? (known && (JSON.parse(known.json) as Verdict))
         if (verdict === undefined) return false
         const names = pipeline.spec.event.secondaryKeys
-        const feedback = feedbackOf(said, verdict, { now: Date.now(), names })
+        const feedback = feedbackOf(given, verdict, { now: Date.now(), names })
         local().stream.append({ ...recordAt({ source: apiSource, row: ++row, line: 0 }, null), feedback })
         return true
       }),
+    said: pipeline.spec.detection.feedback && said.list,
     health(): Health {
       const { modelVersion } = local().scorer
       const status = failure === undefined ? 'UP' : 'DOWN'
@@ -147,7 +150,8 @@ export function createLocalDoor(
       for (const reject of waiting) reject(unknown)
       waiting.clear()
     },
-    observe({ batch, outcomes, published, took }) {
+    observe({ batch, outcomes, published, took, said: learnt = [] }) {
+      void said.put(learnt)
       for (const [i, outcome] of outcomes.entries()) {
         const record = batch.records[i] as InputRecord | DoorRecord
         if (!('answer' in record)) {

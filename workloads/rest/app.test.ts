@@ -9,6 +9,7 @@ import type { HttpPart } from '../../lib/http-part.ts'
 import type { Logger } from '../../lib/log.ts'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { apiLimits, createApp } from './app.ts'
+import { setCaller } from './caller.ts'
 import { DetectError } from './door.ts'
 import { createLiveEvents } from './live-events.ts'
 import { createApiServer } from './server.ts'
@@ -503,12 +504,53 @@ describe('REST door', () => {
       const known = await say(said)
       expect([known.status, known.text]).to.deep.equal([202, JSON.stringify(said)])
       expect((await say({ label: 'FalseAlarm', verdict: { ...verdict, eventId: 'gone' } })).status).to.equal(202)
-      expect(door.said.map(({ eventId, label }) => [eventId, label])).to.deep.equal([
+      expect(door.taken.map(({ eventId, label }) => [eventId, label])).to.deep.equal([
         ['e', 'Confirmed'],
         ['gone', 'FalseAlarm'],
       ])
       const unknown = await problemOf(say({ ...said, eventId: 'other' }), 404, 'Not Found', path)
       expect(unknown.reason).to.equal('NotFound')
+    })
+
+    it('is known by who said it, where that is asked', async () => {
+      await restart({
+        authenticate(request, _response, next) {
+          setCaller(request, 'ann@example.com')
+          next()
+        },
+      })
+      await detect(anEvent({ eventId: 'e' }))
+      expect((await say({ ...said, by: 'somebody else' })).status).to.equal(202)
+      expect(door.taken[0]).to.deep.equal({ ...said, by: 'ann@example.com' })
+    })
+
+    it('is listed once it is learnt, in pages', async () => {
+      await restart({ openFeedback: true })
+      const learnt = (eventId: string, key: string, time: number) => {
+        return { eventId, key, label: 'Confirmed', time, anomalyScore: 0.5, reasons: [] } as const
+      }
+      await door.learnt.put([learnt('a', 'u', 1), learnt('b', 'v', 2), learnt('c', 'u', 3)])
+      const pageOf = async (query: string) => JSON.parse((await ask(`${path}?${query}`)).text)
+      const first = await pageOf('key=u&label=Confirmed&limit=1')
+      expect(first.feedback.map(({ eventId }: { eventId: string }) => eventId)).to.deep.equal(['c'])
+      const second = await pageOf(`key=u&cursor=${encodeURIComponent(first.next)}`)
+      expect(second).to.deep.equal({
+        feedback: [
+          {
+            eventId: 'a',
+            userId: 'u',
+            label: 'Confirmed',
+            time: 1,
+            by: null,
+            withdrawnAt: null,
+            anomalyScore: 0.5,
+            reasons: [],
+          },
+        ],
+        next: null,
+      })
+      for (const wrong of ['label=anomaly', 'limit=1001', 'cursor=7'])
+        await problemOf(ask(`${path}?${wrong}`), 400, 'Bad Request', `${path}`)
     })
 
     it('is refused where it is none', async () => {
@@ -523,7 +565,7 @@ describe('REST door', () => {
         const problem = await problemOf(say(body), 422, 'Unprocessable Entity', path)
         expect([problem.reason, problem.field]).to.deep.equal(['InvalidFeedback', field])
       }
-      expect(door.said).to.deep.equal([])
+      expect(door.taken).to.deep.equal([])
     })
 
     it('is taken from nobody knows whom only where the pipeline says so, and not at all where it learns from none', async () => {
@@ -531,7 +573,9 @@ describe('REST door', () => {
       await restart({ authenticate: (_request, _response, next) => next() })
       expect((await problemOf(say(said), 404, 'Not Found', path)).detail).to.include('no verdict')
       door.feedback = undefined
+      door.said = undefined
       await restart({})
+      expect((await problemOf(ask(path), 404, 'Not Found', path)).detail).to.include('detection.feedback')
       expect((await problemOf(say(said), 404, 'Not Found', path)).detail).to.include('detection.feedback')
     })
   })

@@ -142,6 +142,7 @@ export function createApp(door: DetectionDoor, options: AppOptions): RequestList
   }
   addFeedbackRoute(app, {
     take: door.feedback && ((said) => inTime(timeoutMs, door.feedback!(said))),
+    list: door.said && ((query, page) => inTime(timeoutMs, door.said!(query, page))),
     isOpen: authenticate !== undefined || options.openFeedback === true,
     limits: { limit: apiLimits.eventBytes, budget },
     guards,

@@ -1,5 +1,6 @@
 import { AppError, type ErrorCode } from '../../lib/errors.ts'
 import type { TraceHeaders } from '../../lib/tracing.ts'
+import type { SaidStore } from '../state/said.ts'
 import type { FeedbackBody } from '../wire/feedback-record.ts'
 
 export interface DetectOutcomeVerdict {
@@ -88,5 +89,7 @@ export interface DetectionDoor {
    * of the event any more, and no verdict came along. Rejects with a DetectError where it cannot be stored now.
    */
   readonly feedback?: ((said: FeedbackBody) => Promise<boolean>) | undefined
+  /** What was said and learnt, newest first; absent where the pipeline learns from none. */
+  readonly said?: SaidStore['list'] | undefined
   health(): Health
 }

@@ -2,6 +2,7 @@ import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import type { Guard } from './app.ts'
 import { bearerOf, refuseToken } from './bearer-auth.ts'
+import { setCaller } from './caller.ts'
 import { problemOfError } from './problem.ts'
 import { sendProblem } from './respond.ts'
 import type { SignIn } from './sign-in.ts'
@@ -50,18 +51,19 @@ export function createOidc({ issuer, clientId, audiences = [], scopes = ['openid
     return found
   }
 
-  /** Why the token is refused; undefined lets it through. */
-  async function problemOfToken(token: string): Promise<string | undefined> {
+  /** Whose the token is, or why it is refused. */
+  async function readToken(token: string): Promise<{ readonly name: string } | { readonly problem: string }> {
     const { keys } = await issuerNow()
     try {
-      await jwtVerify(token, keys, {
+      const { payload } = await jwtVerify(token, keys, {
         ...{ issuer, audience: [clientId, ...audiences], algorithms },
         ...{ clockTolerance: toleranceSeconds, requiredClaims: ['exp', 'sub'] },
       })
-      return undefined
+      const { email, preferred_username, sub } = payload
+      return { name: String(email ?? preferred_username ?? sub) }
     } catch (error) {
       if (isUnanswered(error)) throw unavailable(issuer, error)
-      return 'The token is not one of the issuer for this API, or no longer'
+      return { problem: 'The token is not one of the issuer for this API, or no longer' }
     }
   }
 
@@ -70,8 +72,12 @@ export function createOidc({ issuer, clientId, audiences = [], scopes = ['openid
       const token = bearerOf(request)
       if (token === undefined) return refuseToken(request, response, undefined)
       if (isKnown?.(token) === true) return next()
-      problemOfToken(token).then(
-        (problem) => (problem === undefined ? next() : refuseToken(request, response, problem)),
+      readToken(token).then(
+        (read) => {
+          if ('problem' in read) return refuseToken(request, response, read.problem)
+          setCaller(request, read.name)
+          next()
+        },
         (error) => sendProblem(request, response, problemOfError(error)),
       )
     },

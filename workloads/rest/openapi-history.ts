@@ -1,16 +1,16 @@
 import { episodeChanges } from '../detection/episode.ts'
 import type { JsonSchema } from './json-schema.ts'
 
-const query = (name: string, schema: JsonSchema, description: string, required = false) => {
+export const query = (name: string, schema: JsonSchema, description: string, required = false) => {
   return { name, in: 'query', required, schema, description }
 }
 const inPath = (name: string) => ({ name, in: 'path', required: true, schema: { type: 'string' } })
 const text = { type: 'string' }
 const time = { type: ['integer', 'string'] }
-const key = query('key', text, 'Of one key.')
+export const key = query('key', text, 'Of one key.')
 const from = query('from', time, 'Time of the event, in milliseconds since 1970 or as RFC 3339; inclusive.')
 const to = query('to', time, 'The same, exclusive.')
-const page = [
+export const page = [
   query('limit', { type: 'integer', minimum: 0, maximum: 1000, default: 100 }, 'Items of a page.'),
   query('cursor', text, '`next` of the page before.'),
 ]
@@ -223,7 +223,8 @@ export const historySchemas: Readonly<Record<string, JsonSchema>> = {
   }),
 }
 
-function pageOf(name: string, item: string): JsonSchema {
+/** A part of a list, and how to go on. */
+export function pageOf(name: string, item: string): JsonSchema {
   return object({ [name]: { type: 'array', items: { $ref: `#/components/schemas/${item}` } }, next: optionalText })
 }
 

@@ -7,7 +7,16 @@ import { degradations, suppressions } from '../detection/verdict.ts'
 import { maxIdLength } from '../wire/decode.ts'
 import type { JsonSchema } from './json-schema.ts'
 import { liveEventTypes } from './live-events.ts'
-import { historyPaths, historySchemas, overviewPaths, overviewSchemas } from './openapi-history.ts'
+import {
+  historyPaths,
+  historySchemas,
+  key,
+  overviewPaths,
+  overviewSchemas,
+  page,
+  pageOf,
+  query,
+} from './openapi-history.ts'
 
 export interface ApiLimits {
   readonly eventBytes: number
@@ -97,6 +106,24 @@ export function openapi(event: EventMapping, limits: ApiLimits, { bearer, histor
         },
       },
       '/api/v1/feedback': {
+        get: {
+          operationId: 'listFeedback',
+          summary: 'What people said of events, newest first',
+          description:
+            'Of the last 10,000 events of which something was learnt, what was said last. A key learns of its last eight notes.',
+          parameters: [
+            key,
+            query('label', { enum: feedbackLabels }, 'What holds; Withdrawn: what was taken back.'),
+            ...page,
+          ],
+          responses: {
+            200: {
+              description: 'A page',
+              content: { 'application/json': { schema: pageOf('feedback', 'Said') } },
+            },
+            ...problems(400, 401, 404, 500, 503, 504),
+          },
+        },
         post: {
           operationId: 'giveFeedback',
           summary: 'Say of an event whether it was an anomaly',
@@ -177,6 +204,7 @@ export function openapi(event: EventMapping, limits: ApiLimits, { bearer, histor
         ...(overview ? overviewSchemas : undefined),
         ...(history ? historySchemas : undefined),
         Feedback: feedback,
+        Said: said,
         BatchItem: { anyOf: [ref('Verdict'), ref('BatchProblem')] },
         Problem: problem,
         BatchProblem: {
@@ -274,6 +302,17 @@ const feedback = object(
   },
   ['eventId', 'time', 'secondaryKeys', 'verdict'],
 )
+
+const said = object({
+  eventId: { type: 'string' },
+  userId: { type: 'string', description: 'Key of the event.' },
+  label: { enum: feedbackLabels.filter((label) => label !== 'Withdrawn') },
+  time: { type: 'number', description: 'When it was said, in milliseconds since 1970.' },
+  by: { type: ['string', 'null'], description: 'Who said it; null where nobody is known by name.' },
+  withdrawnAt: { type: ['number', 'null'], description: 'When it was taken back; null while it holds.' },
+  anomalyScore: { type: 'number' },
+  reasons: { type: 'array', items: ref('Reason'), description: 'The pattern that was spoken of: up to three.' },
+})
 
 const problem = object(
   {

@@ -1,6 +1,7 @@
 import type { EventMapping } from '../../lib/pipeline/spec.ts'
 import type { Event } from '../detection/event.ts'
 import { FeatureSchema } from '../detection/feature-schema.ts'
+import { createMemorySaid, type SaidStore } from '../state/said.ts'
 import { createDecode, type Decoded, futureTolerance, isEvent, isRejection } from '../wire/decode.ts'
 import type { FeedbackBody } from '../wire/feedback-record.ts'
 import { verdictJson } from '../wire/verdict-bytes.ts'
@@ -9,8 +10,11 @@ import type { DetectionDoor, DetectOptions, DetectOutcome, EventBody, Health } f
 /** A door for tests of what is before a door: reads events as every door does, then calls each above 100 an anomaly. */
 export interface StubDoor extends DetectionDoor {
   feedback: DetectionDoor['feedback']
+  said: DetectionDoor['said']
   /** The feedback that came. */
-  readonly said: FeedbackBody[]
+  readonly taken: FeedbackBody[]
+  /** What `said` lists. */
+  readonly learnt: SaidStore
   /** What `health` answers. */
   state: Health
   /** Called first by `detect`, to fail, to wait, or to look at the options. */
@@ -25,6 +29,7 @@ export function eventBodies(...values: readonly unknown[]): readonly EventBody[]
 export function createStubDoor(mapping: EventMapping): StubDoor {
   const schema = new FeatureSchema()
   const decode = createDecode(mapping, schema)
+  const learnt = createMemorySaid()
   const verdicts = new Map<string, string>()
   let unnamed = 0
 
@@ -59,11 +64,13 @@ export function createStubDoor(mapping: EventMapping): StubDoor {
     async result(eventId) {
       return verdicts.get(eventId)
     },
+    learnt,
+    said: learnt.list,
     async feedback(said) {
-      this.said.push(said)
+      this.taken.push(said)
       return said.verdict !== undefined || verdicts.has(said.eventId)
     },
-    said: [],
+    taken: [],
     health() {
       return this.state
     },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { keptOf, type ModelRecord } from '../detection/model-record.ts'
 import { KnownNames } from './known-names.ts'
+import { createMemorySaid } from './said.ts'
 import {
   candidateSeconds,
   formerModelSeconds,
@@ -55,6 +56,7 @@ export function createMemoryState(options: MemoryStateOptions): StateStore {
 
   return {
     problem: () => undefined,
+    said: createMemorySaid(),
     partitions: {
       async take(partition): Promise<TakenPartition> {
         const { epoch, state } = partitionOf(partition)

@@ -38,6 +38,7 @@ const scripts = {
   claimResults: 'claim-results',
   releaseResults: 'release-results',
   putResults: 'put-results',
+  putSaid: 'put-said',
   swapModel: 'swap-model',
   releaseLock: 'release-lock',
 } as const

@@ -4,6 +4,7 @@ import { createRedisFeatures } from './redis-features.ts'
 import { createRedisModels } from './redis-models.ts'
 import { createRedisPartitions, type RedisPartitionsOptions } from './redis-partitions.ts'
 import { createRedisResults } from './redis-results.ts'
+import { createRedisSaid } from './redis-said.ts'
 import type { StateStore } from './state.ts'
 
 export interface RedisStateOptions extends RedisConnectionOptions, Omit<RedisPartitionsOptions, 'keyPrefix'> {
@@ -25,6 +26,7 @@ export function createRedisState(options: RedisStateOptions): RedisState {
     features: createRedisFeatures(connection, names),
     results: createRedisResults(connection, names),
     models: createRedisModels(connection, names),
+    said: createRedisSaid(connection, names),
     problem: connection.problem,
     start: connection.start,
     stop: connection.stop,

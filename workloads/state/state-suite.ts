@@ -1,5 +1,7 @@
 import { expect } from 'chai'
+import type { Feedback } from '../detection/feedback.ts'
 import { keptModelBytes, type ModelRecord } from '../detection/model-record.ts'
+import { mostSaid } from './said.ts'
 import type { ClaimedEvent, StateStore } from './state.ts'
 
 export const suiteSettings = { profileTtlSeconds: 60, featureTtlSeconds: 2, maxFeatures: 20 } as const
@@ -228,6 +230,70 @@ export function behavesAsStateStore(open: () => Promise<StateStore>, pass: (ms: 
       expect(await store.features.last(['v', 'u:🦆'])).to.deep.equal([undefined, '{"x":2}'])
       await pass(suiteSettings.featureTtlSeconds * 1000 + 100)
       expect(await store.features.last(['u:🦆'])).to.deep.equal([undefined])
+    })
+  })
+
+  describe('said', () => {
+    const reason = { detector: 'profile', feature: 'value', observed: 9, expected: 1, contribution: 1 } as const
+    const said = (eventId: string, time: number, more: object = {}) => {
+      return { eventId, key: 'u', label: 'Confirmed', time, anomalyScore: 0.5, reasons: [reason], ...more } as Feedback
+    }
+    const idsOf = async (...asked: Parameters<StateStore['said']['list']>) =>
+      (await store.said.list(...asked)).items.map(({ eventId }) => eventId)
+
+    it('lists what was said of events last, newest first, as it was learnt', async () => {
+      const other = await open()
+      await store.said.put([said('a', 1000, { by: 'ann' }), said('b', 2000, { key: 'v' }), said('c', 1500)])
+      await store.said.put([said('c', 3000, { label: 'FalseAlarm', reasons: [] })])
+      const found = await other.said.list({}, { limit: 10 })
+      expect(found.next).to.equal(undefined)
+      const common = { userId: 'u', anomalyScore: 0.5, withdrawnAt: null, by: null, reasons: [reason] }
+      expect(found.items).to.deep.equal([
+        { ...common, eventId: 'c', label: 'FalseAlarm', time: 3000, reasons: [] },
+        { ...common, eventId: 'b', userId: 'v', label: 'Confirmed', time: 2000 },
+        { ...common, eventId: 'a', label: 'Confirmed', time: 1000, by: 'ann' },
+      ])
+      expect(await idsOf({ userId: 'u' }, { limit: 10 })).to.deep.equal(['c', 'a'])
+      expect(await idsOf({ label: 'Confirmed' }, { limit: 10 })).to.deep.equal(['b', 'a'])
+    })
+
+    it('tells what was taken back, and what was said once more', async () => {
+      await store.said.put([said('a', 1000), said('b', 1000), said('nobody', 1, { label: 'Withdrawn' })])
+      await store.said.put([said('a', 2000, { label: 'Withdrawn' }), said('b', 2000, { label: 'Withdrawn' })])
+      // The same records, read once more.
+      await store.said.put([said('a', 1000), said('b', 1000), said('b', 2500)])
+      const { items } = await store.said.list({}, { limit: 10 })
+      expect(items.map(({ eventId, time, withdrawnAt }) => [eventId, time, withdrawnAt])).to.deep.equal([
+        ['b', 2500, null],
+        ['a', 1000, 2000],
+      ])
+      expect(await idsOf({ label: 'Withdrawn' }, { limit: 10 })).to.deep.equal(['a'])
+      expect(await idsOf({ label: 'Confirmed' }, { limit: 10 })).to.deep.equal(['b'])
+    })
+
+    it('gives pages that neither leave out nor repeat, of one moment too', async () => {
+      const ids = Array.from({ length: 7 }, (_, i) => `e:${i}`)
+      await store.said.put(ids.map((id, i) => said(id, i < 5 ? 1000 : 2000)))
+      const seen: string[] = []
+      let cursor: string | undefined
+      do {
+        const { items, next } = await store.said.list({}, { limit: 2, cursor })
+        seen.push(...items.map(({ eventId }) => eventId))
+        cursor = next
+      } while (cursor !== undefined)
+      expect(seen).to.deep.equal(['e:6', 'e:5', 'e:4', 'e:3', 'e:2', 'e:1', 'e:0'])
+    })
+
+    it('forgets the oldest', async () => {
+      await store.said.put(Array.from({ length: mostSaid + 3 }, (_, i) => said(`e${i}`, i)))
+      let [count, last, cursor] = [0, '', undefined as string | undefined]
+      do {
+        const { items, next } = await store.said.list({}, { limit: 1000, cursor })
+        count += items.length
+        last = items.at(-1)!.eventId
+        cursor = next
+      } while (cursor !== undefined)
+      expect([count, last]).to.deep.equal([mostSaid, 'e3'])
     })
   })
 

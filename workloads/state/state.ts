@@ -1,10 +1,11 @@
 import { AppError } from '../../lib/errors.ts'
 import type { ModelRecord } from '../detection/model-record.ts'
 import type { Partials, SavedPartial } from '../detection/secondary-risks.ts'
+import type { SaidStore } from './said.ts'
 
 /**
  * What outlives a process: the profiles and calibration of partitions, the names and last values of features, the
- * verdicts of events by id, and the models.
+ * verdicts of events by id, what people said of them, and the models.
  *
  * Every method may throw AppError `Unavailable` or `DeadlineExceeded`, at once or within its deadline; nothing waits for
  * the store to come back.
@@ -14,6 +15,7 @@ export interface StateStore {
   readonly features: FeatureStore
   readonly results: ResultStore
   readonly models: ModelStore
+  readonly said: SaidStore
   /** What is wrong with the store, in a few words, or undefined; known already, never asked for. */
   problem(): string | undefined
 }

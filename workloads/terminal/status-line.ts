@@ -244,7 +244,8 @@ function painted(text: string, style: Style | undefined, look: Look): string {
 }
 
 /** Without what could move the cursor, change colours or turn the direction of writing: keys and names are foreign text. */
-function printable(text: string): string {
+/** Of other people's texts, on one line and without commands to the terminal. */
+export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cs}\u2028-\u202e\u2066-\u2069]/gu, '\u{fffd}')
 }
 

@@ -25,6 +25,8 @@ const body = z.object({
   label: z.enum(feedbackLabels),
   /** When it was said, in ms since 1970. */
   time: z.number().optional(),
+  /** Who says it. */
+  by: text.optional(),
   /** The event's own, by the name of the field, where its verdict does not say them. */
   secondaryKeys: secondaryKeys.optional(),
   verdict: z
@@ -44,6 +46,8 @@ export interface FeedbackBody {
   readonly eventId: string
   readonly label: Feedback['label']
   readonly time?: number | undefined
+  /** Of a request, as whom it was let through. */
+  readonly by?: string | undefined
   readonly secondaryKeys?: Readonly<Record<string, string>> | undefined
   readonly verdict?: KnownVerdict | undefined
 }
@@ -96,7 +100,7 @@ export function feedbackIn(
 
 /** @param names of the pipeline's secondary keys */
 export function feedbackOf(
-  { eventId, label, time, ...said }: FeedbackBody,
+  { eventId, label, time, by, ...said }: FeedbackBody,
   { userId, anomalyScore, reasons, modelVersion, ...known }: KnownVerdict,
   { now, names = [] }: { readonly now: number; readonly names?: readonly string[] | undefined },
 ): Feedback {
@@ -106,6 +110,7 @@ export function feedbackOf(
     secondaryKeys: names.map((name) => said.secondaryKeys?.[name] ?? known.secondaryKeys?.[name] ?? ''),
     label,
     time: time ?? now,
+    ...(by !== undefined && { by }),
     anomalyScore,
     reasons,
     ...(modelVersion !== undefined && { modelVersion }),

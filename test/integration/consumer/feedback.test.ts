@@ -83,6 +83,12 @@ const detection = {
     await send(eventOf('a4', 'alice'))
     expect(await confirmedOf('a4')).to.equal(0)
 
+    await eventually(async () => {
+      const { feedback } = (await (await fetch(`${api.url}/api/v1/feedback?label=Withdrawn`)).json()) as {
+        feedback: readonly { eventId: string; userId: string }[]
+      }
+      expect(feedback.map(({ eventId, userId }) => [eventId, userId])).to.deep.equal([['a1', 'alice']])
+    }, patience)
     const dead = await scene.read(scene.topics.deadLetters)
     expect(dead.map(({ headers }) => String(headers['anomaly-reason']))).to.deep.equal(['InvalidFeedback'])
     const results = (await scene.read(scene.topics.results)).map(({ value }) => JSON.parse(String(value)).eventId)
