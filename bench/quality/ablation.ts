@@ -17,6 +17,7 @@ import { LastAlerts } from '../../workloads/detection/last-alerts.ts'
 import { inputFiles } from '../../workloads/files/input-files.ts'
 import { readEvents } from '../../workloads/files/read-events.ts'
 import { timeOf } from '../../workloads/wire/event-time.ts'
+import { sensors } from './measure-generated.ts'
 import { type CostMatrix, type DecidedSeries, nabScore } from './nab.ts'
 import { withAblation } from './reference.ts'
 import { foundSegments, segmentsOf } from './segments.ts'
@@ -48,6 +49,7 @@ async function main(): Promise<void> {
   const kpi = await readSeries(globSync(join(values.data, 'kpi', '*.csv.gz')).sort())
   const segments = kpi.map(({ labels }) => segmentsOf(labels))
   const injected = injectedCollection()
+  const leaks = leakCollection()
   const pipeline = await loadPipeline(pipelineFile)
   const lines: string[] = []
   for (const part of [undefined, ...discordParts]) {
@@ -66,6 +68,7 @@ async function main(): Promise<void> {
       injected.map(({ series }) => series),
       1000,
     ).map((alerts) => foundInjected(injected, alerts))
+    const leak = decide(leaks, 1000).map((alerts) => foundLeaks(leaks, alerts))
     const cells = [
       part === undefined ? 'as it is' : `without ${part}`,
       mean(standard).toFixed(1),
@@ -73,6 +76,9 @@ async function main(): Promise<void> {
         .map((count) => count.toFixed(0))
         .join(' / '),
       [mean(put.map(({ found }) => found)), mean(put.map(({ wrong }) => wrong))]
+        .map((count) => count.toFixed(0))
+        .join(' / '),
+      [mean(leak.map(({ early }) => early)), mean(leak.map(({ wrong }) => wrong))]
         .map((count) => count.toFixed(0))
         .join(' / '),
     ]
@@ -129,6 +135,14 @@ function injectedCollection(): { readonly series: Series; readonly anomaly: Inje
   )
 }
 
+function leakCollection(): (Series & { readonly first: number; readonly length: number })[] {
+  const { series, incidents } = sensors('leak')
+  return incidents.map(({ key, first, length }) => {
+    const values = series.get(key)!
+    return { times: values.map((_, i) => Date.UTC(2024, 0, 1) + 300_000 * i), values, labels: [], first, length }
+  })
+}
+
 function scoresOf({ times, values }: Series, without: DiscordPart | undefined): Float64Array {
   const discord = new Discord('discord', { without })
   const evidence = new Evidence()
@@ -176,6 +190,18 @@ function foundInjected(injected: readonly { readonly anomaly: InjectedSeries }[]
     wrong += rows.length - right.length
   }
   return { found, wrong }
+}
+
+/** Leaks with an alert in their first tenth, and alerts outside of any. */
+function foundLeaks(leaks: ReturnType<typeof leakCollection>, alerts: readonly Uint8Array[]) {
+  let early = 0
+  let wrong = 0
+  for (const [at, { first, length }] of leaks.entries()) {
+    const rows = [...alerts[at]!.keys()].filter((i) => alerts[at]![i] === 1)
+    if (rows.some((i) => i >= first && i <= first + length / 10)) early++
+    wrong += rows.filter((i) => i < first || i > first + length + after).length
+  }
+  return { early, wrong }
 }
 
 function mean(numbers: readonly number[]): number {

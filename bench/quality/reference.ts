@@ -41,8 +41,8 @@ export function withAblation(document: string, injected: number, rows: readonly 
   const head = document.slice(0, document.indexOf(ablationBegin))
   const lines = [
     ablationBegin,
-    `| detector | NAB standard | KPIs at 300: found / false | of ${injected} injected: found / false |`,
-    '|---|---|---|---|',
+    `| detector | NAB standard | KPIs at 300: found / false | of ${injected} injected: found / false | leaks in their first tenth / false |`,
+    '|---|---|---|---|---|',
     ...rows,
   ]
   return `${head}${lines.join('\n')}\n${document.slice(document.indexOf(ablationEnd))}`

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Discord, discordParts } from './discord.ts'
+import { Discord, type DiscordPart, discordParts } from './discord.ts'
 import type { Event } from './event.ts'
 import { Evidence, valueField } from './evidence.ts'
 import { type AnomalyKind, anomalyKinds, injectedSeries, normalSeries, seriesNatures } from './injected-anomalies.ts'
@@ -49,6 +49,27 @@ function plainAnswers(values: readonly number[], times: readonly number[]) {
     histogram.add(y)
     return component
   }
+  const means = Array<number | undefined>(24).fill(undefined)
+  let sum: number[] = []
+  let [follower, compared, typical, drift, record, off24] = [0, 0, 0, 0, 0, 0]
+  const drifted = (ofDay: number, mean: number) => {
+    const expected = means[ofDay]
+    means[ofDay] = mean
+    if (expected === undefined) return 0
+    off24 = mean - expected
+    let answer = 0
+    if (typical > 0) {
+      drift += 0.25 * (within(off24 / typical, 6) - drift)
+      const edge = Math.max(1.5 * record, 1)
+      if (compared >= 168 && Math.abs(drift) > edge) answer = 6 + 2.25 * Math.log(Math.abs(drift) / edge)
+      record = Math.max(record * (1 - 1 / 2000), Math.abs(drift))
+    }
+    compared++
+    const size = compared > 10 ? Math.min(Math.abs(off24), 4 * typical) : Math.abs(off24)
+    typical += Math.max(1 / compared, 0.005) * (size - typical)
+    means[ofDay] = expected + Math.max(1 / (1 + Math.ceil(compared / 24)), 0.15) * within(off24, 4 * typical)
+    return answer
+  }
   return values.map((value, i) => {
     if (i < 3) return { score: 0, shape: '', expected: 0 }
     const x = value - origin
@@ -79,7 +100,7 @@ function plainAnswers(values: readonly number[], times: readonly number[]) {
       for (let t = scale.every - 1; t < i; t += scale.every) memory.push(series[t]!)
       const ring = memory.slice(-512)
       let nearest = Number.POSITIVE_INFINITY
-      let expected = 0
+      let place = 0
       for (let newest = 3 * scale.apart; newest < ring.length; newest++) {
         const distances = [0, 1, 2, 3].map(
           (lag) => series[i - lag * scale.apart * scale.every]! - ring[newest - lag * scale.apart]!,
@@ -87,10 +108,16 @@ function plainAnswers(values: readonly number[], times: readonly number[]) {
         const distance = Math.sqrt(distances.reduce((total, difference) => total + difference ** 2, 0))
         if (distance < nearest) {
           nearest = distance
-          expected = origin + ring[newest]!
+          place = newest
         }
       }
+      let expected = origin + ring[place]!
+      if (m === 0) {
+        expected = origin + series[follower]!
+        follower = memory.length - ring.length + place + 1
+      }
       const component = judged(m, i, Math.min(9, Math.log(nearest / Math.sqrt(variance))))
+      if (Math.abs(value - expected) < p) expected = value
       members.push({ component, shape: scale.shape, expected })
     })
     if (i >= 11) {
@@ -102,6 +129,10 @@ function plainAnswers(values: readonly number[], times: readonly number[]) {
     const ramp = Math.min(1, (i - 50) / 350)
     const score = i < 100 ? 0 : (ramp * (largest!.component + (largest!.component + second!.component) / 2)) / 2
     const now = Math.floor(times[i]! / 3_600_000)
+    const trend =
+      now > hour && sum.length > 0 ? drifted(hour % 24, sum.reduce((total, x) => total + x, 0) / sum.length) : 0
+    if (now > hour) sum = []
+    sum.push(x)
     if (now > hour) {
       usual[hour % 24]! += 0.1 * (most - usual[hour % 24]!)
       hour = now
@@ -110,6 +141,7 @@ function plainAnswers(values: readonly number[], times: readonly number[]) {
     most = Math.max(most, Math.min(score, 6.5))
     const around = Math.max(usual[(now + 23) % 24]!, usual[now % 24]!, usual[(now + 1) % 24]!)
     const answer = score - 0.75 * Math.min(score, around)
+    if (trend > answer) return { score: trend, shape: 'trend', expected: value - off24 }
     return answer > 0
       ? { score: answer, shape: largest!.shape, expected: largest!.expected }
       : { score: 0, shape: '', expected: 0 }
@@ -125,6 +157,7 @@ describe('Discord', () => {
     values.fill(values[3_100]!, 3_100, 3_200)
     values[2_000]! += 0.2
     for (let i = 2_500; i < 2_560; i++) values[i]! += 0.03
+    for (let i = 2_700; i < 2_800; i++) values[i]! += ((i - 2_700) >> 2) / 2 ** 10
     const discord = discordOf()
     const evidence = new Evidence()
     const shapes = new Set<string>()
@@ -140,7 +173,7 @@ describe('Discord', () => {
       expect(evidence.expected[0]).to.be.closeTo(plain.expected, 1e-6)
       expect(evidence.contribution[0]).to.equal(score)
     })
-    expect([...shapes]).to.have.members(['', 'spike', 'pattern', 'level', 'frozen'])
+    expect([...shapes]).to.have.members(['', 'spike', 'pattern', 'level', 'frozen', 'trend'])
   })
 
   it('scores a spike above everything before it', () => {
@@ -238,15 +271,39 @@ describe('Discord', () => {
     expect([evidence.count, evidence.observed[0], evidence.expected[0]]).to.deep.equal([1, 5, 0])
   })
 
+  it('expects of a spike what followed a similar course, though such a value was seen after another', () => {
+    const values = course(1_500).map((value) => 50 + value / 16)
+    // Half-way up and down, so that the vector of the second spike lies nearest to one of the first.
+    values.splice(1_300, 5, 80, 95, 110, 95, 80)
+    values[1_450] = 110
+    const discord = discordOf()
+    const evidence = new Evidence()
+    scoresOf(values.slice(0, 1_450), discord)
+    discord.observe(0, eventOf(110), evidence)
+    expect(evidence.shape).to.equal('spike')
+    expect(evidence.expected[0]).to.be.closeTo(values[1_449]!, 2)
+  })
+
+  it('expects a value that is as usual, where those before it are strange', () => {
+    const values = normalSeries('flat', 1_500, 9)
+    const discord = discordOf()
+    scoresOf([...values, 260], discord)
+    const evidence = new Evidence()
+    discord.observe(0, eventOf(231), evidence)
+    expect([evidence.shape, evidence.expected[0]]).to.deep.equal(['spike', 231])
+  })
+
   it('scores without any of its parts, which a measurement may leave out', () => {
-    const values = injectedSeries('season', 'frozen', 3).values
+    const values = [...normalSeries('season', 3_000, 3), ...injectedSeries('season', 'frozen', 3).values]
     values[1_200]! += 400
-    const whole = scoresOf(values)
-    for (const without of discordParts) {
+    for (let i = 2_500; i < 2_600; i++) values[i]! += (i - 2_500) / 4
+    const scores = (without?: DiscordPart) => {
       const discord = new Discord('discord', { without })
       discord.reset(0)
-      expect(scoresOf(values, discord), without).not.to.deep.equal(whole)
+      return values.map((value, i) => discord.observe(0, { ...eventOf(value), time: 300_000 * i }, new Evidence()))
     }
+    const whole = scores()
+    for (const without of discordParts) expect(scores(without), without).not.to.deep.equal(whole)
   })
 
   it('takes at most 8 KB a key', () => {
@@ -352,6 +409,20 @@ describe('Discord, whatever comes', () => {
         const scores = scoresOf(values)
         expect(Math.max(...scores.slice(3_000, 3_008)), `${nature} ${seed}`).to.be.greaterThan(5)
       }
+  })
+
+  it('finds a leak of 36 hours within a tenth of them, where one day is like another', () => {
+    for (let seed = 0; seed < 5; seed++) {
+      const discord = discordOf()
+      const found = normalSeries('season', 4_000, 70 + seed).flatMap((value, i) => {
+        const leak = (60 * Math.max(0, i - 3_500)) / 432
+        const event = { ...eventOf(value - leak), time: 1_700_006_400_000 + 300_000 * i }
+        const evidence = new Evidence()
+        const score = discord.observe(0, event, evidence)
+        return score >= 6 && evidence.shape === 'trend' ? [i] : []
+      })
+      expect(found[0], `seed ${seed}`).to.be.within(3_500, 3_543)
+    }
   })
 
   it('takes what the key shows at the same hour every day for usual', () => {

@@ -12,13 +12,23 @@ import {
   level,
   seen,
   seriesDoubles,
+  spread,
   trusted,
   usualFloats,
   usualScore,
   variance,
 } from './series-memory.ts'
 import { addToTail, clearTail, excessOfTail, fitLength, type TailShape } from './tail-histogram.ts'
-import { NearestVector, remember, rememberSmoothed, scales, vectorFloats } from './vector-memory.ts'
+import { beginTrend, Trend, trendFloats } from './trend.ts'
+import {
+  follower,
+  NearestVector,
+  remember,
+  rememberNearest,
+  rememberSmoothed,
+  scales,
+  vectorFloats,
+} from './vector-memory.ts'
 
 /** ln of a distance in standard deviations, or of a deviation from the level in mean ones. */
 const logDistance: TailShape = { bins: 140, min: -5, width: 0.1, capacity: 16_000, priorShape: 0.35, priorCount: 20 }
@@ -28,7 +38,8 @@ const members = scales.length + 1
 const levelMember = scales.length
 const countsPerSlot = members * logDistance.bins
 const usualOffset = vectorFloats
-const floatsPerSlot = usualOffset + usualFloats
+const trendOffset = usualOffset + usualFloats
+const floatsPerSlot = trendOffset + trendFloats
 
 /** Doubles of a slot: those of the series, by member the last value counted although it was an anomaly, and the fits. */
 const counted = seriesDoubles
@@ -56,9 +67,10 @@ export const discordParts = [
   'frozen values',
   'usual scores',
   'learning once',
+  'slow trends',
 ] as const
 export type DiscordPart = (typeof discordParts)[number]
-const [frozenAt, usualPartAt, episodeAt] = [members, members + 1, members + 2]
+const [frozenAt, usualPartAt, episodeAt, trendAt] = [members, members + 1, members + 2, members + 3]
 
 const slotsPerPage = 64
 
@@ -73,21 +85,22 @@ interface Page {
  * past. On three time scales, the Euclidean distance of the latest four values to the nearest remembered vector, in
  * standard deviations of the key, becomes the surprisal of that distance among the key's own distances so far. The
  * deviation from the smoothed level is a fourth member at about half weight. The answer is the mean of the largest member and
- * of the two largest ones' mean, less most of what the key usually shows around that hour of the day. Causal, without a
- * parameter per series; for few keys with long series (sensors, metrics).
+ * of the two largest ones' mean, less most of what the key usually shows around that hour of the day. Beside them stands a
+ * slow trend. Causal, without a parameter per series; for few keys with long series (sensors, metrics).
  *
  * Discord: E. Keogh, J. Lin & A. Fu, "HOT SAX: Efficiently Finding the Most Unusual Time Series Subsequence", ICDM 2005.
  */
 export class Discord implements KeyedDetector {
   readonly name: string
-  readonly layout = 'discord/2'
+  readonly layout = 'discord/3'
   readonly bytesPerKey = 8 * doublesPerSlot + 4 * floatsPerSlot + 2 * countsPerSlot
   readonly refractoryEvents = 120
   readonly #pages: Page[] = []
   readonly #nearest = new NearestVector()
+  readonly #trend = new Trend()
   /** By part. */
   readonly #isLeftOut: readonly boolean[]
-  /** Of the value being observed: the two largest members, and what the largest one expected. */
+  /** Of the value being observed: the two largest members, and what the largest one expected, in units. */
   #largest = 0
   #second = 0
   #shape: Shape = ''
@@ -106,6 +119,7 @@ export class Discord implements KeyedDetector {
     doubles.fill(0, d, d + doublesPerSlot)
     doubles.fill(Number.NEGATIVE_INFINITY, d + counted, d + counted + members)
     floats.fill(0, at * floatsPerSlot, (at + 1) * floatsPerSlot)
+    beginTrend(floats, at * floatsPerSlot + trendOffset)
     for (let m = 0; m < members; m++)
       clearTail(logDistance, counts, at * countsPerSlot + m * logDistance.bins, doubles, d + fits + m * fitLength)
   }
@@ -122,13 +136,20 @@ export class Discord implements KeyedDetector {
       beginSeries(doubles, d, i, event.value)
       return 0
     }
-    const score = this.#score(page, slot % slotsPerPage, i, inUnits(event.value, doubles, d))
-    const h = (slot % slotsPerPage) * floatsPerSlot + usualOffset
-    const usual = this.#isLeftOut[usualPartAt] ? 0 : usualScore(doubles, d, page.floats, h, i, event.time, score)
-    const surprisal = score - usualPart * Math.min(score, usual)
+    const x = inUnits(event.value, doubles, d)
+    const score = this.#score(page, slot % slotsPerPage, i, x)
+    const f = (slot % slotsPerPage) * floatsPerSlot
+    const trend = this.#isLeftOut[trendAt]
+      ? 0
+      : this.#trend.observe(doubles, d, page.floats, f + trendOffset, event.time, x)
+    const usual = usualScore(doubles, d, page.floats, f + usualOffset, i, event.time, score)
+    const rest = this.#isLeftOut[usualPartAt] ? score : score - usualPart * Math.min(score, usual)
+    const surprisal = Math.max(rest, trend)
     if (surprisal <= 0) return 0
-    evidence.shape = this.#shape
-    evidence.offer(valueField, event.value, this.#expected, surprisal)
+    const isTrend = trend > rest
+    evidence.shape = isTrend ? 'trend' : this.#shape
+    const expected = isTrend ? x - this.#trend.deviation : this.#expected
+    evidence.offer(valueField, event.value, expected === x ? event.value : fromUnits(expected, doubles, d), surprisal)
     return surprisal
   }
 
@@ -182,15 +203,19 @@ export class Discord implements KeyedDetector {
       if (i >= firstScored && !this.#isLeftOut[m]) {
         nearest.search(floats, f, scale, i, sample)
         const component = this.#judge(page, at, m, i, Math.log(Math.sqrt(nearest.distance) / deviation))
-        this.#offer(component, scale.shape, doubles, d, floats[nearest.place]!)
+        // The vector nearest to a spike is often one with such a value.
+        const expected = m === 0 ? follower(floats, f) : floats[nearest.place]!
+        // Where the value is no further off than usual, those before it were strange.
+        this.#offer(component, scale.shape, Math.abs(x - expected) < doubles[d + spread]! ? x : expected)
+        if (m === 0) rememberNearest(floats, f, nearest.place)
       }
       remember(floats, f, scale, i, sample)
     }
     rememberSmoothed(floats, f, i, smoothed)
     const o = this.#judge(page, at, levelMember, i, Math.log(ratio))
     if (i < firstScored) return 0
-    if (!this.#isLeftOut[levelMember]) this.#offer(levelWeight * o, 'level', doubles, d, before)
-    if (!this.#isLeftOut[frozenAt]) this.#offer(frozen, 'frozen', doubles, d, x)
+    if (!this.#isLeftOut[levelMember]) this.#offer(levelWeight * o, 'level', before)
+    if (!this.#isLeftOut[frozenAt]) this.#offer(frozen, 'frozen', x)
     const ramp = Math.min(1, (i - rampStart) / rampLength)
     return (ramp * (this.#largest + (this.#largest + this.#second) / 2)) / 2
   }
@@ -210,7 +235,7 @@ export class Discord implements KeyedDetector {
     return component
   }
 
-  #offer(component: Surprisal, shape: Shape, doubles: Float64Array, d: number, expected: number): void {
+  #offer(component: Surprisal, shape: Shape, expected: number): void {
     if (component <= this.#largest) {
       if (component > this.#second) this.#second = component
       return
@@ -218,7 +243,7 @@ export class Discord implements KeyedDetector {
     this.#second = this.#largest
     this.#largest = component
     this.#shape = shape
-    this.#expected = fromUnits(expected, doubles, d)
+    this.#expected = expected
   }
 }
 

@@ -9,7 +9,7 @@ export const firstFeature = 3
 export const categoryField = (c: number): number => -1 - c
 
 /** What a detector says of the shape of the deviation. */
-export const shapes = ['', 'spike', 'pattern', 'level', 'frozen'] as const
+export const shapes = ['', 'spike', 'pattern', 'level', 'frozen', 'trend'] as const
 export type Shape = (typeof shapes)[number]
 
 const capacity = 3

@@ -13,10 +13,10 @@ const mean = 3
 export const variance = 4
 /** Smoothed value, mean absolute deviation from it, deviations far beyond that in a row. */
 export const level = 5
-const spread = 6
+export const spread = 6
 const run = 7
 /** The hour that goes on and the largest score in it; where events have no time, that of the block of events. */
-const hour = 8
+export const hour = 8
 const largestInHour = 9
 /** What the key shows now and then, where events have no time. */
 const background = 10
@@ -53,8 +53,8 @@ const mostFrozen = 12
 /** Scores beyond the limit teach no more what is usual; limits from 6 to 8 were measured to find as much. */
 const usualMost = 6.5
 const usualRate = 0.1
-const hourMs = 3_600_000
-const hours = 24
+export const hourMs = 3_600_000
+export const hours = 24
 /** Floats of a slot for what is usual by hour of the day. */
 export const usualFloats = hours
 const blockLength = 60

@@ -23,9 +23,11 @@ const middleOffset = lead + rawLength
 const slowOffset = middleOffset + 2 * (lead + laneLength)
 /** After the lanes, a ring of the latest smoothed values; the latest raw ones are those of the first lane. */
 const smoothedOffset = slowOffset + 2 * (lead + laneLength)
-const smoothedLength = 64
+const smoothedLength = 3 * 16
+/** Where in the first lane the vector is that was nearest to the latest one. */
+const nearestOffset = smoothedOffset + smoothedLength
 /** Floats of one key. */
-export const vectorFloats = smoothedOffset + smoothedLength
+export const vectorFloats = nearestOffset + 1
 
 export const scales: readonly Scale[] = [
   { shape: 'spike', smoothed: false, step: 1, lanes: 1, length: rawLength, offset: 0 },
@@ -43,11 +45,9 @@ export class NearestVector {
   /** Among what the scale remembers before value i, the vector nearest to the one that ends with `newest`. */
   search(floats: Float32Array, f: number, scale: Scale, i: number, newest: number): void {
     const { smoothed, step, lanes, length } = scale
-    const latest = smoothed ? f + smoothedOffset : f + lead
-    const mask = smoothed ? smoothedLength - 1 : rawLength - 1
-    const second = floats[latest + ((i - step) & mask)]!
-    const third = floats[latest + ((i - 2 * step) & mask)]!
-    const fourth = floats[latest + ((i - 3 * step) & mask)]!
+    const second = floats[f + placeOfLatest(smoothed, i - step)]!
+    const third = floats[f + placeOfLatest(smoothed, i - 2 * step)]!
+    const fourth = floats[f + placeOfLatest(smoothed, i - 3 * step)]!
     this.distance = Number.POSITIVE_INFINITY
     for (let lane = 0; lane < lanes; lane++) {
       const start = f + scale.offset + lane * (lead + length) + lead
@@ -103,7 +103,22 @@ export function remember(floats: Float32Array, f: number, scale: Scale, i: numbe
 }
 
 export function rememberSmoothed(floats: Float32Array, f: number, i: number, smoothed: number): void {
-  floats[f + smoothedOffset + (i % smoothedLength)] = smoothed
+  floats[f + placeOfLatest(true, i)] = smoothed
+}
+
+/** Where value i is among the latest. */
+function placeOfLatest(smoothed: boolean, i: number): number {
+  return smoothed ? smoothedOffset + (i % smoothedLength) : lead + (i & (rawLength - 1))
+}
+
+/** What followed the vector that was nearest to the one before this value: what the key's past says of it. */
+export function follower(floats: Float32Array, f: number): number {
+  const place = floats[f + nearestOffset]! + 1
+  return floats[f + (place === lead + rawLength ? lead : place)]!
+}
+
+export function rememberNearest(floats: Float32Array, f: number, place: number): void {
+  floats[f + nearestOffset] = place - f
 }
 
 /** Index of the first value that the lane keeps. */

@@ -69,7 +69,7 @@ describe('Stored state', () => {
       ],
     })
     partition.decide(partition.observe([event(0, 1)]), undefined)
-    const id = Buffer.from('33384dd2', 'hex')
+    const id = Buffer.from('a8550494', 'hex')
     expect(partition.saveKey('k')!.subarray(0, 4)).to.deep.equal(Uint8Array.from(id))
     expect(partition.savePartition().subarray(0, 4)).to.deep.equal(Uint8Array.from(id))
   })
