@@ -17,6 +17,7 @@ import { recorder } from './commands/recorder.ts'
 import { replay } from './commands/replay.ts'
 import { run } from './commands/run.ts'
 import { schema } from './commands/schema.ts'
+import { state } from './commands/state.ts'
 import { watch } from './commands/watch.ts'
 import { removeServices, unknownVariable } from './environment.ts'
 
@@ -49,6 +50,7 @@ const cli: Argv = yargs(args)
   .command(recorder)
   .command(schema)
   .command(models)
+  .command(state)
   .command(operator)
   .version('version', 'Show the version', version)
   .help('help', 'Show this help')

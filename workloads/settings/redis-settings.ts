@@ -2,6 +2,7 @@ import { resolveRedis } from '../../lib/pipeline/resolve-pipeline.ts'
 import type { Pipeline } from '../../lib/pipeline/spec.ts'
 import { maxFeatures } from '../detection/feature-schema.ts'
 import type { RedisStateOptions } from '../state/redis.ts'
+import type { RedisTls } from '../state/redis-address.ts'
 import { textOfFile } from './text-file.ts'
 
 export interface RedisArguments {
@@ -25,16 +26,23 @@ export function redisSettingsOf(pipeline: Pipeline, args: RedisArguments): Redis
   const { redisUrl, redisCaFile, redisCertFile, redisKeyFile } = args
   const { profileTtlSeconds, featureTtlSeconds } = pipeline.spec.state
   const redis = resolveRedis(pipeline)
-  const isSecured = redisCaFile !== undefined || redisCertFile !== undefined
-  const tls = { ca: textOfFile(redisCaFile), cert: textOfFile(redisCertFile), key: textOfFile(redisKeyFile) }
   return {
     url: redisUrl,
     replicas: redis.type === 'managed' ? redis.replicas : undefined,
-    tls: isSecured ? tls : undefined,
+    tls: redisTlsFiles(redisCaFile, redisCertFile, redisKeyFile),
     keyPrefix: redis.type === 'external' ? redis.keyPrefix : undefined,
     encoding,
     profileTtlSeconds,
     featureTtlSeconds,
     maxFeatures,
   }
+}
+
+/**
+ * The texts of the PEM files; undefined where none is named.
+ * @throws AppError InvalidArgument
+ */
+export function redisTlsFiles(ca?: string, cert?: string, key?: string): RedisTls | undefined {
+  if (ca === undefined && cert === undefined) return undefined
+  return { ca: textOfFile(ca), cert: textOfFile(cert), key: textOfFile(key) }
 }
