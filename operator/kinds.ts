@@ -19,6 +19,7 @@ export const pods = namespaced('v1', 'Pod', 'pods')
 export const deployments = namespaced('apps/v1', 'Deployment', 'deployments')
 export const statefulSets = namespaced('apps/v1', 'StatefulSet', 'statefulsets')
 export const cronJobs = namespaced('batch/v1', 'CronJob', 'cronjobs')
+export const jobs = namespaced('batch/v1', 'Job', 'jobs')
 export const autoscalers = namespaced('autoscaling/v2', 'HorizontalPodAutoscaler', 'horizontalpodautoscalers')
 export const disruptionBudgets = namespaced('policy/v1', 'PodDisruptionBudget', 'poddisruptionbudgets')
 export const networkPolicies = namespaced('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies')
@@ -41,6 +42,7 @@ export const childKinds = [
   services,
   statefulSets,
   cronJobs,
+  jobs,
   deployments,
   autoscalers,
   disruptionBudgets,

@@ -20,13 +20,8 @@ export interface SecretUse {
 export function secretsOf(pipeline: Pipeline, role: Role): readonly SecretUse[] {
   if (!resolveRoles(pipeline.spec).includes(role)) return []
   const { source, api } = pipeline.spec
-  const redis = resolveRedis(pipeline)
   const uses: SecretUse[] = []
-  if (role !== 'recorder' && redis.type === 'external') {
-    const { name, key } = redis.urlSecretRef
-    uses.push({ name, keys: [key], field: 'spec.state.redis.external.urlSecretRef' })
-    uses.push(...tlsSecrets(redis.tls, 'spec.state.redis.external.tls'))
-  }
+  if (role !== 'recorder') uses.push(...redisSecrets(pipeline))
   if (role === 'inference') return [...uses, ...modelMaps(pipeline)]
   uses.push(...tlsSecrets(source.tls, 'spec.source.tls'))
   if (source.sasl !== undefined) {
@@ -45,6 +40,14 @@ export function secretsOf(pipeline: Pipeline, role: Role): readonly SecretUse[] 
   if (role === 'api' && api.auth.secretRef !== undefined)
     uses.push({ name: api.auth.secretRef.name, keys: [], field: 'spec.api.auth.secretRef' })
   return uses
+}
+
+function redisSecrets(pipeline: Pipeline): readonly SecretUse[] {
+  const redis = resolveRedis(pipeline)
+  if (redis.type === 'managed') return []
+  const { name, key } = redis.urlSecretRef
+  const field = 'spec.state.redis.external'
+  return [{ name, keys: [key], field: `${field}.urlSecretRef` }, ...tlsSecrets(redis.tls, `${field}.tls`)]
 }
 
 function historySecrets({ spec: { history } }: Pipeline): readonly SecretUse[] {

@@ -1,5 +1,4 @@
 import type { ParsedPipeline } from '../lib/pipeline/parse-pipeline.ts'
-import { resolveRedis } from '../lib/pipeline/resolve-pipeline.ts'
 import { type Pipeline, type Role, roles } from '../lib/pipeline/spec.ts'
 import type { PipelineStatus } from '../lib/pipeline/status.ts'
 import { annotationIssues, annotationWarnings } from './annotations.ts'
@@ -12,10 +11,11 @@ import { findSecrets, type SecretsFound, type SecretUse, secretsOf } from './nam
 import type { PodReports } from './pods/pod-reports.ts'
 import { claimProblemOf, refusalOf } from './pods/refused-pod.ts'
 import { isUnschedulable, type Waiting } from './pods/waiting-pod.ts'
+import { managedOf, presentOf } from './redis/redis-move.ts'
 import type { RedisRecord } from './redis/redis-pair.ts'
 import type { Cache } from './runtime/cache.ts'
 import type { KubeClient } from './runtime/kube-client.ts'
-import { type KubeObject, keyOf } from './runtime/kube-object.ts'
+import { controllerOf, type KubeObject, keyOf } from './runtime/kube-object.ts'
 import type { Sampled } from './samplers.ts'
 import { lacksPods, type Pods, type Workloads } from './status/component-state.ts'
 import { unseenFields } from './unseen-fields.ts'
@@ -26,7 +26,7 @@ export interface Scope {
   readonly key: string
   /** The pipeline as the API server has it. */
   readonly document: KubeObject
-  /** The same, valid; absent if it is not. */
+  /** The same, valid, with the Redis that it has at present; absent if it is not. */
   readonly pipeline?: Pipeline | undefined
   /** A line for each thing that is wrong with it: while there is one, nothing is changed. */
   readonly issues: readonly string[]
@@ -34,6 +34,8 @@ export interface Scope {
   readonly warnings: readonly string[]
   /** What the Secrets that it names hold; undefined while one that was named just now has not been looked at. */
   readonly secrets?: Readonly<Record<Role, SecretsFound>> | undefined
+  /** Present while the document names another Redis than the one that holds what was learnt. */
+  readonly move?: ScopeOfMove | undefined
   /** Values that nobody chose, as their Secrets keep them; undefined where there is none yet. */
   readonly generated: { readonly signingKey?: string | undefined; readonly redisPassword?: string | undefined }
   /** Why something of it could not be read: nothing is made without it. */
@@ -58,6 +60,15 @@ export interface Scope {
   readonly rival?: string | undefined
 }
 
+export interface ScopeOfMove {
+  /** As the document has it. */
+  readonly wanted: Pipeline
+  readonly secrets: Readonly<Record<Role, SecretsFound>>
+  /** The Jobs that copy, and their pods. */
+  readonly jobs: readonly KubeObject[]
+  readonly pods: readonly KubeObject[]
+}
+
 export interface ObserverOptions {
   readonly client: KubeClient
   readonly caches: {
@@ -69,6 +80,8 @@ export interface ObserverOptions {
     /** The same, of the volumes of Redis. */
     readonly claims: Cache
     readonly cronJobs: Cache
+    readonly jobs: Cache
+    readonly configMaps: Cache
     /** With an index `component`: `namespace/pipeline/component`. */
     readonly pods: Cache
   }
@@ -112,9 +125,12 @@ export function createObserver({ client, caches, named, isUnreadable, ...options
     return byRole((role) => findSecrets(uses[role], (name, kind) => named(keyOfName(name), kind)))
   }
 
-  async function generatedOf(pipeline: Pipeline, signal: AbortSignal): Promise<Pick<Scope, 'generated' | 'failure'>> {
+  async function generatedOf(
+    pipeline: Pipeline,
+    hasRedis: boolean,
+    signal: AbortSignal,
+  ): Promise<Pick<Scope, 'generated' | 'failure'>> {
     const read = { client, secrets: caches.secrets, signal }
-    const hasRedis = resolveRedis(pipeline).type === 'managed'
     try {
       const generated = {
         signingKey: await readGeneratedSecret(pipeline, signingKey, read),
@@ -126,8 +142,28 @@ export function createObserver({ client, caches, named, isUnreadable, ...options
     }
   }
 
-  return async (document, { pipeline, issues = [] }, signal) => {
+  /** What is known of a valid pipeline, by its document and by the Redis that it has at present. */
+  async function knownOf(
+    document: KubeObject,
+    wanted: Pipeline,
+    signal: AbortSignal,
+  ): Promise<Pick<Scope, 'pipeline' | 'secrets' | 'move' | 'generated' | 'failure'>> {
+    const pipeline = presentOf(wanted, fileOf(document, caches.configMaps))
+    const [secrets, ofWanted] = [pipeline, wanted].map(secretsFound)
+    const isMoving = pipeline !== wanted && ofWanted !== undefined
+    const jobs = caches.jobs.ownedBy(document.metadata.uid ?? '')
+    const copyPods = caches.pods.indexed('component', `${keyOf(document)}/redis-copy`)
+    return {
+      pipeline,
+      secrets: ofWanted && secrets,
+      ...(isMoving ? { move: { wanted, secrets: ofWanted, jobs, pods: copyPods } } : {}),
+      ...(await generatedOf(pipeline, managedOf(pipeline, wanted) !== undefined, signal)),
+    }
+  }
+
+  return async (document, { pipeline: wanted, issues = [] }, signal) => {
     const key = keyOf(document)
+    const known = wanted === undefined ? { generated: {} } : await knownOf(document, wanted, signal)
     const { partitions, floor, source, reports, redisRecord } = options.sampled(key)
     const former = (document.status ?? {}) as PipelineStatus
     const workloads = workloadsOf(document)
@@ -145,14 +181,12 @@ export function createObserver({ client, caches, named, isUnreadable, ...options
     return {
       key,
       document,
-      pipeline,
+      ...known,
       issues: [...issues.map(({ line }) => line), ...annotationIssues(document)],
       warnings: [
         ...annotationWarnings(document),
-        ...(pipeline === undefined ? [] : unseenFields(pipeline, reports?.features)),
+        ...(wanted === undefined ? [] : unseenFields(wanted, reports?.features)),
       ],
-      secrets: pipeline && secretsFound(pipeline),
-      ...(pipeline === undefined ? { generated: {} } : await generatedOf(pipeline, signal)),
       workloads,
       pods,
       autoscalers: caches.autoscalers.ownedBy(document.metadata.uid ?? ''),
@@ -170,6 +204,12 @@ export function createObserver({ client, caches, named, isUnreadable, ...options
       rival: options.rival(document),
     }
   }
+}
+
+/** The file that the pods of a pipeline read, where it is the pipeline's own. */
+export function fileOf({ metadata }: KubeObject, configMaps: Cache): KubeObject | undefined {
+  const file = configMaps.get(`${metadata.namespace}/${metadata.name}-pipeline`)
+  return file !== undefined && controllerOf(file)?.uid === metadata.uid ? file : undefined
 }
 
 /** Names of the Secrets or ConfigMaps that the pipeline names, as `namespace/name`. */

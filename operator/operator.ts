@@ -8,10 +8,21 @@ import { createCrdCheck } from './crd-check.ts'
 import { manager } from './desired/child.ts'
 import type { Settings } from './desired/desired.ts'
 import { rivalOf, sharingGroup } from './group-rival.ts'
-import { autoscalers, configMaps, cronJobs, deployments, pipelines, secrets, services, statefulSets } from './kinds.ts'
-import { createObserver, namedBy } from './observer.ts'
+import {
+  autoscalers,
+  configMaps,
+  cronJobs,
+  deployments,
+  jobs,
+  pipelines,
+  secrets,
+  services,
+  statefulSets,
+} from './kinds.ts'
+import { createObserver, fileOf, namedBy } from './observer.ts'
 import type { OperatorMetrics } from './operator-metrics.ts'
 import { createReconciler } from './reconcile.ts'
+import { presentOf } from './redis/redis-move.ts'
 import { createApplier } from './runtime/apply.ts'
 import type { Change } from './runtime/cache.ts'
 import { type Controller, createController, ownerKey, ownKey } from './runtime/controller.ts'
@@ -177,6 +188,8 @@ function createControl(
       secrets: watches.cacheOf(secrets),
       services: watches.cacheOf(services),
       cronJobs: watches.cacheOf(cronJobs),
+      jobs: watches.cacheOf(jobs),
+      configMaps: watches.cacheOf(configMaps),
       pods: watches.pods,
       claims: watches.claims,
     },
@@ -190,11 +203,14 @@ function createControl(
     ...{ client, applier, observe, recorder, settings, mayWrite, crdProblem, log, patienceMs },
     pipelines: watches.pipelines,
     watch(key, pipeline) {
-      const names = namedBy(pipeline, undefined)
+      const document = watches.pipelines.get(key)
+      const file = document && fileOf(document, watches.cacheOf(configMaps))
+      const present = pipeline && presentOf(pipeline, file)
+      const names = [...new Set([pipeline, present].flatMap((one) => namedBy(one, undefined)))]
       named.use(key, names)
       namedMaps.use(key, namedBy(pipeline, 'ConfigMap'))
       const isUnread = names.some((name) => named.get(name) === undefined && named.failure(name) === undefined)
-      if (!isUnread) samplers.follow(key, pipeline)
+      if (!isUnread) samplers.follow(key, pipeline, present)
     },
     wall: () => systemClock.wall(),
   })

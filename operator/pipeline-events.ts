@@ -89,6 +89,7 @@ export function eventsOfStatus(before: PipelineStatus, after: PipelineStatus): r
     ...eventsOfCandidate(before, after),
     ...eventsOfRedis(before, after),
     ...eventsOfBackup(before, after),
+    ...eventsOfMove(before, after),
   ].map((event) => ({
     ...event,
     message: event.message.slice(0, 1024),
@@ -129,6 +130,14 @@ function eventsOfRedis({ redis: was }: PipelineStatus, { redis: is }: PipelineSt
 function eventsOfBackup(before: PipelineStatus, after: PipelineStatus): readonly PipelineEvent[] {
   const [was, is] = [conditionOf(before, 'BackedUp'), conditionOf(after, 'BackedUp')]
   return is?.status === 'False' && is.message !== was?.message ? [warning(is.reason, is.message)] : []
+}
+
+function eventsOfMove(before: PipelineStatus, after: PipelineStatus): readonly PipelineEvent[] {
+  const [was, is] = [conditionOf(before, 'StateMoved'), conditionOf(after, 'StateMoved')]
+  if (is === undefined || is.reason === was?.reason) return []
+  // Whoever needs to act on a failed copy hears of it by the condition Ready.
+  if (is.reason === 'CopyFailed') return []
+  return [normal(is.status === 'True' ? 'StateMoved' : 'MovingState', is.message)]
 }
 
 interface Template {

@@ -58,6 +58,68 @@ describe('planOf', () => {
     )
   })
 
+  describe('while what was learnt moves', () => {
+    const { pipeline: wanted } = testParent({
+      state: { redis: { external: { urlSecretRef: { name: 'redis', key: 'url' } } } },
+    })
+    const stopped = (name: string) => ({
+      ...{ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name }, spec: { replicas: 0 } },
+      status: { replicas: 0 },
+    })
+    const workloads = { consumer: stopped('consumer'), inference: stopped('inference'), api: stopped('api') }
+    const move = { wanted, secrets: scope.secrets, jobs: [], pods: [] }
+    const named = ({ desired }: ReturnType<typeof plan>, kind: string) =>
+      desired.filter((object) => object.kind === kind)
+    const replicas = (of: ReturnType<typeof plan>) =>
+      named(of, 'Deployment').map(({ spec }) => (spec as { replicas: number }).replicas)
+    const jobOf = (of: ReturnType<typeof plan>, type: string) => {
+      const [job] = named(of, 'Job')
+      return { ...job!, status: { conditions: [{ type, status: 'True' }] } }
+    }
+    const copying = plan({ workloads, move })
+
+    it('stops who writes before it copies, and keeps the former Redis', () => {
+      const stopping = plan({ workloads: { ...workloads, api: { ...stopped('api'), spec: { replicas: 2 } } }, move })
+      expect([stopping.move?.phase, copying.move?.phase]).to.deep.equal(['Stopping', 'Copying'])
+      expect([named(stopping, 'Job').length, named(copying, 'Job').length]).to.deep.equal([0, 1])
+      for (const one of [stopping, copying]) {
+        expect(replicas(one)).to.deep.equal([0, 0, 0])
+        expect(named(one, 'StatefulSet')).to.have.length(1)
+        expect(one.problems.map(({ reason }) => reason)).to.deep.equal(['MovingState'])
+      }
+    })
+
+    it('has the other Redis once all is there', () => {
+      const done = plan({ workloads, move: { ...move, jobs: [jobOf(copying, 'Complete')] } })
+      expect([done.move, done.pipeline, done.problems]).to.deep.equal([undefined, wanted, []])
+      expect([...named(done, 'StatefulSet'), ...named(done, 'Job')]).to.deep.equal([])
+      expect(replicas(done)).to.deep.equal([2, 1, 2])
+    })
+
+    it('goes on as it was where the copy failed, and copies anew for another Secret', () => {
+      const jobs = [jobOf(copying, 'Failed')]
+      const failed = plan({ workloads, move: { ...move, jobs } })
+      expect(failed.problems.map(({ reason, stalled }) => [reason, stalled])).to.deep.equal([['StateNotMoved', true]])
+      expect(replicas(failed)).to.deep.equal([2, 1, 2])
+      // By it the copy is known to have failed.
+      expect(named(failed, 'Job')[0]?.metadata.name).to.equal(jobs[0]!.metadata.name)
+      const secrets = { ...scope.secrets, inference: { hash: 'other' } }
+      const again = plan({ workloads, move: { ...move, jobs, secrets } })
+      expect(again.move?.phase).to.equal('Copying')
+      expect(named(again, 'Job')[0]?.metadata.name).to.not.equal(jobs[0]!.metadata.name)
+    })
+
+    it('changes no pod that reads Redis before that', () => {
+      const templates = (of: ReturnType<typeof plan>) =>
+        named(of, 'Deployment').map(({ spec }) => (spec as { template: object }).template)
+      expect(templates(copying)).to.deep.equal(templates(plan()))
+      const back = plan({ pipeline: wanted, move: { ...move, wanted: pipeline } })
+      expect(back.move?.phase).to.equal('Preparing')
+      expect(named(back, 'StatefulSet')).to.have.length(1)
+      expect(templates(back)).to.deep.equal(templates(plan({ pipeline: wanted })))
+    })
+  })
+
   it('names a Secret that is missing once, and lets those wait that never ran', () => {
     const problem = { reason: 'SecretMissing', message: 'Secret kafka does not exist', stalled: true }
     const { problems, desired } = plan({ secrets: { ...scope.secrets, consumer: { problem }, api: { problem } } })

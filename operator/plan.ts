@@ -4,17 +4,23 @@ import { childName, hashOf, type Parent, restartAnnotation, secretsAnnotation } 
 import { desired, type Settings } from './desired/desired.ts'
 import { needsOf } from './desired/needs.ts'
 import { redisPod } from './desired/redis.ts'
+import { redisCopy } from './desired/redis-copy.ts'
 import { planReplicas } from './desired/replicas.ts'
 import { amountOf } from './desired/resources.ts'
 import { consumerBounds } from './lag/consumer-bounds.ts'
 import { byRole, type Scope } from './observer.ts'
 import { templateOf } from './pipeline-events.ts'
 import type { Problem } from './problem.ts'
+import { type MoveState, managedOf, moveState, writers } from './redis/redis-move.ts'
 import type { RedisRecord } from './redis/redis-pair.ts'
 import { type KubeObject, ownedBy } from './runtime/kube-object.ts'
 
 /** What the operator does for a pipeline. */
 export interface Plan {
+  /** The pipeline that it is for: as its document has it, or still with the Redis that it had. */
+  readonly pipeline: Pipeline
+  /** Where what was learnt is on its way to another Redis, if it is. */
+  readonly move?: MoveState | undefined
   /** Everything that it is made of, in the order in which it is applied. */
   readonly desired: readonly KubeObject[]
   /** Which of these an object cannot do without. */
@@ -34,22 +40,28 @@ export interface PlanOptions {
 }
 
 /** Decides what a pipeline needs, by its document and by what was observed: values in, values out. */
-export function planOf(
-  scope: Scope & { readonly pipeline: Pipeline; readonly secrets: NonNullable<Scope['secrets']> },
-  { settings, newSecret }: PlanOptions,
-): Plan {
+export function planOf(scope: KnownScope, options: PlanOptions): Plan {
   const { pipeline, document, secrets, workloads } = scope
+  const { settings, newSecret } = options
   const parent: Parent = { pipeline, owner: ownedBy(document) }
-  const hasRedis = resolveRedis(pipeline).type === 'managed'
+  const move = scope.move && planMove({ ...scope, move: scope.move }, parent, settings)
+  if (scope.move !== undefined && move?.state.phase === 'Done')
+    return planOf({ ...scope, pipeline: scope.move.wanted, secrets: scope.move.secrets, move: undefined }, options)
+  const isStopped = move?.state.phase === 'Stopping' || move?.state.phase === 'Copying'
+  const managed = managedOf(pipeline, scope.move?.wanted ?? pipeline)
+  const hasRedis = managed !== undefined
   const signingKey = scope.generated.signingKey ?? newSecret()
   const redisPassword = hasRedis ? (scope.generated.redisPassword ?? newSecret()) : ''
-  const redisRecord = hasRedis ? redisRecordFor(pipeline, scope.redisRecord) : undefined
+  const redisRecord = managed && redisRecordFor(managed, scope.redisRecord)
   // Who reads the address of Redis at its start reads the other one.
-  const renamed = redisRecord === undefined ? [] : ['redis-primary']
+  const renamed = managed === pipeline && redisRecord !== undefined ? ['redis-primary'] : []
+  const password = managed === pipeline ? redisPassword : ''
   const bounds = consumerBounds(pipeline, scope.demand)?.applied
   const replicas = byRole((role) => {
     const autoscalerExists = scope.autoscalers.some(({ metadata }) => metadata.name === childName(parent, role))
-    const state = { spec: pipeline.spec, role, live: workloads[role], autoscalerExists }
+    const isHeld = isStopped && writers.some((writer) => writer === role)
+    const spec = isHeld ? { ...pipeline.spec, desiredState: 'Paused' as const } : pipeline.spec
+    const state = { spec, role, live: workloads[role], autoscalerExists }
     return planReplicas({ ...state, bounds: role === 'consumer' ? bounds : undefined })
   })
   const observed = {
@@ -57,24 +69,54 @@ export function planOf(
     redisPassword,
     secretHashes: byRole((role) =>
       secrets[role].problem === undefined
-        ? hashOf([secrets[role].hash, ...(role === 'recorder' ? [] : [redisPassword, signingKey, ...renamed])])
+        ? hashOf([secrets[role].hash, ...(role === 'recorder' ? [] : [password, signingKey, ...renamed])])
         : // What runs goes on with what it was started with.
           templateOf(workloads[role]).metadata?.annotations?.[secretsAnnotation],
     ),
     replicas,
     consumerBounds: bounds,
     redisRecord,
+    move: move && { wanted: move.wanted, job: move.job },
     claimSize: claimSizeOf(workloads.redis),
     servesMonitors: scope.servesMonitors,
     restartAt: document.metadata.annotations?.[restartAnnotation],
   }
   return {
+    pipeline,
+    move: move?.state,
     desired: desired(parent, observed, settings),
     needs: (object) => needsOf(parent, object),
     handOver: roles.flatMap((role) => (replicas[role].handOver === true ? [workloads[role]!] : [])),
-    growing: growingOf(pipeline, scope.claims),
-    problems: unique(roles.flatMap((role) => secrets[role].problem ?? [])),
+    growing: managed === undefined ? [] : growingOf(managed, scope.claims),
+    problems: unique([...problemsOf(move?.state), ...roles.flatMap((role) => secrets[role].problem ?? [])]),
   }
+}
+
+type KnownScope = Scope & { readonly pipeline: Pipeline; readonly secrets: NonNullable<Scope['secrets']> }
+
+/** The Job that copies is there from the moment on in which nobody writes, and stays until the move is done. */
+function planMove(
+  scope: KnownScope & { readonly move: NonNullable<Scope['move']> },
+  parent: Parent,
+  { workloadImage: image, logLevel, imagePullSecrets }: Settings,
+) {
+  const { wanted, secrets, jobs, pods: copyPods } = scope.move
+  const found = [scope.secrets, secrets].map((of) => of.inference)
+  const restartAt = scope.document.metadata.annotations?.[restartAnnotation]
+  const secretsHash = hashOf(found.map(({ hash = '' }) => hash))
+  const wantedJob = redisCopy({ ...parent, wanted, image, logLevel, imagePullSecrets, secretsHash, restartAt })
+  const job = jobs.find(({ metadata }) => metadata.name === wantedJob.metadata.name)
+  const lacking = secrets.inference.problem?.message
+  const state = moveState({ ...scope, present: scope.pipeline, wanted, job, copyPods, lacking })
+  const isCopied = state.phase === 'Copying' || state.phase === 'CopyFailed'
+  return { state, wanted, job: isCopied ? wantedJob : undefined }
+}
+
+/** What of a move keeps the pipeline from judging, or needs a person. */
+function problemsOf(move: MoveState | undefined): readonly Problem[] {
+  if (move?.phase === 'CopyFailed') return [{ reason: 'StateNotMoved', message: move.message, stalled: true }]
+  const isStopped = move?.phase === 'Stopping' || move?.phase === 'Copying'
+  return isStopped ? [{ reason: 'MovingState', message: move.message, stalled: false }] : []
 }
 
 function growingOf(pipeline: Pipeline, claims: readonly KubeObject[]): Plan['growing'] {

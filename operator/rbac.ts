@@ -25,7 +25,7 @@ const pipelines: readonly Rule[] = [
   { apiGroups: [''], resources: ['persistentvolumeclaims'], verbs: ['list', 'watch', 'patch'] },
   { apiGroups: [''], resources: ['events'], verbs: ['list', 'create', 'patch'] },
   { apiGroups: ['apps'], resources: ['deployments', 'statefulsets'], verbs: keep },
-  { apiGroups: ['batch'], resources: ['cronjobs'], verbs: keep },
+  { apiGroups: ['batch'], resources: ['cronjobs', 'jobs'], verbs: keep },
   { apiGroups: ['autoscaling'], resources: ['horizontalpodautoscalers'], verbs: keep },
   { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: keep },
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: keep },

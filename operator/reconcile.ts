@@ -48,6 +48,8 @@ export interface ReconcilerOptions {
 /** How it went to make what a pipeline asks for so. */
 interface Outcome {
   readonly problems: readonly Problem[]
+  /** What was applied. */
+  readonly plan?: Plan | undefined
   readonly sync?: SyncResult
   /** What kept it from its end: it is tried again, ever later. */
   readonly failure?: unknown
@@ -107,13 +109,8 @@ export function createReconciler(options: ReconcilerOptions) {
     const { failure } = scope
     if (failure !== undefined) return { problems: [problemOf(failure)], failure }
 
-    const {
-      desired,
-      needs,
-      handOver,
-      growing,
-      problems: missing,
-    } = planOf({ ...scope, pipeline, secrets }, { settings, newSecret })
+    const plan = planOf({ ...scope, pipeline, secrets }, { settings, newSecret })
+    const { desired, needs, handOver, growing, problems: missing } = plan
     const problems = [...missing]
     try {
       for (const one of growing) problems.push(...(await grow(one, signal)))
@@ -125,13 +122,14 @@ export function createReconciler(options: ReconcilerOptions) {
       if (failures.some(isConflict)) return { problems, skip: { requeueAfterMs: conflictMs } }
       return {
         problems: [...problems, ...sync.failures.map(({ object, error }) => problemOf(error, object))],
+        plan,
         sync,
         failure: failures[0],
       }
     } catch (error) {
       if (isNamespaceTerminating(error)) return { problems, skip: {} }
       if (isConflict(error)) return { problems, skip: { requeueAfterMs: conflictMs } }
-      return { problems: [...problems, problemOf(error)], failure: error }
+      return { problems: [...problems, problemOf(error)], plan, failure: error }
     }
   }
 
@@ -160,13 +158,16 @@ export function createReconciler(options: ReconcilerOptions) {
 
   /** Writes the status if it differs, and tells what was done and what is new. Gives the status as it is now. */
   async function tell(scope: Scope, outcome: Outcome, signal: AbortSignal): Promise<PipelineStatus> {
-    const { document, pipeline, demand } = scope
-    const { sync, problems } = outcome
+    const { document, demand } = scope
+    const { sync, problems, plan } = outcome
+    const pipeline = plan?.pipeline ?? scope.pipeline
     const workloads = workloadsAfter(scope.workloads, sync)
     if (sync !== undefined) record(document, [...eventsOfWorkloads(scope.workloads, workloads), ...eventsOfSync(sync)])
     const isAsked = pipeline !== undefined && demand.floor !== undefined
     const status = pipelineStatus({
       ...scope,
+      pipeline,
+      move: plan === undefined ? undefined : (plan.move ?? null),
       problems,
       workloads,
       autoscalers: autoscalersAfter(scope.autoscalers, sync),

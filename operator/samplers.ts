@@ -8,6 +8,7 @@ import { createLagSampler, type LagSamplerOptions, type LagView } from './lag/la
 import type { PodReports } from './pods/pod-reports.ts'
 import { createReportReader, type ReportReaderOptions } from './pods/report-reader.ts'
 import { createRedisKeeper, type KeptPair, type RedisKeeperOptions } from './redis/redis-keeper.ts'
+import { managedOf } from './redis/redis-move.ts'
 import type { RedisRecord } from './redis/redis-pair.ts'
 import type { KubeObject } from './runtime/kube-object.ts'
 import type { NamedObjects } from './runtime/named-objects.ts'
@@ -37,8 +38,8 @@ export interface Sampled extends LagView {
 
 /** What is looked at beside the reconciles, each in its own time: topics, and what pods say. */
 export interface Samplers {
-  /** Looks at what belongs to the pipeline from now on; undefined: no longer. */
-  follow(key: string, pipeline: Pipeline | undefined): void
+  /** Looks at what belongs to the pipeline from now on, and to the one that it is at present; undefined: no longer. */
+  follow(key: string, pipeline: Pipeline | undefined, present?: Pipeline): void
   read(key: string): Sampled
   stop(): void
 }
@@ -71,10 +72,10 @@ export function createSamplers({ log, watches, named, sampling, changed, mayWrit
     ...sampling?.redis,
   })
   return {
-    follow(key, pipeline) {
+    follow(key, pipeline, present) {
       lag.follow(key, pipeline)
       reports.follow(key, pipeline !== undefined)
-      redis.follow(key, pipeline && keptPair(pipeline, recordOf(key)))
+      redis.follow(key, pipeline && keptPair(managedOf(present ?? pipeline, pipeline), recordOf(key)))
     },
     read: (key) => ({ ...lag.read(key), reports: reports.read(key), redisRecord: redis.read(key) }),
     stop() {
@@ -85,7 +86,8 @@ export function createSamplers({ log, watches, named, sampling, changed, mayWrit
   }
 }
 
-function keptPair(pipeline: Pipeline, record: RedisRecord | undefined): KeptPair | undefined {
+function keptPair(pipeline: Pipeline | undefined, record: RedisRecord | undefined): KeptPair | undefined {
+  if (pipeline === undefined) return undefined
   const redis = resolveRedis(pipeline)
   const { name } = pipeline.metadata
   if (redis.type !== 'managed' || !isRedisPair(name, redis.replicas, record)) return undefined

@@ -470,21 +470,6 @@ export const refusedChanges: readonly (RefusedPipeline & { readonly before: obje
     field: 'spec.event.key',
     message: 'cannot be changed: what was learnt belongs to the keys; create another pipeline',
   },
-  {
-    what: 'an external Redis where there was a managed one',
-    before: { source },
-    spec: { source, state: { redis: { external } } },
-    field: 'spec.state.redis',
-    message:
-      'cannot be changed between managed and external: what was learnt would stay behind; create another pipeline',
-  },
-  {
-    what: 'another prefix in a shared Redis',
-    before: { source, state: { redis: { external } } },
-    spec: { source, state: { redis: { external: { ...external, keyPrefix: 'mine:' } } } },
-    field: 'spec.state.redis',
-    message: 'keyPrefix cannot be changed: what was learnt is stored under it; create another pipeline',
-  },
   ...[{ type: 'Ephemeral' }, { storageClassName: 'fast' }].map((storage) => ({
     what: `another ${Object.keys(storage)} of the volume`,
     before: { source },
@@ -507,6 +492,21 @@ export const allowedChanges: readonly { readonly what: string; readonly before: 
     what: 'the address of the external Redis moved',
     before: { source, state: { redis: { external } } },
     after: { source, state: { redis: { external: { urlSecretRef: { name: 'redis-2', key: 'url' } } } } },
+  },
+  {
+    what: 'an external Redis where there was a managed one',
+    before: { source, state: { redis: { managed: { storage: { type: 'Ephemeral', size: '2Gi' } } } } },
+    after: { source, state: { redis: { managed: null, external } } },
+  },
+  {
+    what: 'a managed Redis where there was an external one',
+    before: { source, state: { redis: { external } } },
+    after: { source, state: { redis: { external: null, managed: { storage: { storageClassName: 'fast' } } } } },
+  },
+  {
+    what: 'another prefix in a shared Redis',
+    before: { source, state: { redis: { external } } },
+    after: { source, state: { redis: { external: { ...external, keyPrefix: 'mine:' } } } },
   },
   {
     what: 'autoscaling in place of replicas',

@@ -664,6 +664,9 @@ const resultsSpec = object({
 
 const { storage } = unionDefaults.managedRedis
 
+/** Of a volume that there was before. */
+const whereManaged = (cel: string): string => `has(self.external) || has(oldSelf.external) || (${cel})`
+
 const redisSpec = constrain(
   object({
     managed: object({
@@ -728,26 +731,16 @@ const redisSpec = constrain(
       tls: tls('Redis'),
       keyPrefix: pattern(/^[-a-zA-Z0-9._:]+$/, 64, 'letters, digits, dot, underscore, colon and hyphen')
         .optional()
-        .describe('What the names of all keys in Redis start with. anomaly:<namespace>:<name>: if absent. Immutable.'),
+        .describe('What the names of all keys in Redis start with. anomaly:<namespace>:<name>: if absent.'),
     })
       .optional()
       .describe('A Redis that exists. Several pipelines may share it.'),
   }),
   notBoth('managed', 'external'),
   {
-    // Everything learnt stays behind in the other server. (Moving to another external server is the owner's own work: the Secret may change.)
-    message:
-      'cannot be changed between managed and external: what was learnt would stay behind; create another pipeline',
-    cel: 'has(self.external) == has(oldSelf.external)',
-  },
-  {
-    message: 'keyPrefix cannot be changed: what was learnt is stored under it; create another pipeline',
-    cel: unchanged('external.keyPrefix', ''),
-  },
-  {
     message:
       'storage.size cannot become smaller: a volume never does; create another pipeline, and restore a backup there',
-    cel: notSmaller('managed.storage.size', storage.size),
+    cel: whereManaged(notSmaller('managed.storage.size', storage.size)),
   },
   {
     message: 'restoreFrom can be given only when the pipeline is created: what it learnt since would be lost',
@@ -756,8 +749,8 @@ const redisSpec = constrain(
   {
     // The volume of a StatefulSet is fixed: another one begins empty.
     message: 'storage cannot be changed but for its size: another volume begins empty; create another pipeline',
-    cel: [unchanged('managed.storage.type', storage.type), unchanged('managed.storage.storageClassName', '')].join(
-      ' && ',
+    cel: whereManaged(
+      [unchanged('managed.storage.type', storage.type), unchanged('managed.storage.storageClassName', '')].join(' && '),
     ),
   },
 )

@@ -15,6 +15,7 @@ export const conditionTypes = [
   'Degraded',
   'ScalingActive',
   'BackedUp',
+  'StateMoved',
   'Reconciling',
   'Stalled',
 ] as const

@@ -10,7 +10,7 @@ export const components = ['consumer', 'inference', 'api', 'recorder', 'redis'] 
 /** A part of a pipeline with pods of its own. */
 export type Component = Role | 'redis'
 /** Whatever runs in pods. */
-export type PodComponent = Component | 'redis-backup'
+export type PodComponent = Component | 'redis-backup' | 'redis-copy'
 
 /** Says how the replicas of a Deployment come about; see replicas.ts. */
 export const replicasAnnotation = 'anomaly.com/replicas'
@@ -22,6 +22,8 @@ export const configurationAnnotation = 'anomaly.com/configuration'
 export const generationAnnotation = 'anomaly.com/generation'
 /** On a pod template: hash of the Secrets that the pods read, at their start only. */
 export const secretsAnnotation = 'anomaly.com/secrets'
+/** On the file of a pipeline: `spec.state.redis` by which the pods that read it run. */
+export const redisAnnotation = 'anomaly.com/redis'
 /** On a pipeline, as `Disabled`: the operator changes nothing of it. */
 export const reconcileAnnotation = 'anomaly.com/reconcile'
 

@@ -5,6 +5,7 @@ import { expect } from 'chai'
 import { parse, parseAllDocuments, stringify } from 'yaml'
 import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { desired, type Observed } from './desired.ts'
+import { redisCopy } from './redis-copy.ts'
 import { planReplicas } from './replicas.ts'
 import { amountOf, type Resources } from './resources.ts'
 import { testObserved, testParent } from './test-parent.ts'
@@ -98,6 +99,11 @@ const full = {
   network: { policy: 'IngressAndEgress', egress: [{ cidr: '10.0.0.0/8', ports: [9093, 6379] }] },
 }
 
+const { pipeline: shared } = testParent({
+  state: full.state,
+  consumer: { template: { nodeSelector: { disk: 'ssd' } } },
+})
+
 const cases: Readonly<Record<string, { spec: object; observed?: Partial<Observed> }>> = {
   'a-line': { spec: {} },
   everything: {
@@ -128,6 +134,21 @@ const cases: Readonly<Record<string, { spec: object; observed?: Partial<Observed
       network: { policy: 'IngressAndEgress' },
     },
     observed: { redisRecord: { primary: 'payments-redis-1', inSync: true } },
+  },
+  'redis-move': {
+    spec: { network: { policy: 'IngressAndEgress', egress: [{ cidr: '10.0.0.0/8', ports: [6379] }] } },
+    observed: {
+      move: {
+        wanted: shared,
+        job: redisCopy({
+          ...testParent(),
+          wanted: shared,
+          image: 'anomaly:1',
+          logLevel: 'info',
+          secretsHash: 'hash',
+        }),
+      },
+    },
   },
   'paused-ephemeral': {
     spec: {

@@ -1,5 +1,6 @@
-import { resolveRedis, resolveRoles, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
-import type { Role } from '../../lib/pipeline/spec.ts'
+import { type ResolvedRedis, resolveRedis, resolveRoles, resolveScaling } from '../../lib/pipeline/resolve-pipeline.ts'
+import type { Pipeline, Role } from '../../lib/pipeline/spec.ts'
+import { managedOf } from '../redis/redis-move.ts'
 import type { RedisRecord } from '../redis/redis-pair.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { api } from './api.ts'
@@ -44,8 +45,17 @@ export interface Observed {
   readonly redisRecord?: RedisRecord | undefined
   /** With which the volume of Redis was made, where it was. */
   readonly claimSize?: string | undefined
+  /** Of the Redis that what was learnt moves to; see redis-move.ts. */
+  readonly move?: Move | undefined
   readonly servesMonitors: boolean
   readonly restartAt?: string | undefined
+}
+
+export interface Move {
+  /** The pipeline with that one. */
+  readonly wanted: Pipeline
+  /** Present from the moment on in which nobody writes to the former one. */
+  readonly job?: KubeObject | undefined
 }
 
 const builders = { consumer, inference, api, recorder } as const
@@ -55,10 +65,11 @@ const inOrder = ['inference', 'consumer', 'api', 'recorder'] as const
 /** Everything that a pipeline is made of, in the order in which it is applied: what an object needs comes before it. */
 export function desired(parent: Parent, observed: Observed, settings: Settings): readonly KubeObject[] {
   const { pipeline } = parent
-  const { replicas, secretHashes, signingKey, redisPassword, redisRecord, restartAt } = observed
-  const redis = resolveRedis(pipeline)
+  const { replicas, secretHashes, signingKey, redisPassword, redisRecord, restartAt, move } = observed
+  const managed = { ...parent, pipeline: managedOf(pipeline, move?.wanted ?? pipeline) ?? pipeline }
+  const redis = resolveRedis(managed.pipeline)
   const { imagePullSecrets } = settings
-  const objects = [...serviceAccounts(parent, settings), pipelineFile(parent), signingSecret(parent, signingKey)]
+  const objects = [...serviceAccounts(parent, redis, settings), pipelineFile(parent), signingSecret(parent, signingKey)]
   const roles = resolveRoles(pipeline.spec)
   const { name } = pipeline.metadata
   const policies = { isRedisPair: redis.type === 'managed' && isRedisPair(name, redis.replicas, redisRecord) }
@@ -67,7 +78,7 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
   if (redis.type === 'managed') {
     const paused = pipeline.spec.desiredState === 'Paused'
     const service = redisRecord === undefined ? 'redis' : 'redis-primary'
-    const common = { ...parent, redis, image: settings.redisImage, password: redisPassword, paused, imagePullSecrets }
+    const common = { ...managed, redis, image: settings.redisImage, password: redisPassword, paused, imagePullSecrets }
     objects.push(
       redisSecret(parent, redisPassword, service),
       ...managedRedis({ ...common, record: redisRecord, claimSize: observed.claimSize, restartAt }),
@@ -75,6 +86,8 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
       ...redisBackup({ ...common, service }),
     )
   }
+  if (move !== undefined) objects.push(...networkPolicy(parent, 'redis-copy', policies))
+  if (move?.job !== undefined) objects.push(move.job)
   objects.push(...present.map((component) => disruptionBudget(parent, component)))
   for (const role of inOrder.filter((one) => roles.includes(one))) {
     const secretsHash = secretHashes[role]
@@ -102,9 +115,8 @@ export function desired(parent: Parent, observed: Observed, settings: Settings):
 }
 
 /** The pipeline's own, and one for each component whose template has annotations for it. */
-function serviceAccounts(parent: Parent, { imagePullSecrets }: Settings): readonly KubeObject[] {
+function serviceAccounts(parent: Parent, redis: ResolvedRedis, { imagePullSecrets }: Settings): readonly KubeObject[] {
   const { spec } = parent.pipeline
-  const redis = resolveRedis(parent.pipeline)
   const templates = [
     ...resolveRoles(spec).map((role) => [role, spec[role].template] as const),
     ['redis', redis.type === 'managed' ? redis.template : undefined] as const,

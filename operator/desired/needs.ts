@@ -24,7 +24,7 @@ export function needsOf(parent: Parent, { kind, metadata }: KubeObject): readonl
     one(services, component),
   ]
   if (kind === 'HorizontalPodAutoscaler') return [one(deployments, component)]
-  if (kind === 'CronJob') return [one(serviceAccounts, ''), one(networkPolicies, component), ...redis]
+  if (kind === 'CronJob' || kind === 'Job') return [one(serviceAccounts, ''), one(networkPolicies, component), ...redis]
   if (kind === 'StatefulSet') return [...own, ...redis]
   if (kind !== 'Deployment') return []
   if (component === 'recorder') return [...own, one(configMaps, 'pipeline')]

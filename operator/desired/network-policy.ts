@@ -28,11 +28,17 @@ function ingress(parent: Parent, component: PodComponent, isPair: boolean): read
     case 'api':
       return [{ ports: [tcp(ports.api)] }, metrics]
     case 'redis-backup':
+    case 'redis-copy':
       return []
     case 'redis': {
       const from = (['consumer', 'inference', 'api'] as const).map((role) => podsOf(parent, role))
       const pair = isPair ? [podsOf(parent, 'redis'), operatorPods] : []
-      return [{ from: [...from, podsOf(parent, 'redis-backup'), ...pair], ports: [tcp(ports.redis)] }]
+      return [
+        {
+          from: [...from, podsOf(parent, 'redis-backup'), podsOf(parent, 'redis-copy'), ...pair],
+          ports: [tcp(ports.redis)],
+        },
+      ]
     }
   }
 }
@@ -47,6 +53,7 @@ function egress(parent: Parent, component: PodComponent, isPair: boolean): reado
   if (component === 'recorder') return [dns, ...listed]
   const redis = { to: [podsOf(parent, 'redis')], ports: [tcp(ports.redis)] }
   if (component === 'redis-backup') return [dns, redis]
+  if (component === 'redis-copy') return [dns, redis, ...listed]
   const inference = { to: [podsOf(parent, 'inference')], ports: [tcp(ports.grpc)] }
   // The console tells of them.
   const peers = {

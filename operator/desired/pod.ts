@@ -204,3 +204,12 @@ function mergedByName(
   const names = new Set(added.map(({ name }) => name))
   return [...own.filter(({ name }) => !names.has(name)), ...added]
 }
+
+/** What of a template holds for pods that do their work and end; what runs beside the others would not let them. */
+const placed: ReadonlySet<string> = new Set([
+  ...['nodeSelector', 'tolerations', 'affinity', 'priorityClassName', 'schedulerName', 'runtimeClassName'],
+  ...['securityContext', 'containerSecurityContext', 'imagePullPolicy', 'imagePullSecrets'],
+])
+
+export const placementOf = (template: Template = {}): Template =>
+  Object.fromEntries(Object.entries(template).filter(([name]) => placed.has(name)))

@@ -2,7 +2,7 @@ import type { ResolvedRedis } from '../../lib/pipeline/resolve-pipeline.ts'
 import { cronJobs } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { child, childName, hashOf, type Parent, ports, selectorLabels } from './child.ts'
-import { podTemplate, type Template } from './pod.ts'
+import { placementOf, podTemplate } from './pod.ts'
 
 type ManagedRedis = Extract<ResolvedRedis, { readonly type: 'managed' }>
 
@@ -124,12 +124,3 @@ export function restoreContainer({ restoreFrom }: ManagedRedis, image: string) {
   const volume = { name: 'backup', persistentVolumeClaim: { claimName: restoreFrom.claimName, readOnly: true } }
   return { container, volume }
 }
-
-/** What holds for these pods as for those of Redis; what runs beside Redis would not let them end. */
-const placed: ReadonlySet<string> = new Set([
-  ...['nodeSelector', 'tolerations', 'affinity', 'priorityClassName', 'schedulerName', 'runtimeClassName'],
-  ...['securityContext', 'containerSecurityContext', 'imagePullPolicy', 'imagePullSecrets'],
-])
-
-const placementOf = (template: Template = {}): Template =>
-  Object.fromEntries(Object.entries(template).filter(([name]) => placed.has(name)))

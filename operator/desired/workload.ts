@@ -148,8 +148,9 @@ export function schemaRegistryAccess({ pipeline }: Parent, role: Role): Pick<Acc
   return { flags: files, mounts: [{ name: 'schema-registry', path, source: secretFiles(secret.name) }] }
 }
 
-function tlsAccess(
-  server: 'kafka' | 'redis' | 'postgres',
+/** The certificates for a server: flags and files with its name. */
+export function tlsAccess(
+  server: 'kafka' | 'redis' | 'postgres' | 'from' | 'to',
   tls: NonNullable<Parent['pipeline']['spec']['source']['tls']> | undefined,
 ): Pick<Access, 'flags' | 'mounts'> {
   const flags: string[] = []

@@ -150,10 +150,21 @@ export function waitingReason(pod: KubeObject, said?: string): Reason | undefine
   return undefined
 }
 
+/** What the newest of the pods that failed said last. */
+export function lastWords(pods: readonly KubeObject[]): string | undefined {
+  const failed = pods.filter(({ status }) => (status as PodStatus | undefined)?.phase === 'Failed')
+  const createdAt = ({ metadata }: KubeObject) => Date.parse(metadata.creationTimestamp ?? '') || 0
+  const newest = failed.sort((a, b) => createdAt(b) - createdAt(a))[0]
+  const { containerStatuses = [], message } = (newest?.status ?? {}) as PodStatus
+  return containerStatuses.map(({ state }) => lastLine(state?.terminated)).find((line) => line) ?? message
+}
+
+/** The last lines of its log are its message; the very last says why it gave up. */
+const lastLine = (end: Terminated | undefined): string | undefined => end?.message?.trim().split('\n').at(-1)
+
 function withEnd(message: string, end: Terminated | undefined): string {
   if (end === undefined) return message
-  // The last lines of its log; the very last says why it gave up.
-  const last = end.message?.trim().split('\n').at(-1)
+  const last = lastLine(end)
   const said = last ? `: ${last}` : ''
   return `${message} (it ended with ${end.reason ?? 'Error'}, exit code ${end.exitCode ?? '?'}${said})`
 }

@@ -126,7 +126,7 @@ function waitingOf(component: Component, workload: KubeObject, input: Components
 }
 
 /** Whether its controller has seen the workload as it is now. */
-function hasSeen({ metadata, status }: KubeObject): boolean {
+export function hasSeen({ metadata, status }: KubeObject): boolean {
   return ((status as WorkloadStatus | undefined)?.observedGeneration ?? 0) >= (metadata.generation ?? 0)
 }
 

@@ -4,6 +4,7 @@ import type { PipelineStatus } from '../../lib/pipeline/status.ts'
 import type { SourceSample } from '../lag/lag-sampler.ts'
 import type { PodReports } from '../pods/pod-reports.ts'
 import type { Problem, Reason } from '../problem.ts'
+import type { MoveState } from '../redis/redis-move.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { type ComponentState, describeComponent } from './component-state.ts'
 
@@ -28,9 +29,12 @@ export function readiness(blocking: Problem | undefined, isPaused: boolean): Ver
 export function availability(
   states: readonly ComponentState[],
   isPaused: boolean,
+  problems: readonly Problem[],
   former: Verdict | undefined,
 ): Verdict {
   if (isPaused) return { status: 'False', reason: 'Paused', message: 'Paused as asked for' }
+  const moving = problems.find(({ reason }) => reason === 'MovingState')
+  if (moving !== undefined) return { status: 'False', reason: moving.reason, message: moving.message }
   if (states.length === 0 && former !== undefined) return former
   // Verdicts come without the recorder as well.
   const without = states
@@ -49,6 +53,7 @@ export function progress(
 ): Verdict {
   if (isDisabled) return { ...disabledVerdict, status: 'False' }
   if (blocking?.stalled === true) return { status: 'False', reason: blocking.reason, message: blocking.message }
+  if (blocking?.reason === 'MovingState') return { status: 'True', reason: blocking.reason, message: blocking.message }
   const rolling = states.filter(({ isServing }) => !isServing)
   const scaling = states.filter(({ isServing, isComplete }) => isServing && !isComplete)
   const told = (some: readonly ComponentState[]) => some.map((state) => describeComponent(state)).join('; ')
@@ -103,6 +108,13 @@ export function modelReadiness(pipeline: Pipeline | undefined, { model }: PodRep
   if (model === null)
     return { status: 'False', reason: 'Learning', message: 'The first model is learning; profiles and rules decide' }
   return { status: 'True', reason: 'ModelLoaded', message: `Model ${model.version} scores` }
+}
+
+/** Whether what was learnt is in the Redis that the document names; absent where it was never asked to move. */
+export function stateMoved(move: MoveState | null, former: Verdict | undefined): Verdict | undefined {
+  if (move !== null) return { status: 'False', reason: move.phase, message: move.message }
+  if (former === undefined) return undefined
+  return { status: 'True', reason: 'Moved', message: 'What was learnt is in the Redis that the document names' }
 }
 
 const notAsked = (isPaused: boolean): Verdict => ({

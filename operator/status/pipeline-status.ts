@@ -6,6 +6,7 @@ import type { Bounds } from '../desired/replicas.ts'
 import type { SourceSample } from '../lag/lag-sampler.ts'
 import type { PodReports } from '../pods/pod-reports.ts'
 import type { Problem } from '../problem.ts'
+import type { MoveState } from '../redis/redis-move.ts'
 import type { RedisRecord } from '../redis/redis-pair.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { backupState } from './backup-state.ts'
@@ -19,6 +20,7 @@ import {
   reachability,
   readiness,
   scalingActivity,
+  stateMoved,
   stateReachability,
   type Verdict,
   validity,
@@ -43,6 +45,8 @@ export interface StatusInput extends ComponentsInput {
   readonly backupJob?: KubeObject | undefined
   /** Which pod of a managed Redis leads, where it has two. */
   readonly redisRecord?: RedisRecord | undefined
+  /** Where what was learnt is on its way to another Redis; null: nowhere; undefined where that was not looked at. */
+  readonly move?: MoveState | null | undefined
   /** The bounds of the consumers that the lag asks for, as far as it was looked at. */
   readonly recommended?: Bounds | undefined
 }
@@ -64,7 +68,7 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
 
   const blocking = firstProblem({ ...input, source }, states, isPaused)
   verdicts.set('Ready', input.disabled ? disabledVerdict : readiness(blocking, isPaused))
-  verdicts.set('Available', availability(states, isPaused, known('Available')))
+  verdicts.set('Available', availability(states, isPaused, input.problems, known('Available')))
   const moving = progress(input.disabled, states, blocking)
   verdicts.set('Progressing', moving)
   verdicts.set('SpecValid', validity({ ...input, warnings: input.warnings ?? [] }))
@@ -92,6 +96,8 @@ export function pipelineStatus(input: StatusInput): PipelineStatus {
   const kept = pipeline === undefined ? previous : {}
   const backup = pipeline === undefined ? undefined : backupState(pipeline, input.backupJob)
   if (backup !== undefined) verdicts.set('BackedUp', backup.verdict)
+  const moved = input.move === undefined ? known('StateMoved') : stateMoved(input.move, known('StateMoved'))
+  if (moved !== undefined) verdicts.set('StateMoved', moved)
   const pair = pipeline === undefined ? previous.redis : pairOf(pipeline, input.redisRecord)
   const results = pipeline === undefined ? previous.results : resultsOf(pipeline)
   const observedConfig = reports.config ?? previous.observedConfig
