@@ -177,6 +177,21 @@ describe('The console', () => {
     await sees(page, 'Open episodes')
   })
 
+  it('leads from a key to its events as they came, by keyboard, and keeps that in the URL', async () => {
+    const page = await visit('/?page=key&id=user-3')
+    await sees(page, 'Its latest events')
+    await page.getByRole('link', { name: 'e298', exact: true }).press('Enter')
+    await page.getByRole('heading', { name: 'The event e298' }).waitFor(patience)
+    await sees(page, '"value": 950')
+    expect(new URL(page.url()).search).to.equal('?page=key&id=user-3&event=e298')
+    expect(await page.evaluate('document.activeElement.id')).to.equal('event')
+    expect(await violationsOf(page)).to.deep.equal([])
+    await page.getByRole('link', { name: 'e293', exact: true }).press('Enter')
+    await sees(page, 'only those that stand out are')
+    await page.goBack()
+    await page.getByRole('heading', { name: 'The event e298' }).waitFor(patience)
+  })
+
   it('tries another budget by a slider, from the keyboard, and keeps it in the URL', async () => {
     const page = await visit('/?page=what-if&hours=0')
     await sees(page, 'alertBudgetPerMillion: 1000')
@@ -252,9 +267,16 @@ describe('The console', () => {
       await isLive(page)
       await page.getByRole('button', { name: 'Pause' }).click()
       await page.getByRole('status').filter({ hasText: 'paused' }).waitFor(patience)
+      expect(new URL(page.url()).search).to.equal('?paused=1')
+      await page.getByRole('link', { name: 'Flow' }).click()
+      await page.getByRole('link', { name: 'What if' }).click()
+      expect(new URL(page.url()).search).to.equal('?page=what-if&paused=1')
+      await page.goto(`${other.url}/?paused=1`)
+      await page.getByRole('status').filter({ hasText: 'paused' }).waitFor(patience)
       await other.detect([eventOf(1, 999, 'user-later')])
       await page.getByRole('button', { name: 'Go on' }).click()
       await isLive(page)
+      expect(new URL(page.url()).search).to.equal('')
       await sees(page, 'value 999 is above 100')
     } finally {
       await other.stop()

@@ -93,6 +93,14 @@ const pipelinePanels: readonly Panel[] = [
     runbook: 'model-stale',
   },
   {
+    title: 'Record lag',
+    description: 'How long ago the oldest verdict or episode was published that the history does not hold yet.',
+    unit: 's',
+    queries: [{ expr: `max by (what) (anomaly_record_lag_seconds${ofPipeline})`, legend: '{{what}}' }],
+    threshold: 300,
+    runbook: 'record-lag',
+  },
+  {
     title: 'Conditions',
     description: 'Conditions of the pipeline that are true.',
     unit: 'bool_yes_no',

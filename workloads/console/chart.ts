@@ -117,7 +117,7 @@ function chartIn(
           ...axis,
           size: 64,
           splits: (_, __, ___, max) => evenly(max),
-          values: (_, ticks) => ticks.map((n) => (n === 0 ? '0' : (1 - 10 ** -n).toFixed(n))),
+          values: (_, ticks) => ticks.map(scoreOf),
         },
       ],
       series: [
@@ -148,6 +148,12 @@ function timesOf(_: uPlot, seconds: number[], __: number, ___: number, step: num
     shown = day
     return `${time}\n${day.slice(5)}`
   })
+}
+
+/** So many nines, in as many letters as there is room for. */
+function scoreOf(n: number): string {
+  if (n === 0) return '0'
+  return n > 4 ? `1−1e-${n}` : (1 - 10 ** -n).toFixed(n)
 }
 
 function evenly(max: number): number[] {

@@ -8,7 +8,7 @@ import { FlowPage } from './flow-page.ts'
 import { spanChoices } from './format.ts'
 import { KeyPage } from './key-page.ts'
 import { NoHistory, NowPage, type Present } from './now-page.ts'
-import { type Page, type Place, urlOf, usePlace } from './place.ts'
+import { goTo, type Page, type Place, urlOf, usePlace } from './place.ts'
 import { askSignIn, beginSignIn, endSignIn } from './sign-in.ts'
 import { WhatIfPage } from './what-if-page.ts'
 
@@ -29,7 +29,7 @@ const drawMs = 500
 
 function Console({ problem }: { readonly problem: string }) {
   const place = usePlace()
-  const [isPaused, setPaused] = useState(false)
+  const { isPaused } = place
   const [session, setSession] = useState(0)
   const { answer: present, error } = useAsked<Present>(`overview?session=${session}`, isPaused ? 0 : everyMs)
   const { alerts, connection } = useAlerts(isPaused, session)
@@ -44,12 +44,12 @@ function Console({ problem }: { readonly problem: string }) {
       <nav aria-label="Pages">
         ${(Object.keys(names) as Page[]).map((page) => {
           const id = page === place.page ? place.id : ''
-          return html`<a href=${urlOf({ page, id, hours: place.hours })} aria-current=${page === place.page ? 'page' : undefined}>${names[page]}</a>`
+          return html`<a href=${urlOf({ page, id, hours: place.hours, isPaused })} aria-current=${page === place.page ? 'page' : undefined}>${names[page]}</a>`
         })}
       </nav>
       <${Spans} place=${place} />
       <p class=${`state ${isPaused ? 'paused' : connection}`} role="status">${stateInWords(isPaused, connection)}</p>
-      <button type="button" aria-pressed=${isPaused} onClick=${() => setPaused(!isPaused)}>${isPaused ? 'Go on' : 'Pause'}</button>
+      <button type="button" aria-pressed=${isPaused} onClick=${() => goTo({ ...place, isPaused: !isPaused })}>${isPaused ? 'Go on' : 'Pause'}</button>
     </header>
     <main id="main" tabindex="-1">
       ${error !== undefined && !needsToken && html`<p class="notice" role="alert">The server does not answer. What stands here is as it was; this page goes on by itself when it is back.</p>`}

@@ -11,7 +11,8 @@ import { ago, alertsOver, nameOf, reasonsInWords } from './format.ts'
 import { EpisodeTable } from './key-page.ts'
 import type { Present } from './now-page.ts'
 import { type Place, urlOf } from './place.ts'
-import { MakeRule, Mute } from './yaml-offer.ts'
+import { EventTable, RawEvent } from './raw-event.ts'
+import { Mute } from './yaml-offer.ts'
 
 export interface EpisodeProps {
   readonly place: Place
@@ -41,9 +42,14 @@ function One({ place, present, everyMs }: EpisodeProps) {
       ${' '}its last event was ${ago(episode.lastTimestamp, present.now)}. Peak <span class="score">${formatScore(episode.peakScore)}</span>.
       ${episode.partOf !== undefined && html` It became part of <a href=${urlOf({ page: 'episode', id: episode.partOf })}>an episode of the stream</a>.`}
     </p>
-    <${Around} episode=${episode} everyMs=${everyMs} />
+    <${Around} episode=${episode} place=${place} everyMs=${everyMs} />
     <section aria-labelledby="why"><h2 id="why">Why</h2><${ReasonBars} reasons=${episode.reasons} /></section>
-    <${RawEvent} eventId=${episode.peakEventId} />
+    ${
+      place.event === ''
+        ? html`<${RawEvent} eventId=${episode.peakEventId} title="The event with the highest score" />`
+        : html`<${RawEvent} eventId=${place.event} title=${`The event ${place.event}`} isChosen />`
+    }
+    ${episode.userId !== null && html`<${Events} episode=${episode} place=${place} everyMs=${everyMs} />`}
     <section aria-labelledby="mute"><h2 id="mute">Is it known?</h2><${Mute} episode=${episode} now=${present.now} /></section>
     ${present.takesFeedback && html`<${Feedback} key=${episode.peakEventId} episode=${episode} />`}
     <${Before} episode=${episode} />`
@@ -54,8 +60,14 @@ function silenced({ events, alerts }: Episode): string {
   return more === 0 ? '' : `, and ${counted(more, 'event')} that the refractory period silenced`
 }
 
+interface PartProps {
+  readonly episode: Episode
+  readonly place: Place
+  readonly everyMs: number
+}
+
 /** Observed against what was usual around the episode; for one of the stream, the alerts that it holds. */
-function Around({ episode, everyMs }: { readonly episode: Episode; readonly everyMs: number }) {
+function Around({ episode, place, everyMs }: PartProps) {
   const { userId, firstTimestamp, lastTimestamp, reasons } = episode
   const [from, to] = [firstTimestamp ?? 0, lastTimestamp ?? 0]
   const margin = Math.max(6 * hourMs, 2 * (to - from))
@@ -85,13 +97,24 @@ function Around({ episode, everyMs }: { readonly episode: Episode; readonly ever
     <ol class="alerts">
       ${(alerts.answer?.results ?? []).map(
         (verdict) => html`<li key=${verdict.eventId}>
-          <time>${formatTime(verdict.timestamp)}</time>
+          <a href=${urlOf({ ...place, event: verdict.eventId })}><time>${formatTime(verdict.timestamp)}</time></a>
           <a href=${urlOf({ page: 'key', id: verdict.userId })}>${verdict.userId}</a>
           <span class="score">${formatScore(verdict.anomalyScore)}</span>
           <span class="why">${reasonsInWords(verdict.reasons)}</span>
         </li>`,
       )}
     </ol></section>`
+}
+
+/** Those of the key up to the end of the episode, whether they alerted or not. */
+function Events({ episode: { userId, lastTimestamp }, place, everyMs }: PartProps) {
+  const { answer } = useAsked<{ readonly results: readonly Verdict[] }>(
+    `results?key=${encodeURIComponent(userId ?? '')}&to=${(lastTimestamp ?? 0) + 1}&limit=20`,
+    everyMs,
+  )
+  return html`<section aria-labelledby="events"><h2 id="events">Its events, and those before</h2>
+    <${EventTable} events=${answer?.results} place=${place} />
+  </section>`
 }
 
 /** The points around the end of an episode: at most so many before it, and all after it. */
@@ -111,21 +134,6 @@ function ReasonBars({ reasons }: { readonly reasons: readonly Reason[] }) {
       </li>`,
     )}
   </ul>`
-}
-
-function RawEvent({ eventId }: { readonly eventId: string }) {
-  const path = encodeURIComponent(eventId)
-  const event = useAsked<unknown>(`results/${path}/event`)
-  const verdict = useAsked<Verdict>(`results/${path}`)
-  return html`<section aria-labelledby="event"><h2 id="event">The event with the highest score</h2>
-    ${
-      event.answer === undefined
-        ? html`<p class="empty">${event.error === undefined ? '…' : event.error.message}</p>`
-        : html`<pre tabindex="0" aria-label="Event">${JSON.stringify(event.answer, null, 2)}</pre>`
-    }
-    ${verdict.answer !== undefined && html`<details><summary>Its verdict</summary><pre tabindex="0" aria-label="Verdict">${JSON.stringify(verdict.answer, null, 2)}</pre></details>`}
-    ${verdict.answer !== undefined && html`<${MakeRule} verdict=${verdict.answer} />`}
-  </section>`
 }
 
 /** What whoever looks says of the alert: detection learns from it. */

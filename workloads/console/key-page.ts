@@ -1,5 +1,6 @@
 import { html } from 'htm/preact'
 import type { Episode } from '../detection/episode.ts'
+import type { Verdict } from '../detection/verdict.ts'
 import type { SeriesPoint } from '../history/history.ts'
 import { formatDuration, formatNumber, formatScore, formatTime } from '../terminal/wording.ts'
 import { useAsked } from './api.ts'
@@ -7,6 +8,7 @@ import { SeriesChart } from './chart.ts'
 import { alertsOver, nameOf, reasonsInWords } from './format.ts'
 import type { Present } from './now-page.ts'
 import { type Place, urlOf } from './place.ts'
+import { EventTable, RawEvent } from './raw-event.ts'
 
 export interface KeyProps {
   readonly place: Place
@@ -22,6 +24,10 @@ export function KeyPage({ place, present, everyMs }: KeyProps) {
     key === '' ? undefined : `keys/${path}/series?from=${from}&points=500`,
     everyMs,
   )
+  const events = useAsked<{ readonly results: readonly Verdict[] }>(
+    key === '' ? undefined : `results?key=${path}&from=${from}&limit=20`,
+    everyMs,
+  )
   const episodes = useAsked<{ readonly episodes: readonly Episode[] }>(`episodes?key=${path}&limit=50`, everyMs)
   if (error !== undefined && answer === undefined) return html`<p class="notice" role="alert">${error.message}</p>`
   return html`
@@ -33,6 +39,14 @@ export function KeyPage({ place, present, everyMs }: KeyProps) {
         : answer.points.length === 0
           ? html`<p class="empty">Nothing of this key in this time.</p>`
           : html`<${SeriesChart} points=${answer.points} label=${`Values of ${key}`} />`
+    }
+    ${place.event !== '' && html`<${RawEvent} eventId=${place.event} title=${`The event ${place.event}`} isChosen />`}
+    ${
+      key !== '' &&
+      html`<section aria-labelledby="events">
+        <h2 id="events">Its latest events</h2>
+        <${EventTable} events=${events.answer?.results} place=${place} />
+      </section>`
     }
     <section aria-labelledby="episodes">
       <h2 id="episodes">Its episodes</h2>

@@ -14,6 +14,10 @@ export interface Place {
   readonly offset: number
   /** The alert budget that is tried, per million; 0 for the present one. */
   readonly budget: number
+  /** Id of the event that is shown as it came; none by default. */
+  readonly event: string
+  /** Whether what is shown stands still. */
+  readonly isPaused: boolean
 }
 
 const usualHours = 24
@@ -29,6 +33,8 @@ export function placeOf(search: string): Place {
     hours: Number.isFinite(hours) && hours >= 0 ? hours : usualHours,
     offset,
     budget,
+    event: given.get('event') ?? '',
+    isPaused: given.get('paused') === '1',
   }
 }
 
@@ -43,6 +49,8 @@ export function urlOf({
   hours = usualHours,
   offset = 0,
   budget = 0,
+  event = '',
+  isPaused = false,
 }: Partial<Place> & { readonly page: Page }): string {
   const given = new URLSearchParams()
   if (page !== 'now') given.set('page', page)
@@ -50,6 +58,8 @@ export function urlOf({
   if (hours !== usualHours) given.set('hours', String(hours))
   if (offset !== 0) given.set('offset', String(offset))
   if (budget !== 0) given.set('budget', String(budget))
+  if (event !== '') given.set('event', event)
+  if (isPaused) given.set('paused', '1')
   const search = given.toString()
   return search === '' ? '/' : `/?${search}`
 }
@@ -70,7 +80,9 @@ export function usePlace(): Place {
       const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey
       if (link === null || !isPlain || link.origin !== location.origin || link.pathname !== '/') return
       event.preventDefault()
-      history.pushState(null, '', link.href)
+      // Who goes on from page to page stays paused.
+      const { isPaused } = placeOf(location.search)
+      history.pushState(null, '', isPaused ? urlOf({ ...placeOf(link.search), isPaused }) : link.href)
       look()
       scrollTo(0, 0)
     }

@@ -14,7 +14,7 @@ const packageFolder = join(workloads, '../node_modules')
 /** What the browser loads of this house: all of it is served below one path, as it lies here. */
 const modules = [
   ...['console/console', 'console/api', 'console/chart', 'console/format', 'console/place', 'terminal/wording'],
-  ...['console/now-page', 'console/key-page', 'console/episode-page', 'console/flow-page'],
+  ...['console/now-page', 'console/key-page', 'console/episode-page', 'console/flow-page', 'console/raw-event'],
   ...['console/what-if-page', 'console/usual-range', 'console/yaml-offer', 'console/sign-in'],
 ]
 /** What the browser's modules import by name, and which file of the package that is. */

@@ -3,7 +3,10 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { type Postgres, startPostgres } from '../../../tools/servers/postgres.ts'
 import { temporaryFolder } from '../../../tools/servers/server.ts'
+import type { Episode } from '../../../workloads/detection/episode.ts'
 import type { Verdict } from '../../../workloads/detection/verdict.ts'
+import { formatNumber } from '../../../workloads/terminal/wording.ts'
+import { openPage, startBrowser, violationsOf } from '../../harness/browser.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { type Cluster, eventOf, patience, type Role, type Scene, startCluster } from './cluster.ts'
 
@@ -82,6 +85,30 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       Array.from({ length: 25 }, (_, i) => eventOf(7 + 60 * i).value),
     )
     expect(await refusal('results/nobody/event')).to.equal('404 The event "nobody" has no verdict, or no longer')
+  })
+
+  it('shows in the console each value of a key, and any event as it came', async () => {
+    const { episodes } = (await json('episodes')) as { readonly episodes: readonly Episode[] }
+    const { episodeId, peakEventId } = episodes.find(({ userId }) => userId !== null)!
+    const browser = await startBrowser()
+    try {
+      const { page, complaints } = await openPage(browser, `${api.url}/?page=key&id=user-7&hours=0`)
+      const sees = (text: string) => page.getByText(text).first().waitFor({ timeout: 30_000 })
+      const chart = page.getByRole('figure', { name: 'Values of user-7: 25 points, 0 alerts' })
+      await chart.locator('canvas').nth(1).waitFor()
+      const ordinary = eventOf(7 + 60 * 20)
+      await page.getByRole('link', { name: ordinary.eventId }).click()
+      await sees(`"velocity": ${ordinary.features.velocity}`)
+      const cells = page.getByRole('row').filter({ hasText: ordinary.eventId }).getByRole('cell')
+      expect(await cells.nth(2).textContent()).to.equal(formatNumber(ordinary.value))
+      expect(await violationsOf(page)).to.deep.equal([])
+      await page.goto(`${api.url}/?page=episode&id=${encodeURIComponent(episodeId)}`)
+      await sees(`"eventId": "${peakEventId}"`)
+      await sees('Its events, and those before')
+      expect(complaints).to.deep.equal([])
+    } finally {
+      await browser.close()
+    }
   })
 
   it('goes on while PostgreSQL is away, says so, and has all of it when it is back', async () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Registry } from 'prom-client'
@@ -14,6 +15,7 @@ import {
   startServer,
   temporaryFolder,
 } from '../../../tools/servers/server.ts'
+import { createRecordMetrics } from '../../../workloads/recorder/record-metrics.ts'
 import { eventually } from '../../harness/eventually.ts'
 
 const root = join(import.meta.dirname, '../../..')
@@ -23,6 +25,11 @@ const quick = alerts.replace(/\b(\d+)m\b/g, '$1s').replace(/\b(\d+)h\b/g, (_, ho
 const labels = { namespace: 'shop', pipeline: 'payments', component: 'consumer', pod: 'payments-consumer-0' }
 const patience = 120_000
 
+async function listening(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
 const skipped = process.env.SKIP_INTEGRATION === '1'
 ;(skipped ? describe.skip : describe)('A Prometheus that scrapes a pipeline', function () {
   this.timeout(300_000)
@@ -30,6 +37,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   let pipeline: ServerProcess
   let api: string
   let operator: Server
+  let recorder: Server
   let prometheus: Prometheus
   let status: Record<string, unknown>
   const metrics = new Registry()
@@ -37,6 +45,8 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   ofOperator.readPipelines(() => [
     { apiVersion: '', kind: '', metadata: { namespace: 'shop', name: 'payments' }, status } as unknown as KubeObject,
   ])
+  const recorded = new Registry()
+  createRecordMetrics(recorded, () => ({ verdict: { records: 5, seconds: 0.2 } }))
   const conditions = (ready: string, degraded: string) => [
     { type: 'Ready', status: ready },
     { type: 'Degraded', status: degraded },
@@ -65,12 +75,13 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       ofOperator.observer.started?.('shop/payments', 1)
       response.end(await metrics.metrics())
     })
-    await new Promise<void>((resolve) => operator.listen(0, '127.0.0.1', resolve))
-    const { port } = operator.address() as { port: number }
+    recorder = createServer(async (_, response) => response.end(await recorded.metrics()))
+    const [address, recorderAddress] = await Promise.all([operator, recorder].map(listening))
     prometheus = await startPrometheus(
       [
         { address: `127.0.0.1:${probesPort}`, labels },
-        { address: `127.0.0.1:${port}`, labels: { namespace: 'anomaly-system' } },
+        { address: address!, labels: { namespace: 'anomaly-system' } },
+        { address: recorderAddress!, labels: { ...labels, component: 'recorder', pod: 'payments-recorder-0' } },
       ],
       { rules: quick },
     )
@@ -78,6 +89,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   after(async () => {
     await prometheus?.stop()
     operator?.close()
+    recorder?.close()
     await pipeline?.stop()
     removeFolder(folder)
   })
