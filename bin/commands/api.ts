@@ -53,7 +53,7 @@ export const api = defineCommand({
           array: true,
           requiresArg: true,
           describe:
-            'ROLE=HOST:PORT of the probes of other roles (consumer, inference, recorder), of whose /status the console tells. May be repeated',
+            'ROLE=HOST:PORT of the probes of a role (consumer, inference, api, recorder), of whose /status the console tells. May be repeated',
         },
         'drain-seconds': drainSeconds,
         'otlp-endpoint': otlpEndpoint,

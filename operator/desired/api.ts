@@ -1,7 +1,7 @@
 import { resolveRoles } from '../../lib/pipeline/resolve-pipeline.ts'
-import type { Role } from '../../lib/pipeline/spec.ts'
+import { services } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
-import { childName, type Parent, ports } from './child.ts'
+import { child, childName, type Parent, ports, selectorLabels } from './child.ts'
 import { service } from './service.ts'
 import {
   historyAccess,
@@ -14,19 +14,30 @@ import {
   workload,
 } from './workload.ts'
 
-/** Whom the console asks how they are. */
-export const peerRoles = ({ pipeline }: Parent): readonly Role[] =>
-  resolveRoles(pipeline.spec).filter((role) => role !== 'api')
+/** Callers go to one address for all pods of the API; this name stands for each of them. */
+const pods = 'api-pods'
 
+/** Whom the console asks how they are, the other pods of the API among them. */
 function peersOf(parent: Parent): readonly string[] {
-  const { namespace } = parent.pipeline.metadata
-  return peerRoles(parent).flatMap((role) => [
-    '--peer',
-    `${role}=${childName(parent, role)}.${namespace}.svc:${ports.metrics}`,
-  ])
+  const { metadata, spec } = parent.pipeline
+  return resolveRoles(spec).flatMap((role) => {
+    const name = childName(parent, role === 'api' ? pods : role)
+    return ['--peer', `${role}=${name}.${metadata.namespace}.svc:${ports.metrics}`]
+  })
 }
 
-/** The Deployment that answers the REST API, and its Service. */
+/** Without ports: what scrapes Services would find the pods twice. */
+function podsService(parent: Parent): KubeObject {
+  const spec = {
+    type: 'ClusterIP',
+    clusterIP: 'None',
+    publishNotReadyAddresses: true,
+    selector: selectorLabels(parent, 'api'),
+  }
+  return child(parent, services, pods, { spec }, { component: 'api' })
+}
+
+/** The Deployment that answers the REST API, and its Services. */
 export function api(input: WorkloadInput): readonly KubeObject[] {
   const { secretRef } = input.pipeline.spec.api.auth
   const kafka = kafkaAccess(input)
@@ -37,6 +48,7 @@ export function api(input: WorkloadInput): readonly KubeObject[] {
   const http = { name: 'http', port: ports.api, appProtocol: 'http' }
   return [
     service(input, 'api', [http, { name: 'metrics', port: ports.metrics }], { headless: false }),
+    podsService(input),
     workload(input, {
       role: 'api',
       flags: [

@@ -1,6 +1,6 @@
+import { resolveRoles } from '../../lib/pipeline/resolve-pipeline.ts'
 import { networkPolicies } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
-import { peerRoles } from './api.ts'
 import { child, manager, type Parent, type PodComponent, ports, selectorLabels } from './child.ts'
 
 const tcp = (port: number) => ({ protocol: 'TCP', port })
@@ -57,7 +57,7 @@ function egress(parent: Parent, component: PodComponent, isPair: boolean): reado
   const inference = { to: [podsOf(parent, 'inference')], ports: [tcp(ports.grpc)] }
   // The console tells of them.
   const peers = {
-    to: peerRoles(parent).map((role) => podsOf(parent, role)),
+    to: resolveRoles(parent.pipeline.spec).map((role) => podsOf(parent, role)),
     ports: [tcp(ports.metrics)],
   }
   return [

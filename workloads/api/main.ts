@@ -74,7 +74,7 @@ export interface ApiOptions {
   readonly history?: History | undefined
   /** Of events that a history leads back to. */
   readonly schemaRegistry?: SchemaRegistry | undefined
-  /** The other processes of the pipeline. */
+  /** The processes of the pipeline. */
   readonly peers?: readonly Peer[] | undefined
   readonly port: number
   readonly host?: string | undefined

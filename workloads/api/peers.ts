@@ -2,14 +2,14 @@ import { lookup } from 'node:dns/promises'
 import { AppError } from '../../lib/errors.ts'
 import { type AskPod, createPodClient } from '../../lib/pod-client.ts'
 
-/** The other processes of the pipeline, by role: where their probes answer. A name may stand for many addresses. */
+/** The processes of the pipeline, by role: where their probes answer. A name may stand for many addresses. */
 export interface Peer {
   readonly role: PeerRole
   readonly host: string
   readonly port: number
 }
 
-export const peerRoles = ['consumer', 'inference', 'recorder'] as const
+export const peerRoles = ['consumer', 'inference', 'api', 'recorder'] as const
 export type PeerRole = (typeof peerRoles)[number]
 
 /** What a process says of itself on /status; JSON. */
@@ -30,7 +30,7 @@ const mostAsked = 20
 /** However many look, the others are asked no more often. */
 const freshMs = 1000
 
-/** Asks the pipeline's other processes how they are, only when somebody wants to know. Who does not answer is left out. */
+/** Asks the pipeline's processes how they are, only when somebody wants to know. Who does not answer is left out. */
 export function createPeers(peers: readonly Peer[], options: PeersOptions): () => Promise<readonly PeerStatus[]> {
   const { clock, ask = createPodClient({ timeoutMs: 1500 }), addressesOf = addresses } = options
   let last: { readonly at: number; readonly statuses: Promise<readonly PeerStatus[]> } | undefined

@@ -30,7 +30,8 @@ describe('pipelineOverview()', () => {
   it('adds up what consumers say, tells the times of the slowest, and whose model decides', () => {
     const slower = { eventsPerSecond: 5, latencyMs: { median: 3, p95: 30 }, rejected: [{ reason: 'NoKey', count: 6 }] }
     const model = { modelVersion: '00000007', modelFitTime: '2024-01-01T00:00:00Z' }
-    const statuses = [consumer(), consumer({ flow: slower, lag: {} }), { role: 'inference' as const, status: model }]
+    const others = [{ role: 'inference' as const, status: model }, ...Array(2).fill({ role: 'api', status: {} })]
+    const statuses = [consumer(), consumer({ flow: slower, lag: {} }), ...others]
     expect(pipelineOverview(statuses, options)).to.deep.equal({
       ...{ pipeline: 'payments', source: 'payments', results: 'payments-verdicts', refractorySeconds: 300 },
       budgetPerMillion: undefined,
@@ -43,7 +44,7 @@ describe('pipelineOverview()', () => {
         { reason: 'NoKey', count: 6 },
         { reason: 'InvalidTime', count: 5 },
       ],
-      processes: { consumer: 2, inference: 1 },
+      processes: { consumer: 2, inference: 1, api: 2 },
       health: { ...health, components: { kafka: { status: 'UP' }, consumers: { status: 'UP' } } },
     })
   })

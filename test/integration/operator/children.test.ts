@@ -55,6 +55,7 @@ describe('Operator: from a pipeline to its children', () => {
         'Secret payments-redis',
         'Secret payments-signing',
         'Service payments-api',
+        'Service payments-api-pods',
         'Service payments-consumer',
         'Service payments-inference',
         'Service payments-redis',
@@ -127,7 +128,7 @@ describe('Operator: from a pipeline to its children', () => {
     const scraped = services.filter(
       ({ metadata, spec }) =>
         Object.entries(selector.matchLabels).every(([label, value]) => metadata.labels?.[label] === value) &&
-        (spec as { ports: { name: string }[] }).ports.some(({ name }) => name === 'metrics'),
+        (spec as { ports?: { name: string }[] }).ports?.some(({ name }) => name === 'metrics'),
     )
     expect(scraped.map(({ metadata }) => metadata.name)).to.have.members([
       'payments-consumer',
