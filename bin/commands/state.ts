@@ -17,6 +17,11 @@ const caFile = {
 const certFile = { type: 'string', requiresArg: true, describe: 'Client certificate (PEM) for it' } as const
 const keyFile = { type: 'string', requiresArg: true, describe: 'Key (PEM) of that certificate' } as const
 
+const example = [
+  'From a managed Redis to one that several pipelines share',
+  '$0 state copy --from redis://:password@localhost:6379 --to rediss://redis.example.com --to-prefix anomaly:shop:payments:',
+] as const
+
 const copy = defineCommand({
   command: 'copy',
   describe: 'Copy it from one Redis to another',
@@ -25,12 +30,7 @@ const copy = defineCommand({
       .usage(
         'Copy everything that a pipeline has learnt from one Redis to another, and read it back. The pipeline must be paused, and\nthe other Redis hold nothing of it. The operator does this by itself where state.redis is changed in the document.',
       )
-      .epilogue(
-        closing('state copy --from URL --to URL [flags]', [
-          'From a managed Redis to one that several pipelines share',
-          '$0 state copy --from redis://:password@localhost:6379 --to rediss://redis.example.com --to-prefix anomaly:shop:payments:',
-        ]),
-      )
+      .epilogue(closing('state copy --from URL --to URL [flags]', example))
       .options({
         from: { type: 'string', demandOption: true, requiresArg: true, describe: `Where it is: ${url}` },
         'from-prefix': prefix,
@@ -58,6 +58,11 @@ const copy = defineCommand({
 export const state = defineCommand({
   command: 'state',
   describe: 'Move what a pipeline has learnt',
-  builder: (command) => command.command(copy).demandCommand(1, 'Name what to do: copy'),
+  builder: (command) =>
+    command
+      .usage('Move what a pipeline has learnt.')
+      .epilogue(closing('state COMMAND [flags]', example))
+      .command(copy)
+      .demandCommand(1, 'Name what to do: copy'),
   handler: () => {},
 })

@@ -1,14 +1,22 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { expect } from 'chai'
+import { Redis as Client } from 'ioredis'
 import { kafkaApi } from '../../../tools/servers/proxy.ts'
 import { eventually } from '../../harness/eventually.ts'
 import { type Cluster, judged, owned, patience, type Role, type Scene, startCluster } from './cluster.ts'
+
+const run = promisify(execFile)
+const anomaly = join(import.meta.dirname, '../../../bin/anomaly')
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
 ;(skipped ? describe.skip : describe)('Consumers of a group', () => {
   let cluster: Cluster
   let scene: Scene
   let inference: string
+  let scorer: Role
 
   before(async () => {
     cluster = await startCluster()
@@ -17,7 +25,9 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
   beforeEach(async () => {
     const rules = [{ name: 'far', field: 'value', above: '1000' }]
     scene = await cluster.scene({ proxied: true, detection: { rules } })
-    inference = (await scene.inference()).address
+    const started = await scene.inference()
+    scorer = started
+    inference = started.address
   })
   afterEach(() => scene?.stop())
 
@@ -95,6 +105,28 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
       expect(consumer.log()).not.to.match(/did not stop in time|cannot stop cleanly/)
     }
     const last = await scene.consumer({ inference })
+    await load.stop()
+    await scene.caughtUp()
+    await scene.expectExact()
+    await scene.expectAllLearnt()
+    await scene.expectEpisodesExact([last])
+  })
+
+  it('go on in another Redis with all that they have learnt, where it was copied, and judge nothing twice', async () => {
+    const load = scene.load()
+    const former = await scene.consumer({ inference })
+    await judged(former, 1000)
+    expect([await former.stop(patience), await scorer.stop(patience)]).to.deep.equal([0, 0])
+    // There and back: the processes of a scene have one address.
+    const [own, other] = [scene.database, 15].map((database) => `${cluster.redis.url}/${database}`) as [string, string]
+    const copy = (...flags: readonly string[]) => run(anomaly, ['state', 'copy', ...flags])
+    await copy('--from', own, '--to', other, '--to-prefix', 'moved:')
+    const client = new Client(own)
+    await client.flushdb().finally(() => client.disconnect())
+    await copy('--from', other, '--from-prefix', 'moved:', '--to', own)
+
+    const last = await scene.consumer({ inference: (await scene.inference()).address })
+    await judged(last, 1000)
     await load.stop()
     await scene.caughtUp()
     await scene.expectExact()
