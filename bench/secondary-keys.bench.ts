@@ -12,14 +12,16 @@ import { spread } from './spread.ts'
 /**
  * Processor time an event, from bytes to the bytes of its verdict and its state in Redis, of a pipeline with a secondary
  * key of 10,000 values, 1 % of which have a confirmed anomaly, beside the same one without; profiles and feedback, no
- * models, no Kafka. Pairs take turns in one process. `EVENTS` and `ROUNDS` change the size.
+ * models, no Kafka. Pairs take turns in one process. `EVENTS`, `TERMINALS` and `ROUNDS` change the size.
+ *
+ * What is written depends on how often a value comes in the 5 s between two writes, so on how fast the machine is.
  */
 
 const events = Number(process.env.EVENTS ?? 100_000)
 const rounds = Number(process.env.ROUNDS ?? 7)
 const partitions = 4
 const batchSize = 500
-const terminals = 10_000
+const terminals = Number(process.env.TERMINALS ?? 10_000)
 
 const server = await startRedis()
 const redis = watchRedis(server.url)
@@ -71,8 +73,9 @@ async function run(secondaryKeys: readonly string[] | undefined) {
       kept.committed(partition, new Map())
     }
   }
-  const [cpu, serverCpu] = [process.cpuUsage(), await redis.cpu()]
   await redis.reset()
+  const serverCpu = await redis.cpu()
+  const [cpu, began] = [process.cpuUsage(), performance.now()]
   for (let from = 0; from < events; from += batchSize) {
     const partition = (from / batchSize) % partitions
     const records = values
@@ -85,6 +88,7 @@ async function run(secondaryKeys: readonly string[] | undefined) {
   const { user, system } = process.cpuUsage(cpu)
   const calls = await redis.calls()
   const report = {
+    eventsPerSecond: (1000 * events) / (performance.now() - began),
     microseconds: (user + system) / events,
     redisMicroseconds: ((await redis.cpu()) - serverCpu) * (1e6 / events),
     readsOfValues: (calls.get('hgetall') ?? 0) / events,
@@ -112,7 +116,9 @@ console.log(
     redisWithout: over((pair) => pair.without.redisMicroseconds),
     redisWithOne: over((pair) => pair.with.redisMicroseconds),
     readsOfValuesPerEvent: over((pair) => pair.with.readsOfValues),
+    eventsPerSecond: over((pair) => pair.with.eventsPerSecond),
     events,
+    terminals,
     rounds,
   }),
 )

@@ -32,8 +32,8 @@ export class SecondaryRisks {
   readonly #tables: readonly RiskTable[]
   /** By the value, its partial before the batches in hand; undefined where nothing is to be undone. */
   #before: Map<KnownRisk, Float32Array> | undefined
-  /** Names of values that were counted before it was read what is stored of them, and were joined with that since. */
-  #joined: string[] = []
+  /** Values that were counted before it was read what is stored of them, and were joined with that since. */
+  #joined: KnownRisk[] = []
 
   /** @param fields of the events, whose values these are */
   constructor(fields: readonly string[]) {
@@ -66,12 +66,12 @@ export class SecondaryRisks {
     this.#before ??= new Map()
   }
 
-  /** What was counted is for good. Answers with the names of values whose partials are to be stored. */
-  commit(): readonly string[] {
-    const changed = this.#joined
+  /** What was counted is for good. Answers with the names of values whose partials are to be stored, and which are risky. */
+  commit(): ReadonlyMap<string, boolean> {
+    const changed = new Map<string, boolean>()
+    for (const known of this.#joined) changed.set(known.name, isRisky(known))
+    for (const known of this.#before?.keys() ?? []) changed.set(known.name, isRisky(known))
     this.#joined = []
-    if (this.#before === undefined) return changed
-    for (const { name } of this.#before.keys()) changed.push(name)
     this.#before = undefined
     return changed
   }
@@ -101,7 +101,7 @@ export class SecondaryRisks {
     { own, at }: { readonly own?: number | undefined; readonly at: number },
   ): void {
     const isFirst = !wasRead(known)
-    if (isFirst && known.own.some((x) => x !== 0)) this.#joined.push(known.name)
+    if (isFirst && known.own.some((x) => x !== 0)) this.#joined.push(known)
     known.readAt = at
     let others: Float32Array | undefined
     for (const [partition, bytes] of partials) {
@@ -119,7 +119,7 @@ export class SecondaryRisks {
   save(name: string): SavedPartial | undefined {
     const known = this.#find(name)
     if (known === undefined || !wasRead(known)) return undefined
-    return { payload: writePartial(known.own), isRisky: anomaliesAt(known.own, 0, Number.NaN) > negligible }
+    return { payload: writePartial(known.own), isRisky: isRisky(known) }
   }
 
   /** Of every value in memory. */
@@ -152,6 +152,9 @@ export function eventsOf({ own, others }: KnownRisk, time: number): number {
 }
 
 export const wasRead = ({ readAt }: KnownRisk): boolean => readAt !== Number.NEGATIVE_INFINITY
+
+/** Of the value's own partial. */
+const isRisky = ({ own }: KnownRisk): boolean => anomaliesAt(own, 0, Number.NaN) > negligible
 
 /** A partial on its way to where it is stored. */
 export interface SavedPartial {

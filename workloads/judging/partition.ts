@@ -24,11 +24,13 @@ const tableBytesPerKey = 130
 const shareOfRisks = 0.25
 const bytesPerRisk = 650
 
+const noPartials: ReadonlyMap<string, boolean> = new Map()
+
 /** What a commit changed for good. */
 export interface Changes {
   readonly keys: readonly string[]
-  /** Names of values of secondary keys. */
-  readonly partials: readonly string[]
+  /** Names of values of secondary keys, and whether their partials are risky. */
+  readonly partials: ReadonlyMap<string, boolean>
 }
 
 export interface PartitionOptions {
@@ -208,7 +210,7 @@ export class Partition {
     const keys = [...(this.#undo?.keys.keys() ?? [])]
     if (this.#undo?.hasBegun === true) this.#isLoaded = false
     this.#undo?.clear()
-    return { keys, partials: this.risks?.commit() ?? [] }
+    return { keys, partials: this.risks?.commit() ?? noPartials }
   }
 
   /** Undoes all that was observed and decided since the last commit. */

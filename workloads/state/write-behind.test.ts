@@ -29,16 +29,24 @@ function bench(
   const clock = createManualClock()
   const memory = new Map<string, string>()
   const flushed: Flushed[] = []
+  /** By the name of a value, how often it was counted. */
+  const counts = new Map<string, number>()
+  const partials: { readonly at: number; readonly counts: Readonly<Record<string, number>> }[] = []
   const logged: string[] = []
   let fenced = 0
   let answer: FlushOutcome | Error = 'Written'
   let gate: Promise<void> | undefined
   const store: Pick<PartitionStore, 'flush'> = {
-    async flush(partition, epoch, { keys, features, partition: shared }: PartitionChanges) {
+    async flush(partition, epoch, { keys, features, partition: shared, partials: parts }: PartitionChanges) {
       expect(partition).to.equal(7)
       const at = clock.monotonic()
       await gate
       if (answer instanceof Error) throw answer
+      if (parts !== undefined && parts.size > 0)
+        partials.push({
+          at,
+          counts: Object.fromEntries(Array.from(parts, ([name, { payload }]) => [name, payload[0]!])),
+        })
       if (answer !== 'Fenced')
         flushed.push({
           at,
@@ -64,6 +72,9 @@ function bench(
       keys: () => memory.keys(),
       saveKey: (key) => (memory.has(key) ? Buffer.from(memory.get(key)!) : undefined),
       savePartition: () => Buffer.from(`of ${memory.size} keys`),
+      partials: () => counts.keys(),
+      savePartial: (name) =>
+        counts.has(name) ? { payload: Uint8Array.of(counts.get(name)!), isRisky: false } : undefined,
     },
     featuresJson: (x) => JSON.stringify({ x }),
     log,
@@ -87,6 +98,12 @@ function bench(
       const { promise, resolve } = Promise.withResolvers<void>()
       gate = promise
       return resolve
+    },
+    partials,
+    /** A value is counted in a batch that is committed. */
+    count(name: string, isUrgent: boolean): void {
+      counts.set(name, 1 + (counts.get(name) ?? 0))
+      behind.release([], undefined, new Map([[name, isUrgent]]))
     },
     /** A batch that is committed. */
     learn(changes: Readonly<Record<string, string>>): void {
@@ -171,6 +188,50 @@ describe('WriteBehind', () => {
       [6000, {}, {}],
       [10_000, { a: '{"x":12}' }, {}],
     ])
+  })
+
+  it('writes partials as a whole, urgent ones within a second, others as rarely as last features', async () => {
+    const { clock, partials, behind, count } = bench({ featuresEveryMs: 5000 })
+    for (let i = 0; i < 12; i++) {
+      count('calm', false)
+      count('risky', true)
+      await clock.advance(500)
+    }
+    expect(behind.pending).to.equal(1)
+    expect(partials.map(({ at, counts }) => [at, counts])).to.deep.equal([
+      [0, { calm: 1 }],
+      [1000, { risky: 2 }],
+      [2000, { risky: 4 }],
+      [3000, { risky: 6 }],
+      [4000, { risky: 8 }],
+      [5000, { calm: 10, risky: 10 }],
+      [6000, { risky: 12 }],
+    ])
+    expect(await behind.flushNow()).to.equal(true)
+    expect(partials.at(-1)!.counts).to.deep.equal({ calm: 12 })
+    expect(behind.pending).to.equal(0)
+  })
+
+  it('writes partials again that failed, all of them where the store has lost some, and none that is not complete', async () => {
+    const { clock, partials, behind, count, answerWith } = bench()
+    answerWith(unavailable)
+    count('a', true)
+    await clock.advance(500)
+    count('a', true)
+    answerWith('Refill')
+    await clock.advance(5000)
+    answerWith('Written')
+    await clock.advance(5000)
+    count('b', true)
+    await clock.advance(5000)
+    expect(partials.at(-1)!.counts).to.deep.equal({ b: 1 })
+    expect(
+      partials.slice(0, 2).map(({ counts }) => counts),
+      'as it is by then, and again',
+    ).to.deep.equal([{ a: 2 }, { a: 2 }])
+    behind.release([], undefined, new Map([['unknown', true]]))
+    await clock.advance(5000)
+    expect(partials.at(-1)!.counts).to.deep.equal({ b: 1 })
   })
 
   it('writes features that wait before a hand-over, and again when the store has lost all', async () => {

@@ -35,7 +35,10 @@ export interface WriteBehindOptions<F> {
   readonly everyMs?: number | undefined
   /** How many numbers the last features of a key are; 1 if absent. */
   readonly featuresWidth?: (() => number) | undefined
-  /** So are the last features of a key, which are about half of what there is to write; no less often than keys. */
+  /**
+   * So are the last features of a key, which are about half of what there is to write, and partials that are not urgent;
+   * no less often than keys.
+   */
   readonly featuresEveryMs?: number | undefined
   /** What evicted keys may hold until they are written, in bytes; the first evicted are lost beyond it. */
   readonly parkedBytes?: number | undefined
@@ -66,13 +69,14 @@ export class WriteBehind<F = never> {
   #changed = new Set<string>()
   #round = new Set<string>()
   #partitionChanged = false
-  /** Names of values that changed. */
+  /** Names of values that changed, and of those that may wait. */
   #partials = new Set<string>()
+  readonly #partialsLater = new Set<string>()
   #features = new Map<string, F>()
   /** Keys whose features were written since all were due, and what these keys had since. */
   readonly #featuresWritten = new Set<string>()
   readonly #featuresLater = new Map<string, F>()
-  #featuresDueAt = Number.NEGATIVE_INFINITY
+  #laterDueAt = Number.NEGATIVE_INFINITY
   /** Payloads of keys that memory has dropped before they were written, in order of their eviction. */
   readonly #parked = new Map<string, Uint8Array>()
   readonly #firstParked = oldestOf(this.#parked)
@@ -99,7 +103,7 @@ export class WriteBehind<F = never> {
 
   /** Keys that are not written yet. */
   get pending(): number {
-    let pending = this.#round.size + (this.#sent?.size ?? 0) + this.#partials.size
+    let pending = this.#round.size + (this.#sent?.size ?? 0) + this.#partials.size + this.#partialsLater.size
     for (const key of this.#changed) if (!this.#round.has(key) && !this.#sent?.has(key)) pending++
     return pending
   }
@@ -132,16 +136,20 @@ export class WriteBehind<F = never> {
 
   /**
    * The batch is over: these keys changed for good, none where it was dropped; `features` are the keys' last, `partials`
-   * the names of values that changed.
+   * the names of values that changed, and whether that is urgent.
    */
-  release(changed: Iterable<string> = [], features?: ReadonlyMap<string, F>, partials: Iterable<string> = []): void {
+  release(
+    changed: Iterable<string> = [],
+    features?: ReadonlyMap<string, F>,
+    partials?: ReadonlyMap<string, boolean>,
+  ): void {
     this.#held = false
     if (this.#over) return
     for (const key of changed) {
       this.#changed.add(key)
       this.#partitionChanged = true
     }
-    for (const name of partials) this.#partials.add(name)
+    for (const [name, isUrgent] of partials ?? []) (isUrgent ? this.#partials : this.#partialsLater).add(name)
     if (features !== undefined && this.#options.featuresJson !== undefined) {
       for (const [key, last] of features)
         put(this.#featuresWritten.has(key) ? this.#featuresLater : this.#features, key, last)
@@ -190,7 +198,7 @@ export class WriteBehind<F = never> {
     for (;;) {
       await this.#flight
       if (this.#over || this.#held) return false
-      this.#allFeaturesDue()
+      this.#allDue()
       if (!this.#dirty) return true
       if (this.#failures > 0) {
         const left = deadline - this.#clock.monotonic()
@@ -221,12 +229,12 @@ export class WriteBehind<F = never> {
     this.#cancelTimer = undefined
     if (this.#over || this.#held || this.#sent !== undefined) return
     const now = this.#clock.monotonic()
-    if (now >= this.#featuresDueAt) {
-      this.#allFeaturesDue()
-      this.#featuresDueAt = now + this.#featuresEveryMs
+    if (now >= this.#laterDueAt) {
+      this.#allDue()
+      this.#laterDueAt = now + this.#featuresEveryMs
     }
-    if (!this.#dirty && this.#featuresLater.size === 0) return
-    const wait = (this.#dirty ? this.#notBefore : this.#featuresDueAt) - now
+    if (!this.#dirty && this.#featuresLater.size + this.#partialsLater.size === 0) return
+    const wait = (this.#dirty ? this.#notBefore : this.#laterDueAt) - now
     const isBehind = this.#round.size > 0 || this.#partials.size > keysAtOnce
     if (wait > 0 && (!isBehind || this.#failures > 0)) {
       this.#cancelTimer = this.#clock.after(wait, () => this.#next())
@@ -274,7 +282,7 @@ export class WriteBehind<F = never> {
       for (const [key, payload] of sent) if (this.#parked.get(key) === payload) this.#unpark(key)
       for (const key of features.keys()) this.#featuresWritten.add(key)
       if (outcome === 'Refill') {
-        this.#allFeaturesDue()
+        this.#allDue()
         this.#addAllPartials()
         for (const key of memory.keys()) this.#changed.add(key)
         this.#partitionChanged ||= !withPartition
@@ -308,9 +316,11 @@ export class WriteBehind<F = never> {
     for (const name of this.#options.memory.partials?.() ?? []) this.#partials.add(name)
   }
 
-  #allFeaturesDue(): void {
+  #allDue(): void {
     for (const [key, last] of this.#featuresLater) put(this.#features, key, last)
     this.#limit(this.#features)
+    for (const name of this.#partialsLater) this.#partials.add(name)
+    this.#partialsLater.clear()
     this.#featuresLater.clear()
     this.#featuresWritten.clear()
   }
