@@ -50,6 +50,8 @@ export function redisCopy(input: CopyInput): KubeObject {
   })
   const jobSpec = {
     backoffLimit: 2,
+    // Nothing is judged meanwhile: then it goes on with the former one.
+    activeDeadlineSeconds: 3600,
     // No two of its pods write at once.
     podReplacementPolicy: 'Failed',
     template: { metadata, spec: { ...spec, restartPolicy: 'Never' } },

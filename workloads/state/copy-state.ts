@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
+import { batches } from './batches.ts'
 import type { RedisClient, RedisConnection } from './redis-connection.ts'
 
 /** What one pipeline keeps in one server. */
@@ -17,8 +18,10 @@ export interface CopyOptions {
   readonly log: Logger
 }
 
-/** How many keys are asked for, read and written at once. */
+/** How many keys are asked for at once. */
 const batch = 500
+/** What a key that is no text is taken to hold: to read it is the way to know. */
+const assumedBytes = 65_536
 
 /**
  * Copies everything that a pipeline has learnt, each key for as long as it has left, and reads all of it back. Nobody may
@@ -42,7 +45,7 @@ export async function copyState(from: StatePlace, to: StatePlace, options: CopyO
     )
   await claim(from, to, `copying ${id}`, target)
   for await (const names of keysOf(to)) await ask(to, (client) => client.unlink(names))
-  for await (const names of keysOf(from)) await write(from, to, names)
+  for await (const keys of stepsOf(from)) await write(from, to, keys)
   log.info({ from: from.place, to: to.place }, 'everything is copied, and is read back')
   const keys = await verify(from, to)
   await writeMark(from, `moved ${id}`)
@@ -100,15 +103,37 @@ const types = {
 type Type = keyof typeof types
 const isType = (name: string): name is Type => Object.hasOwn(types, name)
 
-/** What the keys hold, in their order; undefined for those that are gone. */
-async function read(at: StatePlace, names: readonly Buffer[]): Promise<(Entry | undefined)[]> {
-  const facts = await ask(at, (client) =>
+interface Key {
+  readonly name: Buffer
+  readonly type: string
+  readonly ttlMs: number
+  readonly bytes: number
+}
+
+async function keysNamed(at: StatePlace, names: readonly Buffer[]): Promise<readonly Key[]> {
+  const found = await ask(at, (client) =>
     Promise.all(names.map((name) => Promise.all([client.type(name), client.pttl(name)]))),
   )
   return ask(at, (client) =>
     Promise.all(
       names.map(async (name, i) => {
-        const [type, ttlMs] = facts[i]!
+        const [type, ttlMs] = found[i]!
+        return { name, type, ttlMs, bytes: type === 'string' ? await client.strlen(name) : assumedBytes }
+      }),
+    ),
+  )
+}
+
+/** All keys, as many at a time as are read and written at once: models are large. */
+async function* stepsOf(at: StatePlace): AsyncGenerator<readonly Key[]> {
+  for await (const names of keysOf(at)) yield* batches(await keysNamed(at, names), ({ bytes }) => bytes)
+}
+
+/** What the keys hold, in their order; undefined for those that are gone. */
+async function read(at: StatePlace, keys: readonly Key[]): Promise<readonly (Entry | undefined)[]> {
+  return ask(at, (client) =>
+    Promise.all(
+      keys.map(async ({ name, type, ttlMs }) => {
         if (type === 'none') return undefined
         if (!isType(type)) throw refuse(`the key ${name} at ${at.place} is a ${type}, which no pipeline writes`)
         const range = type === 'list' ? ['0', '-1'] : []
@@ -123,13 +148,13 @@ async function read(at: StatePlace, names: readonly Buffer[]): Promise<(Entry | 
 const nameAt = (to: StatePlace, from: StatePlace, name: Buffer): Buffer =>
   Buffer.concat([Buffer.from(to.keyPrefix), name.subarray(Buffer.byteLength(from.keyPrefix))])
 
-async function write(from: StatePlace, to: StatePlace, names: readonly Buffer[]): Promise<void> {
-  const entries = await read(from, names)
+async function write(from: StatePlace, to: StatePlace, keys: readonly Key[]): Promise<void> {
+  const entries = await read(from, keys)
   await ask(to, (client) =>
     Promise.all(
       entries.flatMap((entry, i) => {
         if (entry === undefined) return []
-        const name = nameAt(to, from, names[i]!)
+        const name = nameAt(to, from, keys[i]!.name)
         return [
           client.del(name),
           client.call(types[entry.type].write, name, ...entry.values),
@@ -142,15 +167,14 @@ async function write(from: StatePlace, to: StatePlace, names: readonly Buffer[])
 
 /** Compares each key of both places; how many there are. */
 async function verify(from: StatePlace, to: StatePlace): Promise<number> {
-  let keys = 0
-  for await (const names of keysOf(from)) {
-    const [wanted, found] = await Promise.all([
-      read(from, names),
-      read(
-        to,
-        names.map((name) => nameAt(to, from, name)),
-      ),
-    ])
+  let count = 0
+  for await (const keys of stepsOf(from)) {
+    const names = keys.map(({ name }) => name)
+    const copies = await keysNamed(
+      to,
+      names.map((name) => nameAt(to, from, name)),
+    )
+    const [wanted, found] = await Promise.all([read(from, keys), read(to, copies)])
     const wrong = wanted.findIndex((entry, i) => entry !== undefined && !isSame(entry, found[i]))
     if (wrong !== -1)
       throw new AppError(
@@ -159,9 +183,9 @@ async function verify(from: StatePlace, to: StatePlace): Promise<number> {
           ? `The copy is not used: the key ${names[wrong]} is not in ${to.place} any more, which may have too little memory`
           : `The copy is not used: the key ${names[wrong]} was changed in ${from.place} or in ${to.place} meanwhile; stop what writes there`,
       )
-    keys += wanted.filter((entry) => entry !== undefined).length
+    count += wanted.filter((entry) => entry !== undefined).length
   }
-  return keys
+  return count
 }
 
 function isSame(a: Entry, b: Entry | undefined): boolean {
