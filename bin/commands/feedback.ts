@@ -1,5 +1,7 @@
-import { feedbackLabels } from '../../workloads/detection/feedback.ts'
+import type { FeedbackLabel } from '../../workloads/detection/feedback.ts'
 import { closing, defineCommand } from './define-command.ts'
+
+const labels = ['Confirmed', 'FalseAlarm', 'Withdrawn'] as const satisfies readonly FeedbackLabel[]
 
 const api = {
   url: { type: 'string', demandOption: true, requiresArg: true, describe: 'Address of the API' },
@@ -12,7 +14,7 @@ const give = defineCommand({
   builder: (command) =>
     command.positional('events', { type: 'string', array: true, describe: 'Ids of the events' }).options({
       label: {
-        choices: feedbackLabels,
+        choices: labels,
         demandOption: true,
         requiresArg: true,
         describe: 'What they were; Withdrawn takes back what was said before',
@@ -44,7 +46,7 @@ const list = defineCommand({
       .options({
         key: { type: 'string', requiresArg: true, describe: 'Only of events of this key' },
         label: {
-          choices: feedbackLabels,
+          choices: labels,
           requiresArg: true,
           describe: 'Only what was said; Withdrawn: was taken back',
         },
