@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
+import { loadPipeline } from '../lib/pipeline/load-pipeline.ts'
+import { normalSeries } from '../workloads/detection/injected-anomalies.ts'
 import type { Verdict } from '../workloads/detection/verdict.ts'
 import { temporaryFolder } from '../workloads/files/temporary-folder.ts'
 import { simulatePayments } from '../workloads/simulation/simulate-payments.ts'
@@ -639,6 +641,63 @@ describe('anomaly', () => {
       for (const { code, stderr } of refusals) expect(code, stderr).to.equal(2)
       expect(refusals[0]!.stderr).to.equal('anomaly: name the pipeline with -f, or its API with --url\n')
       expect(refusals[3]!.stderr).to.include('--url: localhost:8080 must be a URL such as http://localhost:8080')
+    })
+  })
+
+  describe('tune', () => {
+    const document = (detection: string) =>
+      `# Ours\napiVersion: anomaly.com/v1alpha1\nkind: AnomalyPipeline\nmetadata: {name: sensors}\nspec:\n  source: {brokers: ['localhost:9092']}\n  event: {key: $source}\n${detection}`
+    /** Values of two sensors, a point in five minutes. */
+    function sensorFiles(): string[] {
+      return ['a', 'b'].map((name, n) => {
+        const values = normalSeries('season', 1500, 40 + n)
+        const rows = values.map((value, i) => `${new Date(1.7e12 + 300_000 * i).toISOString()},${value.toFixed(2)},4`)
+        return folder.write(`tune-${name}.csv`, `timestamp,value,still\n${rows.join('\n')}\n`)
+      })
+    }
+
+    it('proposes the detector that finds more, in a document that is valid, twice the same', async () => {
+      const profile = '  detection: {detectors: [{name: profile, profile: {}}]}\n'
+      const pipeline = folder.write('tune.yaml', document(profile))
+      const inputs = sensorFiles().flatMap((path) => ['--input', path])
+      const [output, report] = [join(folder.path, 'tuned.yaml'), join(folder.path, 'tune.html')]
+      const tuned = await anomaly(['tune', '-f', pipeline, ...inputs, '--output', output, '--report', report])
+      expect(tuned, tuned.stderr).to.include({ code: 0, stdout: '' })
+      expect(tuned.stderr).to.match(/→ discord +\d+ of \d+/)
+      expect(tuned.stderr).to.include('spec.detection.detectors: [{"name":"discord","discord":{}}]')
+      const proposed = readFileSync(output, 'utf8')
+      expect(proposed).to.match(/^# Ours\n/)
+      expect((await loadPipeline(output)).spec.detection.detectors).to.deep.equal([{ name: 'discord', discord: {} }])
+      expect(readFileSync(report, 'utf8')).to.include('Anomaly tune')
+
+      const again = await anomaly(['tune', '-f', pipeline, ...inputs])
+      expect(again.stdout).to.equal(proposed)
+      const kept = await anomaly(['tune', '-f', output, ...inputs, '--events', '900', '--alerts-per-day', '1'])
+      expect(kept.stdout).to.match(/^ {2}event: \{key: \$source\}\n(.*\n)*.*alertBudget:\s+\{? ?perMillion: 1700\b/m)
+    })
+
+    it('ends as other commands where it cannot be told', async () => {
+      const pipeline = folder.write('tune.yaml', document(''))
+      const [csv = ''] = sensorFiles()
+      for (const [args, code, said] of [
+        [
+          ['-f', pipeline, '--input', csv, '--label', 'still'],
+          2,
+          '--label still: no event of the sample has a 1 there',
+        ],
+        [['-f', pipeline, '--input', csv, '--events', '0'], 2, '--events: must be above 0'],
+        [['-f', pipeline, '--input', csv, '--output', csv], 2, 'is an input too'],
+        [['-f', pipeline, '--input', folder.write('tune-none.csv', 'a,b\n1,2\n')], 3, 'nothing could be judged'],
+        [
+          ['-f', folder.write('tune-bad.yaml', document('  detection: {detectors: []}')), '--input', csv],
+          2,
+          'detectors',
+        ],
+      ] as const) {
+        const ended = await anomaly(['tune', ...args])
+        expect(ended.stderr).to.include(said)
+        expect([ended.code, ended.stdout]).to.deep.equal([code, ''])
+      }
     })
   })
 

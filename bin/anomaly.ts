@@ -18,6 +18,7 @@ import { replay } from './commands/replay.ts'
 import { run } from './commands/run.ts'
 import { schema } from './commands/schema.ts'
 import { state } from './commands/state.ts'
+import { tune } from './commands/tune.ts'
 import { watch } from './commands/watch.ts'
 import { removeServices, unknownVariable } from './environment.ts'
 
@@ -38,6 +39,7 @@ const cli: Argv = yargs(args)
   .check(checkFlags)
   .command(run)
   .command(backtest)
+  .command(tune)
   .command(replay)
   .command(watch)
   .command(feedback)

@@ -78,6 +78,12 @@ const cli = yargs(hideBin(process.argv))
     async (given) => print(await (await commands()).restartCommand(argumentsOf(given))),
   )
   .command(
+    'tune <name>',
+    'Say how to tune a pipeline on the events of its topic, as commands',
+    (command) => pipeline(command),
+    async (given) => print(await (await commands()).tuneCommand(argumentsOf(given))),
+  )
+  .command(
     'report <name>',
     'Print all that somebody who helps needs, without secrets, as YAML',
     (command) => pipeline(command),

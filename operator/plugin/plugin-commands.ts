@@ -3,12 +3,14 @@ import { once } from 'node:events'
 import { promisify } from 'node:util'
 import { stringify } from 'yaml'
 import { AppError } from '../../lib/errors.ts'
+import { parsePipeline } from '../../lib/pipeline/parse-pipeline.ts'
 import { restartAnnotation } from '../desired/child.ts'
 import { childKinds } from '../kinds.ts'
 import type { KubeObject } from '../runtime/kube-object.ts'
 import { modelsArguments, watchArguments } from './pod-commands.ts'
 import { statusScreen } from './status-screen.ts'
 import { withoutSecrets } from './support-report.ts'
+import { tuneSteps } from './tune-steps.ts'
 
 /** What `kubectl anomaly` does, by kubectl itself: with the cluster, the user and the namespace that it has. */
 
@@ -78,6 +80,12 @@ export async function modelsCommand({ name = '', kubectl: flags }: PluginArgumen
   const deployment = await getOf(['get', 'deployment', `${name}-inference`, ...flags])
   const command = ['exec', `deployment/${name}-inference`, '-c', 'inference', ...flags, '--']
   return kubectl([...command, ...modelsArguments(deployment)])
+}
+
+/** How to tune a pipeline on what its topic holds. */
+export async function tuneCommand({ name = '', kubectl: flags }: PluginArguments): Promise<string> {
+  const pipeline = parsePipeline(await getOf(['get', kind, name, ...flags]))
+  return tuneSteps(pipeline, ['kubectl', 'get', kind, name, '-o', 'yaml', ...flags].join(' '))
 }
 
 /** All that somebody who helps needs of a pipeline, as YAML; neither Secrets nor values of variables are in it. */

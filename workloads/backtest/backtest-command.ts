@@ -8,13 +8,13 @@ import { workloadPart } from '../../lib/pipeline/workload-part.ts'
 import { durationMs } from '../../lib/time.ts'
 import { version } from '../../lib/version.ts'
 import { checkOutputs } from '../files/check-outputs.ts'
-import { checkFieldPath } from '../files/field-path.ts'
-import { type Format, type InputFile, inputFiles } from '../files/input-files.ts'
+import { type Format, inputFiles } from '../files/input-files.ts'
 import { checkWritable, writeWhole } from '../files/whole-file.ts'
 import { summaryLines } from '../terminal/status-line.ts'
 import { lookOf } from '../terminal/terminal.ts'
 import { formatNumber } from '../terminal/wording.ts'
 import type { BacktestSummary } from './backtest.ts'
+import { checkLabel, noLabels } from './label.ts'
 import { type Evaluation, LabelledScores } from './labelled-scores.ts'
 import { renderReport } from './report/render-report.ts'
 import { createReportCollector } from './report/report-collector.ts'
@@ -90,20 +90,6 @@ function delayOf(text: string, label: string | undefined, { spec: { detection, e
   if (detection.feedback === undefined) fail('the pipeline learns from none; add spec.detection.feedback: {}')
   if (event.time === '') fail('the events of the pipeline have no time')
   return durationMs(text) ?? fail('must be a duration such as 7d, 12h or 30m')
-}
-
-/** What detection reads must not be the truth itself. */
-function checkLabel(label: string, { spec: { event } }: Pipeline): void {
-  checkFieldPath('--label', label)
-  for (const field of ['id', 'time', 'key', 'value'] as const)
-    if (event[field] === label)
-      throw new AppError('InvalidArgument', `--label ${label}: the pipeline reads this field as the event's ${field}`)
-}
-
-function noLabels(label: string, files: readonly InputFile[]): AppError {
-  const [first, ...others] = files.map(({ path }) => path)
-  const inputs = others.length === 0 ? first : `${first} and ${others.length} more`
-  return new AppError('InvalidArgument', `--label ${label}: no row of ${inputs} has a field ${label} of 0 or 1`)
 }
 
 function rateLine({ events, alerts }: BacktestSummary, decision: Decision): string {

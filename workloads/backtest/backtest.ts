@@ -26,6 +26,8 @@ export interface BacktestEvent {
 export interface BacktestOptions {
   readonly pipeline: Pipeline
   readonly files: readonly InputFile[]
+  /** What was read of the files already, in the place of reading them. */
+  readonly rows?: readonly InputRecord[] | undefined
   /** Path of a field with a 0/1 label; never a feature. */
   readonly label?: string | undefined
   /** The labels come back as feedback so much later in the time of the events, in ms; not at all if absent. */
@@ -116,7 +118,7 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
     failed = true
   })
   try {
-    for await (const rows of readEvents(files, reading)) {
+    for await (const rows of options.rows === undefined ? readEvents(files, reading) : inParts(options.rows)) {
       if (signal?.aborted === true || failed) break
       for (const row of rows) local.stream.append(row)
       const room = local.stream.room()
@@ -129,6 +131,10 @@ export async function backtest(options: BacktestOptions): Promise<BacktestSummar
     for (const runner of onnx) await runner.close()
   }
   return { events, alerts, rejected, keys, modelVersion: local.scorer.modelVersion }
+}
+
+function* inParts(rows: readonly InputRecord[]): Generator<readonly InputRecord[]> {
+  for (let at = 0; at < rows.length; at += 1000) yield rows.slice(at, at + 1000)
 }
 
 function labelOf({ body, value }: InputRecord, readLabel: FieldReader | undefined): 0 | 1 | undefined {

@@ -32,7 +32,7 @@ export function injectedSeries(nature: SeriesNature, kind: AnomalyKind, seed: nu
   const random = randomOf(1_000 + seed)
   const first = 1_500 + Math.floor(500 * random())
   const values = normalSeries(nature, first + 500, seed)
-  return { values, first, last: first + inject(kind, values, first, random) - 1 }
+  return { values, first, last: first + injectAnomaly(kind, values, first, random) - 1 }
 }
 
 /** A series without anomalies. */
@@ -60,11 +60,14 @@ export function normalSeries(nature: SeriesNature, length: number, seed: number)
   return Array.from({ length }, (_, i) => next[nature](i))
 }
 
-/** Puts the anomaly in at `first`; returns the number of values it covers. */
-function inject(kind: AnomalyKind, values: number[], first: number, random: () => number): number {
+/**
+ * Puts the anomaly in at `first`; returns the number of values it covers, 120 at most. Its size is measured by the hundred
+ * values before it. @param random uniform on (0, 1)
+ */
+export function injectAnomaly(kind: AnomalyKind, values: number[], first: number, random: () => number): number {
   const normal = normalOf(random)
   const sign = random() < 0.5 ? -1 : 1
-  const local = deviationOf(values.slice(first - 100, first))
+  const local = deviationOf(values.slice(Math.max(0, first - 100), first))
   const change = (length: number, to: (value: number) => number) => {
     for (let i = first; i < first + length; i++) values[i] = to(values[i]!)
     return length

@@ -83,6 +83,10 @@ th:last-child, td:last-child { padding-right: 0; }
 .bar { display: flex; gap: 1px; height: 9px; }
 .hits { background: var(--good); } .false { border: 1.5px solid var(--bad); }
 .legend i { width: 14px; height: 9px; }
+pre { margin: 14px 0 0; padding: 14px 16px; border: 1px solid var(--line); border-radius: 4px; overflow-x: auto; font-size: 13px; line-height: 1.5; }
+tr.chosen { font-weight: 600; } tr.chosen td:first-child::before { content: '→ '; }
+.wide { overflow-x: auto; }
+.finding p:first-child { font-weight: 600; margin-top: 16px; }
 footer { margin-top: 56px; padding-top: 14px; border-top: 1px solid var(--line); color: var(--muted); font-size: 13px; display: flex; flex-wrap: wrap; gap: 2px 28px; overflow-wrap: anywhere; }
 
 @media (max-width: 700px) {

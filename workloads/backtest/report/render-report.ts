@@ -1,12 +1,10 @@
-import { createHash } from 'node:crypto'
 import type { EpisodeFigures } from '../../detection/episode-quality.ts'
 import { shortestRate } from '../../terminal/status-line.ts'
 import { counted, formatDuration, formatNumber, formatScore, formatShare, formatTime } from '../../terminal/wording.ts'
 import { barList } from './bar-list.ts'
 import { eventTable, truth, whyNoAlert } from './event-table.ts'
-import { hoverScript } from './hover-script.ts'
-import { html, type Markup, trusted } from './html.ts'
-import { pageStyle } from './page-style.ts'
+import { html, type Markup } from './html.ts'
+import { page, section } from './page.ts'
 import { type CurvePoint, precisionRecallChart } from './precision-recall-chart.ts'
 import type { CollectedRun } from './report-collector.ts'
 import { scoreChart } from './score-chart.ts'
@@ -36,27 +34,14 @@ export interface ReportData {
   readonly seed: number
 }
 
-/** One HTML file that needs nothing else: style, charts and script are inside, and its own policy lets nothing in. */
 export function renderReport(data: ReportData): string {
   const { run, evaluation } = data
-  const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hashOf(hoverScript)}'`
-  return html`<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<title>${data.pipeline}: anomaly report</title>
-<style>${trusted(pageStyle)}</style>
-</head>
-<body>
-<header>
-<p class="kind">Anomaly backtest</p>
-<h1>${data.pipeline}</h1>
-<p class="facts">${facts(data).map((fact) => html`<span>${fact}</span>`)}</p>
-</header>
-<main>
-<dl class="figures">${keyFigures(data).map(keyFigure)}</dl>
+  return page({
+    title: `${data.pipeline}: anomaly report`,
+    kind: 'Anomaly backtest',
+    heading: data.pipeline,
+    facts: facts(data),
+    main: html`<dl class="figures">${keyFigures(data).map(keyFigure)}</dl>
 ${
   evaluation
     ? undefined
@@ -69,17 +54,9 @@ ${run.alerts > 0 && data.keys > 1 ? section('Alerts by key', barList('Key', run.
 ${run.alerts > 0 ? section('Alerts by leading reason', barList('Feature', run.alertsByFeature, run.labelled)) : undefined}
 </div>
 ${section('Top alerts', topAlerts(run))}
-${run.misses > 0 ? section('Missed anomalies', topMisses(run)) : undefined}
-</main>
-<footer><span>anomaly ${data.version}</span><span>pipeline ${data.pipelineHash}</span><span>seed ${data.seed}</span></footer>
-<script>${trusted(hoverScript)}</script>
-</body>
-</html>
-`.markup
-}
-
-function hashOf(script: string): string {
-  return createHash('sha256').update(script).digest('base64')
+${run.misses > 0 ? section('Missed anomalies', topMisses(run)) : undefined}`,
+    footer: [`anomaly ${data.version}`, `pipeline ${data.pipelineHash}`, `seed ${data.seed}`],
+  })
 }
 
 function facts({ inputs, run, keys, rejected }: ReportData): string[] {
@@ -187,20 +164,14 @@ function quality(measure: number): string {
   return Number.isNaN(measure) ? '–' : measure.toFixed(measure > 0.995 ? 4 : 3)
 }
 
-function section(title: string, content: Markup): Markup {
-  return html`<section>
-<h2>${title}</h2>
-${content}
-</section>`
-}
-
 function precisionRecall(run: CollectedRun, curve: readonly CurvePoint[]): Markup {
   return curve.length > 0
     ? precisionRecallChart(curve, run)
     : html`<p class="note">No event is labelled as an anomaly.</p>`
 }
 
-function topAlerts(run: CollectedRun): Markup {
+/** The strongest alerts of a run. */
+export function topAlerts(run: CollectedRun): Markup {
   if (run.alerts === 0) return html`<p class="note">No event was called an anomaly.</p>`
   const { length } = run.topAlerts
   const which = run.alerts > length ? `The ${length} strongest of ${formatNumber(run.alerts)} alerts` : 'All alerts'
