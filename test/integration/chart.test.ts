@@ -355,3 +355,75 @@ describe("The operator's chart in an API server", () => {
     expect((await kubectl(['get', 'apl', 'payments', '-n', 'team-a', '-o', 'name'])).stdout).to.include('payments')
   })
 })
+
+describe('An operator that changes from kubectl to Helm, or back', () => {
+  useHelm()
+  const controllerManager = ['deployment-controller', 'garbage-collector-controller', 'namespace-controller']
+  const { inCluster, kubectl } = clients(useApiServer({ controllerManager }))
+  const image = 'registry.example.com/anomaly'
+  const release = () => ['anomaly-operator', chartFolder, ...inCluster(), '-n', 'anomaly-system']
+  const install = (...flags: string[]) =>
+    helm(['install', ...release(), '--set', `image.repository=${image}`, ...flags])
+  const apply = async (...flags: string[]) => {
+    const manifests = (await readFile(installFile, 'utf8')).replaceAll('docker.io/library/anomaly:', `${image}:`)
+    return await kubectl(['apply', '--server-side', ...flags, '-f', '-'], manifests)
+  }
+  /** What the operator is made of, without who manages it. */
+  async function made(): Promise<readonly object[]> {
+    const { items } = JSON.parse((await kubectl(['get', '-f', installFile, '-o', 'json'])).stdout) as {
+      items: readonly KubeObject[]
+    }
+    return items.map(({ status: _, metadata: { name, generation, labels }, ...rest }) => ({
+      ...rest,
+      metadata: { name, generation, version: labels?.['app.kubernetes.io/version'] },
+    }))
+  }
+  /** A change of the pods of the operator makes another. */
+  const replicaSets = async () =>
+    (
+      await kubectl([
+        ...['get', 'replicasets', '-n', 'anomaly-system', '-o', 'jsonpath={.items[*].metadata.name}'],
+        ...['-l', 'app.kubernetes.io/name=anomaly-operator'],
+      ])
+    ).stdout.split(' ')
+  const pipelineUid = async () =>
+    (await kubectl(['get', 'apl', 'payments', '-n', 'default', '-o', 'jsonpath={.metadata.uid}'])).stdout
+
+  it('is refused to Helm before anything is changed, and is its own with --take-ownership: no pod is replaced', async () => {
+    await apply()
+    const { apiVersion, kind } = kinds.pipelines
+    const metadata = { name: 'payments', namespace: 'default' }
+    const pipeline = { apiVersion, kind, metadata, spec: { source: { brokers: ['a:1'] } } }
+    await eventually(() => kubectl(['apply', '-f', '-'], JSON.stringify(pipeline)))
+    const uid = await pipelineUid()
+    await eventually(async () => expect(await replicaSets()).to.not.deep.equal(['']))
+    const [before, pods] = [await made(), await replicaSets()]
+    expect(await complaint(install())).to.match(/cannot be imported into the current release/)
+    expect(await made()).to.deep.equal(before)
+    expect(await helm(['list', ...inCluster(), '-n', 'anomaly-system', '--short'])).to.equal('')
+
+    await install('--take-ownership', '--server-side=false')
+    expect(await replicaSets()).to.deep.equal(pods)
+    await helm(['upgrade', ...release(), '--reuse-values', '--set', 'logLevel=debug'])
+    await eventually(async () => expect(await replicaSets()).to.have.length(2))
+    expect(await replicaSets()).to.include.members(pods)
+    await helm(['uninstall', 'anomaly-operator', ...inCluster(), '-n', 'anomaly-system'])
+    await eventually(async () => expect(await replicaSets()).to.deep.equal(['']))
+    expect(await pipelineUid()).to.equal(uid)
+  })
+
+  it('is refused to kubectl where values differ, and nothing is changed; after `helm uninstall` it is applied', async () => {
+    await install('--create-namespace', '--set', 'replicas=3', '--force-conflicts')
+    const uid = await pipelineUid()
+    const before = await made()
+    expect(await complaint(apply())).to.match(/conflict with "helm"/)
+    expect(await made()).to.deep.equal(before)
+
+    await helm(['uninstall', 'anomaly-operator', ...inCluster(), '-n', 'anomaly-system'])
+    await apply('--force-conflicts')
+    const [deployment] = (await made()).filter((one) => (one as KubeObject).kind === 'Deployment') as KubeObject[]
+    expect(deployment!.spec).to.include({ replicas: 2 })
+    expect(await pipelineUid()).to.equal(uid)
+    expect((await apply()).stderr).to.equal('')
+  })
+})
