@@ -27,6 +27,7 @@ const classes: Resource = {
 }
 const replicaSets = namespaced('apps/v1', 'ReplicaSet', 'replicasets')
 const restricted = { 'pod-security.kubernetes.io/enforce': 'restricted' }
+const person = { fieldManager: 'person', force: true }
 const selection = (of: unknown) => (of as { matchLabels: Readonly<Record<string, string>> }).matchLabels
 
 describe('Operator: with the controllers of workloads', () => {
@@ -397,6 +398,58 @@ describe('Operator: with the controllers of workloads', () => {
       await bench.runPods(namespace)
       expect(await pods()).to.not.include.members(before)
     })
+  })
+
+  it('scores by a model of a ConfigMap once that is there, and replaces the pods of inference when it changes', async () => {
+    await bench.start()
+    const models = { configMap: { name: 'models', key: 'fraud.onnx' } }
+    await apply({ detection: { detectors: [{ name: 'mine', onnx: { from: models, inputs: ['value'] } }] } })
+    const ready = async () =>
+      (await bench.status(namespace)).conditions?.find(({ type }) => type === 'Ready')?.message ?? ''
+    await eventually(async () => expect(await bench.condition(namespace, 'Ready')).to.equal('False ConfigMapMissing'))
+    expect(await ready()).to.contain(
+      'ConfigMap models (spec.detection.detectors[mine].onnx.from.configMap) does not exist',
+    )
+    const metadata = { name: 'models', namespace }
+    const write = (data: object) =>
+      bench.client.apply(kinds.configMaps, { apiVersion: 'v1', kind: 'ConfigMap', metadata, ...data }, person)
+    await write({ data: { other: 'x' } })
+    await eventually(async () => expect(await ready()).to.contain('has no entry fraud.onnx'))
+    await write({ binaryData: { 'fraud.onnx': btoa('first') } })
+    await untilRunning()
+    const pods = async (component: string) => (await podsOf(component)).map(({ metadata: { uid } }) => uid).sort()
+    const before = { inference: await pods('inference'), consumer: await pods('consumer') }
+    await write({ binaryData: { 'fraud.onnx': btoa('second') } })
+    await eventually(async () => {
+      await bench.runPods(namespace)
+      expect(await pods('inference')).to.not.include.members(before.inference)
+    })
+    expect(await pods('consumer')).to.deep.equal(before.consumer)
+  })
+
+  it('says that a claim with a model is missing, as the scheduler does, while the former pods go on', async () => {
+    await bench.start()
+    await apply({})
+    await untilRunning()
+    const former = (await podsOf('inference')).map(({ metadata }) => metadata.uid)
+    const models = { persistentVolumeClaim: { claimName: 'models', path: 'fraud.onnx' } }
+    await apply({ detection: { detectors: [{ name: 'mine', onnx: { from: models, inputs: ['value'] } }] } })
+    const newest = async () => (await podsOf('inference')).find(({ metadata }) => !former.includes(metadata.uid))
+    await eventually(async () => expect(await newest()).to.not.equal(undefined))
+    const pod = (await newest())!
+    expect(JSON.stringify(pod.spec)).to.contain('"persistentVolumeClaim":{"claimName":"models","readOnly":true}')
+    const message = '0/1 nodes are available: persistentvolumeclaim "models" not found.'
+    const conditions = [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message }]
+    const status = { phase: 'Pending', conditions }
+    await bench.client.patch(kinds.pods, pod.metadata, { status }, { subresource: 'status' })
+    await eventually(async () => {
+      const { conditions: said = [] } = await bench.status(namespace)
+      expect(said.find(({ type }) => type === 'Ready')).to.include({ status: 'False' })
+      expect(said.find(({ type }) => type === 'Ready')?.message).to.contain('persistentvolumeclaim "models" not found')
+      expect(said.find(({ type }) => type === 'Available')).to.include({ status: 'True' })
+    })
+    const left = (await podsOf('inference')).map(({ metadata }) => metadata.uid)
+    expect(left).to.include.members(former)
   })
 
   it('lets consumers alone log in to a schema registry, once its Secret is there', async () => {
