@@ -60,7 +60,7 @@ describe('Operator: drift', () => {
       const [kind, name = ''] = child.split(' ')
       all.push({ resource: kinds.childKinds.find((one) => one.kind === kind)!, name })
     }
-    expect(all).to.have.length(21)
+    expect(all).to.have.length(22)
     return all
   }
 

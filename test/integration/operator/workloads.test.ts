@@ -104,16 +104,15 @@ describe('Operator: with the controllers of workloads', () => {
         (one) => [one, selection((one.spec as { selector: unknown }).selector)] as const,
       ),
     ]
-    expect(selectors).to.have.length(24)
+    expect(selectors).to.have.length(26)
     for (const [{ kind, metadata }, selector] of selectors) {
       const selected = pods.filter((pod) =>
         Object.entries(selector).every(([label, value]) => pod.metadata.labels?.[label] === value),
       )
-      for (const pod of selected) expect(pod.metadata.name, kind).to.match(new RegExp(`^${metadata.name}-`))
-      const labels = selected.map(({ metadata: { labels: own } }) => own?.['app.kubernetes.io/instance'])
-      expect([...new Set(labels)], `${kind} ${metadata.name}`).to.deep.equal([
-        metadata.labels?.['app.kubernetes.io/instance'],
-      ])
+      for (const label of ['app.kubernetes.io/instance', 'app.kubernetes.io/component']) {
+        const labels = selected.map(({ metadata: { labels: own } }) => own?.[label])
+        expect([...new Set(labels)], `${kind} ${metadata.name}`).to.deep.equal([metadata.labels?.[label]])
+      }
     }
     await eventually(async () => {
       for (const { metadata, status } of await list(kinds.disruptionBudgets))
