@@ -241,7 +241,7 @@ describe('Operator: drift', () => {
     await eventually(async () => {
       const children = await bench.children(namespace)
       expect(children.filter((child) => /^(Horizontal|Network)/.test(child))).to.deep.equal([])
-      expect(children).to.have.length(16)
+      expect(children).to.have.length(17)
     })
     await bench.get(kinds.configMaps, namespace, 'payments-mine')
   })
