@@ -47,6 +47,9 @@ const verdictOf = (i: number): Verdict => ({
   modelVersion: 'v12-3fa9c1',
   reasons: [{ detector: 'profile', feature: 'value', observed: 100 * chance.next(), expected: 48.2, contribution: 1 }],
   scores: { profile: chance.next(), forest: chance.next() },
+  value: Math.round(10_000 * chance.next()) / 100,
+  partition: i % 12,
+  offset: 10_000_000 + i,
 })
 const all = Array.from({ length: verdicts }, (_, i) => {
   const verdict = verdictOf(i)
