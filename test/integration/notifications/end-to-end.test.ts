@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { eventually } from '../../harness/eventually.ts'
+import { startReceiver } from '../../harness/receiver.ts'
 import { type Cluster, eventOf, recordOf, startCluster } from '../consumer/cluster.ts'
 import { notificationScene } from './notification-scene.ts'
-import { startReceiver } from './receiver.ts'
 
 const skipped = process.env.SKIP_INTEGRATION === '1'
 ;(skipped ? describe.skip : describe)('From an event to a message', function () {

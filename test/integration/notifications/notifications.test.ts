@@ -10,8 +10,8 @@ import { type Kafka, startKafka } from '../../../tools/servers/kafka/kafka.ts'
 import { temporaryFolder } from '../../../tools/servers/server.ts'
 import { closed, episode } from '../../../workloads/notifications/test-episode.ts'
 import { eventually } from '../../harness/eventually.ts'
+import { startReceiver, type TestReceiver } from '../../harness/receiver.ts'
 import { type NotificationScene, notificationScene } from './notification-scene.ts'
-import { startReceiver, type TestReceiver } from './receiver.ts'
 
 const run = promisify(execFile)
 const bin = new URL('../../../bin/anomaly', import.meta.url).pathname
@@ -217,7 +217,7 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const folder = temporaryFolder('private-receiver')
     const { caFile, serverCertFile, serverKeyFile } = makeCertificates(folder)
     const [cert, key] = [serverCertFile, serverKeyFile].map((file) => readFileSync(file, 'utf8')) as [string, string]
-    const one = await receiver(undefined, { cert, key })
+    const one = await receiver(undefined, { tls: { cert, key } })
     const file = join(folder, 'pipeline.yaml')
     const spec = {
       source: { brokers: ['localhost:1'] },

@@ -57,6 +57,8 @@ export interface Cluster {
   readonly programs: string
   /** Where the API server and what is started inside the namespace answer, for pods and for this machine. */
   readonly nodeIp: string
+  /** This machine, as pods reach it. */
+  readonly hostIp: string
   /** Path of the node's network namespace, for `nsenter --net=`. */
   readonly networkNamespace: string
   /** Runs kubectl and gives what it printed. */
@@ -137,6 +139,7 @@ export function runningCluster(): Omit<Cluster, 'stop'> {
     kubeconfig,
     programs,
     nodeIp: '10.200.0.2',
+    hostIp: '10.200.0.1',
     networkNamespace,
     kubectl: program('kubectl'),
     helm: program('helm'),

@@ -18,14 +18,17 @@ export interface TestReceiver {
   close(): void
 }
 
-/**
- * Keeps what it is sent.
- * @param answer ends the response, or leaves it hanging; taken with 200 if absent
- * @param tls PEM texts of its certificate; none if absent
- */
+interface ReceiverOptions {
+  /** PEM texts of its certificate; it speaks plain HTTP if absent. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined
+  /** Where it listens, this machine alone if absent. */
+  readonly host?: string
+}
+
+/** Keeps what it is sent. @param answer ends the response, or leaves it hanging; taken with 200 if absent */
 export async function startReceiver(
   answer: (response: ServerResponse, count: number) => void = (response) => response.end(),
-  tls?: { readonly cert: string; readonly key: string },
+  { tls, host = '127.0.0.1' }: ReceiverOptions = {},
 ): Promise<TestReceiver> {
   const received: Received[] = []
   const take: RequestListener = async (request, response) => {
@@ -34,9 +37,9 @@ export async function startReceiver(
     answer(response, received.length)
   }
   const server = tls === undefined ? createServer(take) : createSecureServer(tls, take)
-  await once(server.listen(0, '127.0.0.1'), 'listening')
+  await once(server.listen(0, host), 'listening')
   return {
-    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://${host}:${(server.address() as AddressInfo).port}`,
     received,
     events: () => received.map(({ body }) => JSON.parse(body)),
     close: () => server.close().closeAllConnections(),
