@@ -15,53 +15,76 @@ export interface Step<World> {
   run(world: World, measure: Measure): Promise<void>
 }
 
+/** What is run: a step, several one after the other, or several beside each other. */
+export type Plan<World> = Step<World> | readonly Plan<World>[] | { readonly beside: readonly Plan<World>[] }
+
 interface Outcome {
   readonly name: string
-  readonly seconds: number
-  readonly result: 'passed' | 'failed' | 'not run'
+  readonly measurements: Measurement[]
+  seconds: number
+  result: 'passed' | 'failed' | 'not run'
 }
 
 /**
- * Runs the steps in order and prints each with its seconds; after the first that fails the others are not run, since each
- * stands on those before. Answers whether all passed.
+ * Runs the plan and prints each step with its seconds. After the first that fails no other begins, since each stands on
+ * those before; what runs beside it comes to its end. Answers whether all passed.
  */
 export async function runSteps<World>(
   world: World,
-  steps: readonly Step<World>[],
+  plan: Plan<World>,
   { onFailure }: { readonly onFailure: () => Promise<void> },
 ): Promise<boolean> {
-  const outcomes: Outcome[] = []
-  const measurements: Measurement[] = []
+  const outcomes = new Map<Step<World>, Outcome>(
+    stepsOf(plan).map((step) => [step, { name: step.name, measurements: [], seconds: 0, result: 'not run' }]),
+  )
   let failed = false
-  for (const { name, run } of steps) {
-    if (failed) {
-      outcomes.push({ name, seconds: 0, result: 'not run' })
-      continue
-    }
-    print(`… ${name}`)
-    const began = performance.now()
-    const before = measurements.length
-    try {
-      await run(world, (what, goalSeconds, seconds) => measurements.push({ what, goalSeconds, seconds }))
-    } catch (error) {
-      failed = true
-      print(`✗ ${name}: ${error instanceof Error ? error.message : error}`)
-      await onFailure().catch((reason: unknown) => print(`nothing more is known: ${reason}`))
-    }
-    const seconds = (performance.now() - began) / 1000
-    outcomes.push({ name, seconds, result: failed ? 'failed' : 'passed' })
-    if (!failed) print(`✓ ${name} (${seconds.toFixed(1)} s)`)
-    for (const { what, seconds, goalSeconds } of measurements.slice(before))
-      print(`    ${what}: ${seconds.toFixed(1)} s (goal ${goalSeconds} s)`)
+
+  async function runPlan(part: Plan<World>): Promise<void> {
+    if ('run' in part) await runStep(part)
+    else if ('beside' in part) await Promise.all(part.beside.map(runPlan))
+    else for (const one of part) await runPlan(one)
   }
-  const table = tableOf(outcomes, measurements)
+
+  async function runStep(step: Step<World>): Promise<void> {
+    if (failed) return
+    const outcome = outcomes.get(step)!
+    print(`… ${step.name}`)
+    const began = performance.now()
+    const measure: Measure = (what, goalSeconds, seconds) => outcome.measurements.push({ what, goalSeconds, seconds })
+    const error = await step.run(world, measure).then(
+      () => undefined,
+      (reason: unknown) => (reason instanceof Error ? reason : new Error(String(reason))),
+    )
+    outcome.seconds = (performance.now() - began) / 1000
+    outcome.result = error === undefined ? 'passed' : 'failed'
+    const seconds = `(${outcome.seconds.toFixed(1)} s)`
+    print(error === undefined ? `✓ ${step.name} ${seconds}` : `✗ ${step.name} ${seconds}: ${error.message}`)
+    for (const one of outcome.measurements)
+      print(`    ${one.what}: ${one.seconds.toFixed(1)} s (goal ${one.goalSeconds} s)`)
+    if (error === undefined) return
+    failed = true
+    await onFailure().catch((reason: unknown) => print(`nothing more is known: ${reason}`))
+  }
+
+  const began = performance.now()
+  await runPlan(plan)
+  const all = [...outcomes.values()]
+  const table = tableOf(all)
   print(`\n${table}\n`)
   const summary = process.env.GITHUB_STEP_SUMMARY
   if (summary !== undefined) appendFileSync(summary, `${table}\n`)
-  const count = (result: Outcome['result']): number => outcomes.filter((outcome) => outcome.result === result).length
+  const count = (result: Outcome['result']): number => all.filter((outcome) => outcome.result === result).length
   const skipped = count('not run')
-  print(`${count('passed')} passed, ${count('failed')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+  const minutes = ((performance.now() - began) / 60_000).toFixed(1)
+  print(
+    `${count('passed')} passed, ${count('failed')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}, ${minutes} min`,
+  )
   return !failed
+}
+
+function stepsOf<World>(plan: Plan<World>): readonly Step<World>[] {
+  if ('run' in plan) return [plan]
+  return ('beside' in plan ? plan.beside : plan).flatMap(stepsOf)
 }
 
 function print(line: string): void {
@@ -69,18 +92,20 @@ function print(line: string): void {
 }
 
 /** Two tables in Markdown: the steps, and what was measured beside its goal. */
-export function tableOf(outcomes: readonly Outcome[], measurements: readonly Measurement[]): string {
+function tableOf(outcomes: readonly Outcome[]): string {
   const steps = outcomes.map(({ name, seconds, result }) => [
     name,
     result === 'not run' ? '' : seconds.toFixed(1),
     result,
   ])
-  const goals = measurements.map(({ what, seconds, goalSeconds }) => [
-    what,
-    seconds.toFixed(1),
-    `<= ${goalSeconds}`,
-    seconds <= goalSeconds ? 'met' : 'missed',
-  ])
+  const goals = outcomes.flatMap(({ measurements }) =>
+    measurements.map(({ what, seconds, goalSeconds }) => [
+      what,
+      seconds.toFixed(1),
+      `<= ${goalSeconds}`,
+      seconds <= goalSeconds ? 'met' : 'missed',
+    ]),
+  )
   return `${rows(['step', 'seconds', 'result'], steps)}\n\n${rows(['time goal', 'seconds', 'goal', ''], goals)}`
 }
 

@@ -8,11 +8,15 @@ import type { Traffic } from './traffic.ts'
 
 export const system = 'anomaly-system'
 export const demo = 'demo'
+/** Of pipelines whose troubles are those of the namespace. */
+export const troubled = 'troubled'
 
 /** What all steps share. */
 export interface World {
   readonly cluster: Cluster
   readonly kubectl: Kubectl
+  /** Of the pipelines that are asked for; `demo` if absent. */
+  readonly namespace?: string | undefined
   helm(args: readonly string[]): Promise<string>
   /** As pods and the host reach it. */
   readonly brokers: readonly string[]
@@ -24,6 +28,9 @@ export interface World {
   /** Into the pipeline `payments`. */
   traffic: Traffic
 }
+
+/** Where pipelines are asked for. */
+type Place = Pick<World, 'kubectl' | 'namespace'>
 
 /** Small enough for a node of two cores that holds everything. */
 const small = { requests: { cpu: '50m', memory: '128Mi' }, limits: { memory: '512Mi' } }
@@ -89,13 +96,13 @@ export function shown(condition: Condition | undefined): string {
 
 /** Until the pipeline's condition is as wanted for its present document. */
 export async function untilCondition(
-  { kubectl }: Pick<World, 'kubectl'>,
+  { kubectl, namespace = demo }: Place,
   name: string,
   wanted: { readonly type: string; readonly status: string; readonly reason?: string; readonly message?: RegExp },
   timeoutMs = 240_000,
 ): Promise<number> {
   return await secondsUntil(async () => {
-    const pipeline = await kubectl.get('apl', name, demo)
+    const pipeline = await kubectl.get('apl', name, namespace)
     const condition = conditionOf(pipeline, wanted.type)
     const isIt =
       condition?.status === wanted.status &&
@@ -106,8 +113,8 @@ export async function untilCondition(
   }, timeoutMs)
 }
 
-export const untilReady = (world: Pick<World, 'kubectl'>, name: string, timeoutMs?: number): Promise<number> =>
-  untilCondition(world, name, { type: 'Ready', status: 'True', reason: 'AllReady' }, timeoutMs)
+export const untilReady = (place: Place, name: string, timeoutMs?: number): Promise<number> =>
+  untilCondition(place, name, { type: 'Ready', status: 'True', reason: 'AllReady' }, timeoutMs)
 
 /** Selects what a pipeline has, of one component or of all. */
 export function selectorOf(name: string, component?: string): string {
@@ -116,8 +123,8 @@ export function selectorOf(name: string, component?: string): string {
 }
 
 /** Pods of a pipeline, of one component or of all, that are not about to end. */
-export async function podsOf({ kubectl }: Pick<World, 'kubectl'>, name: string, component?: string) {
-  const pods = await kubectl.list('pods', demo, selectorOf(name, component))
+export async function podsOf({ kubectl, namespace = demo }: Place, name: string, component?: string) {
+  const pods = await kubectl.list('pods', namespace, selectorOf(name, component))
   return pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
 }
 

@@ -3,7 +3,7 @@ import type { Step } from '../run-steps.ts'
 import { demo, must, pipelineDocument, secondsUntil, system, untilReady, type World } from '../world.ts'
 
 const kinds =
-  'deployments,statefulsets,replicasets,pods,services,configmaps,secrets,serviceaccounts,hpa,pdb,networkpolicies,pvc,leases,apl'
+  'deployments,statefulsets,replicasets,pods,services,configmaps,secrets,serviceaccounts,hpa,pdb,networkpolicies,pvc,leases,cronjobs,jobs,apl'
 
 /** Names of what there is in a namespace beside what every namespace has. */
 async function namesIn({ kubectl }: World, namespace: string): Promise<string[]> {
@@ -24,7 +24,7 @@ export const uninstallSteps: readonly Step<World>[] = [
       await world.traffic.close()
       await world.kubectl(['-n', demo, 'delete', 'apl', '--all'])
       await secondsUntil(async () => {
-        const left = (await namesIn(world, demo)).filter((name) => name !== 'secret/tokens')
+        const left = await namesIn(world, demo)
         must(left.length === 0, `left: ${left.join(' ')}`)
       })
     },

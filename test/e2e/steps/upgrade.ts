@@ -1,7 +1,7 @@
 import { chartFolder } from '../../../tools/release/chart.ts'
 import type { Step } from '../run-steps.ts'
 import { sum } from '../traffic.ts'
-import { demo, must, podsOf, selectorOf, system, uidsOf, untilReady, type World } from '../world.ts'
+import { demo, must, podsOf, selectorOf, system, uidsOf, untilCondition, untilReady, type World } from '../world.ts'
 
 const upgrade = ({ helm }: World, tag: string): Promise<string> =>
   helm(['upgrade', 'anomaly-operator', chartFolder, '-n', system, '--wait', '--set', `image.tag=${tag}`])
@@ -69,6 +69,35 @@ export const upgradeSteps: readonly Step<World>[] = [
           available.stop()
           wanted.stop()
         }
+      }
+      await traffic.expectExact()
+    },
+  },
+  {
+    name: 'an image that cannot be pulled is named, while the old pods go on: exact',
+    async run(world) {
+      const { kubectl, traffic } = world
+      traffic.start(100)
+      const available = kubectl.watch('deployment', 'payments-consumer', demo, '{.status.availableReplicas}')
+      const operator = await kubectl.get('deployment', 'anomaly-operator', system)
+      const { args } = operator.spec.template.spec.containers[0] as { args: string[] }
+      const at = args.findIndex((argument) => argument.startsWith('--workload-image='))
+      const setImage = async (argument: string): Promise<void> => {
+        const change = [{ op: 'replace', path: `/spec/template/spec/containers/0/args/${at}`, value: argument }]
+        await kubectl([
+          ...['-n', system, 'patch', 'deployment', 'anomaly-operator', '--type=json'],
+          ...['-p', JSON.stringify(change)],
+        ])
+      }
+      try {
+        await setImage('--workload-image=docker.io/library/anomaly:absent')
+        await untilCondition(world, 'payments', { type: 'Ready', status: 'False', message: /pull/i })
+        await untilCondition(world, 'payments', { type: 'Available', status: 'True' })
+        await setImage(args[at]!)
+        await untilReady(world, 'payments')
+        must(!available.seen.includes('0'), `available consumers: ${available.seen.join(', ')}`)
+      } finally {
+        available.stop()
       }
       await traffic.expectExact()
     },
