@@ -131,8 +131,9 @@ export function restExactnessOf(
     stored: countOf(givenUp, (id) => times.has(id)),
     differing: countOf(verdicts.keys(), (id) => {
       const ofEvent = publishedOf.get(id)
-      // the topic was deleted before it was judged
-      return ofEvent !== undefined && !ofEvent.some(({ value }) => value === verdicts.get(id))
+      // Where it was judged less often than it is stored, the answer may be of one whose topic was deleted before.
+      if (ofEvent === undefined || ofEvent.length < (times.get(id) ?? 0)) return false
+      return !ofEvent.some(({ value }) => value === verdicts.get(id))
     }),
     examples,
   }
