@@ -108,6 +108,14 @@ describe('A release in a registry', () => {
     expect(await crane('digest', `${registry}/anomaly:${version}`)).to.equal(before)
   })
 
+  it('is refused before anything is pushed where it cannot be signed', async () => {
+    const flags = ['--registry', registry, '--version', version, '--folder', dist(), '--sign']
+    const { stderr } = await run(process.execPath, [join(root, 'tools/release/publish.ts'), ...flags], {
+      env: { ...process.env, PATH: '' },
+    }).catch((error: Said) => error)
+    expect(stderr).to.match(/^publish: signing needs Cosign 3 on the path/)
+  })
+
   it('is refused where nothing was released, or for another registry', async () => {
     expect(await refusal({ registry: '' })).to.equal(
       'publish: name the registry: make publish REGISTRY=ghcr.io/OWNER\n',
