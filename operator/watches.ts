@@ -1,3 +1,4 @@
+import { messageOf } from '../lib/errors.ts'
 import type { Logger } from '../lib/log.ts'
 import { managedSelector, manager } from './desired/child.ts'
 import { groupOf } from './group-rival.ts'
@@ -76,7 +77,12 @@ export function startWatches({ onMonitorsServed, ...options }: WatchesOptions): 
     servesMonitors: monitors.isServed,
     synced: Promise.all(reflectors.map(({ synced }) => synced)),
     problem() {
-      if (!reflectors.every((reflector) => reflector.hasSynced())) return 'the first lists have not come yet'
+      const waiting = reflectors.filter((reflector) => !reflector.hasSynced())
+      if (waiting.length > 0) {
+        const failure = waiting.map((reflector) => reflector.failure()).find((error) => error !== undefined)
+        const why = failure === undefined ? '' : `: ${messageOf(failure)}`
+        return `the first lists have not come yet${why}`
+      }
       const staleMs = Math.max(...reflectors.map((reflector) => reflector.staleMs()))
       return staleMs > staleAfterMs ? `a watch has been down for ${Math.round(staleMs / 1000)} s` : undefined
     },

@@ -21,9 +21,12 @@ describe('Operator: permissions', () => {
   })
 
   /** A kubeconfig with no more rights than the chart gives to an operator in the namespace `default`. */
-  async function restricted(namespaces: readonly string[] = []): Promise<KubeConfig> {
+  async function restricted(
+    namespaces: readonly string[] = [],
+    change: (role: KubeObject) => KubeObject = (role) => role,
+  ): Promise<KubeConfig> {
     const objects = await renderedObjects({ namespace: 'default', values: { namespaces } })
-    for (const role of objects.filter(({ apiVersion }) => apiVersion === group)) {
+    for (const role of objects.filter(({ apiVersion }) => apiVersion === group).map(change)) {
       const { kind } = role
       const namespaced = !kind.startsWith('Cluster')
       const resource: Resource = { apiVersion: group, kind, plural: `${kind.toLowerCase()}s`, namespaced }
@@ -70,5 +73,18 @@ describe('Operator: permissions', () => {
     await bench.untilReady(two)
     expect(await bench.children(other)).to.deep.equal([])
     expect(refused()).to.deep.equal([])
+  })
+
+  it('that are missing, as in a role of an earlier release, are named by readiness', async () => {
+    const withoutJobs = (role: KubeObject): KubeObject => {
+      const rules = role.rules as readonly { readonly resources?: readonly string[] }[] | undefined
+      if (rules === undefined) return role
+      const kept = rules.map((rule) => ({ ...rule, resources: rule.resources?.filter((name) => name !== 'jobs') }))
+      return { ...role, rules: kept }
+    }
+    const operator = await bench.start({ kubeConfig: await restricted([], withoutJobs) })
+    await eventually(() =>
+      expect(operator.cacheProblem()).to.match(/^the first lists have not come yet: Cannot list jobs: .*forbidden/),
+    )
   })
 })
