@@ -234,6 +234,12 @@ describe('The previous release, as a fixture', () => {
     expect(before.spec).to.deep.equal(now.spec)
   })
 
+  it('has the rights with which an operator of this version works', async () => {
+    const rights = (objects: readonly KubeObject[]) =>
+      Object.fromEntries(objects.filter(({ rules }) => rules !== undefined).map((one) => [named(one), one.rules]))
+    expect(rights(await previous())).to.deep.equal(rights(await renderedObjects()))
+  })
+
   it('has a definition with which an operator of this version works: its image is of this version', async () => {
     const definition = (await previous()).find(({ kind }) => kind === 'CustomResourceDefinition')!
     expect(missingFields(definition, crd())).to.deep.equal([])
