@@ -253,10 +253,9 @@ export class Processor implements StreamHandler {
       open.add(verdict, episodes)
       if (results.publish === 'Anomalies' && !verdict.isAnomaly) continue
       let value: string | Buffer
-      if (json === undefined && referenceOf !== undefined)
-        verdict = { ...verdict, ...referenceOf(records[i]!, eventOf[i]!, batch) }
-      if (json === undefined && asBytes === true) value = verdictBytes(verdict, took)
-      else value = published[i] = json ?? verdictJson(verdict, took)
+      const reference = json === undefined ? referenceOf?.(records[i]!, eventOf[i]!, batch) : undefined
+      if (json === undefined && asBytes === true) value = verdictBytes(verdict, took, reference)
+      else value = published[i] = json ?? verdictJson(verdict, took, reference)
       const traceparent = records[i]!.headers?.traceparent
       produced.push({
         topic: results.topic,

@@ -45,15 +45,16 @@ const json = new JsonBytes()
  * as much.
  *
  * @param inferenceTimeMs time from reading the event to its verdict; left out where output must be reproducible
+ * @param reference what leads back to its event; the verdict's own if absent
  */
-export function verdictJson(verdict: Verdict, inferenceTimeMs?: number): string {
-  write(verdict, inferenceTimeMs)
+export function verdictJson(verdict: Verdict, inferenceTimeMs?: number, reference?: EventReference): string {
+  write(verdict, inferenceTimeMs, reference)
   return json.toString()
 }
 
 /** The same as bytes, for a process that only sends them. */
-export function verdictBytes(verdict: Verdict, inferenceTimeMs?: number): Buffer {
-  write(verdict, inferenceTimeMs)
+export function verdictBytes(verdict: Verdict, inferenceTimeMs?: number, reference?: EventReference): Buffer {
+  write(verdict, inferenceTimeMs, reference)
   return json.take()
 }
 
@@ -65,7 +66,7 @@ export function withReference(verdict: string, reference: EventReference): strin
   return verdict.slice(0, -1) + json.toString()
 }
 
-function write(verdict: Verdict, inferenceTimeMs: number | undefined): void {
+function write(verdict: Verdict, inferenceTimeMs: number | undefined, reference: EventReference = verdict): void {
   json.clear()
   json.raw(key.eventId)
   json.text(verdict.eventId)
@@ -110,7 +111,7 @@ function write(verdict: Verdict, inferenceTimeMs: number | undefined): void {
     json.sixDecimals(score)
   }
   json.raw(endOfObject)
-  writeReference(verdict)
+  writeReference(reference)
   json.raw(endOfObject)
 }
 
