@@ -50,7 +50,14 @@ const skipped = process.env.SKIP_INTEGRATION === '1'
     const { epoch } = await store.partitions.take(3)
     const payloads = new Map(Array.from({ length: keys }, (_, i) => [`ü-${i}`, Uint8Array.from([i % 256, 255, 0])]))
     const features = new Map([['ü-1', '{"x":1}']])
-    await store.partitions.flush(3, epoch, { keys: payloads, partition: Uint8Array.from([9]), features })
+    const partials = new Map(
+      Array.from({ length: keys }, (_, i) => [`t:${i}`, { payload: Uint8Array.from([i % 256]), isRisky: i % 2 === 0 }]),
+    )
+    await store.partitions.flush(3, epoch, { keys: payloads, partition: Uint8Array.from([9]), features, partials })
+    await store.said.put([
+      { eventId: 'ü', key: 'k', label: 'FalseAlarm', time: 1, anomalyScore: 0.9, reasons: [] },
+      { eventId: 'f', key: 'k', label: 'Confirmed', time: 2.5, anomalyScore: 0.9, reasons: [] },
+    ])
     await store.features.extend(['x', 'y'])
     await store.features.use(['x'], 1000)
     await store.results.claim([{ eventId: 'e', fingerprint: 'f', place: { partition: 3, offset: 7 } }], 40)

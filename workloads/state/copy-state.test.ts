@@ -32,9 +32,9 @@ const refusal = (from: StatePlace, to: StatePlace) =>
 
 describe('copyState', () => {
   it('copies no key of a type that no pipeline writes, and does not call that moved', async () => {
-    const [from, to] = [placeWith({ scores: 'zset' }), placeWith({})]
+    const [from, to] = [placeWith({ scores: 'stream' }), placeWith({})]
     expect(await refusal(from.place, to.place)).to.equal(
-      'Nothing was copied: the key scores at Redis is a zset, which no pipeline writes',
+      'Nothing was copied: the key scores at Redis is a stream, which no pipeline writes',
     )
     expect([to.written, from.marks.get('copy'), to.marks.get('copy')]).to.deep.equal([[], undefined, 'copying a'])
   })

@@ -95,11 +95,14 @@ interface Entry {
 
 /** The types of keys that the store has: how each is read and written. */
 const types = {
-  string: { read: 'GET', write: 'SET' },
-  hash: { read: 'HGETALL', write: 'HSET' },
-  list: { read: 'LRANGE', write: 'RPUSH' },
-  set: { read: 'SMEMBERS', write: 'SADD' },
+  string: { read: 'GET', range: [], write: 'SET' },
+  hash: { read: 'HGETALL', range: [], write: 'HSET' },
+  list: { read: 'LRANGE', range: ['0', '-1'], write: 'RPUSH' },
+  set: { read: 'SMEMBERS', range: [], write: 'SADD' },
+  zset: { read: 'ZRANGE', range: ['0', '-1', 'WITHSCORES'], write: 'ZADD' },
 } as const
+/** How many values one command writes: whole pairs. */
+const valuesAtOnce = 10_000
 type Type = keyof typeof types
 const isType = (name: string): name is Type => Object.hasOwn(types, name)
 
@@ -136,9 +139,10 @@ async function read(at: StatePlace, keys: readonly Key[]): Promise<readonly (Ent
       keys.map(async ({ name, type, ttlMs }) => {
         if (type === 'none') return undefined
         if (!isType(type)) throw refuse(`the key ${name} at ${at.place} is a ${type}, which no pipeline writes`)
-        const range = type === 'list' ? ['0', '-1'] : []
-        const answer = (await client.callBuffer(types[type].read, name, ...range)) as Buffer | readonly Buffer[] | null
-        const values = answer === null ? [] : Buffer.isBuffer(answer) ? [answer] : answer
+        const { read, range } = types[type]
+        const answer = (await client.callBuffer(read, name, ...range)) as Buffer | readonly (Buffer | Buffer[])[] | null
+        // Members come with their scores in pairs.
+        const values = answer === null ? [] : Buffer.isBuffer(answer) ? [answer] : answer.flat()
         return values.length === 0 ? undefined : { type, values, ttlMs }
       }),
     ),
@@ -157,11 +161,20 @@ async function write(from: StatePlace, to: StatePlace, keys: readonly Key[]): Pr
         const name = nameAt(to, from, keys[i]!.name)
         return [
           client.del(name),
-          client.call(types[entry.type].write, name, ...entry.values),
+          ...commandsOf(entry).map((values) => client.call(types[entry.type].write, name, ...values)),
           ...(entry.ttlMs > 0 ? [client.pexpire(name, entry.ttlMs)] : []),
         ]
       }),
     ),
+  )
+}
+
+/** What is written by one command after the other. */
+function commandsOf({ type, values }: Entry): readonly (readonly Buffer[])[] {
+  // It is read as members with their scores, and written as scores with their members.
+  const given = type === 'zset' ? values.map((_, i) => values[i ^ 1]!) : values
+  return Array.from({ length: Math.ceil(given.length / valuesAtOnce) }, (_, i) =>
+    given.slice(i * valuesAtOnce, (i + 1) * valuesAtOnce),
   )
 }
 
