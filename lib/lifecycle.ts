@@ -15,6 +15,14 @@ export interface Part {
 const signals = ['SIGTERM', 'SIGINT'] as const
 type Signal = (typeof signals)[number]
 
+/** Calls it when the process is asked to end, once a signal. @returns what lets go of the signals */
+export function onSignals(listener: () => void): () => void {
+  for (const signal of signals) process.once(signal, listener)
+  return () => {
+    for (const signal of signals) process.off(signal, listener)
+  }
+}
+
 /** What of `process` a lifecycle needs. */
 export interface Host {
   on(signal: Signal, listener: (signal: Signal) => void): unknown

@@ -1,3 +1,4 @@
+import { onSignals } from '../../lib/lifecycle.ts'
 import { type EpisodeFigures, EpisodeQuality, LabelledEpisodes } from '../detection/episode-quality.ts'
 import { delimiterArgument } from '../files/csv-header.ts'
 import { InputCheck } from '../files/input-check.ts'
@@ -38,8 +39,7 @@ export async function runBacktest(options: RunBacktestOptions): Promise<Backtest
   const output = options.output === undefined ? undefined : new LineWriter(options.output)
   const rejects = options.rejects === undefined ? undefined : new LineWriter(options.rejects)
   const stop = new AbortController()
-  const onSignal = () => stop.abort()
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal)
+  const letGo = onSignals(() => stop.abort())
   const quality = new EpisodeQuality(pipeline.spec.detection)
   const labelled = new LabelledEpisodes(pipeline.spec.detection)
   const live = createLiveLine()
@@ -88,7 +88,7 @@ export async function runBacktest(options: RunBacktestOptions): Promise<Backtest
     live.clear()
     output?.close()
     rejects?.close()
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, onSignal)
+    letGo()
   }
 }
 

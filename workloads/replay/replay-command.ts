@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { AppError } from '../../lib/errors.ts'
+import { onSignals } from '../../lib/lifecycle.ts'
 import { sleep } from '../../lib/time.ts'
 import { delimiterArgument } from '../files/csv-header.ts'
 import { checkFieldPath } from '../files/field-path.ts'
@@ -54,8 +55,7 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
     process.stderr.write(`anomaly: ${note}\n`)
   })
   const stop = new AbortController()
-  const onSignal = () => stop.abort()
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal)
+  const letGo = onSignals(() => stop.abort())
   const total = files === undefined ? undefined : sizeOfAll(files)
   const run = randomBytes(6).toString('hex')
   const began = performance.now()
@@ -122,7 +122,7 @@ export async function replayCommand(args: ReplayArguments): Promise<void> {
   } finally {
     await destination.close()
     live.clear()
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, onSignal)
+    letGo()
   }
   const lines = summaryLines(
     { ...counts, seconds: (performance.now() - began) / 1000, rejectedBy },

@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { KafkaBatch } from '../../lib/kafka/records.ts'
+import { onSignals } from '../../lib/lifecycle.ts'
 import { createLogger } from '../../lib/log.ts'
 import { loadPipeline } from '../../lib/pipeline/load-pipeline.ts'
 import type { Verdict } from '../detection/verdict.ts'
@@ -25,7 +26,7 @@ export interface WatchArguments extends KafkaArguments {
 export async function watchCommand(args: WatchArguments): Promise<void> {
   const stop = new AbortController()
   const show = verdictPrinter(args)
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort())
+  onSignals(() => stop.abort())
   await (args.url === undefined ? watchTopic : watchApi)(args, show.lines, stop.signal)
   say(`${counted(show.counts.verdicts, 'verdict')}, ${counted(show.counts.alerts, 'alert')}`)
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { AppError } from '../../../lib/errors.ts'
+import { onSignals } from '../../../lib/lifecycle.ts'
 import { loadPipeline } from '../../../lib/pipeline/load-pipeline.ts'
 import { version } from '../../../lib/version.ts'
 import { type EpisodeFigures, EpisodeQuality } from '../../detection/episode-quality.ts'
@@ -56,8 +57,7 @@ export async function tuneCommand(args: TuneArguments): Promise<void> {
   const live = createLiveLine()
   const say = (text: string) => live.show(text.slice(0, live.look.columns - 1))
   const stop = new AbortController()
-  const onSignal = () => stop.abort(new AppError('Internal', 'stopped: nothing is proposed'))
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal)
+  const letGo = onSignals(() => stop.abort(new AppError('Internal', 'stopped: nothing is proposed')))
   try {
     const check = new InputCheck(pipeline, (line) => {
       live.clear()
@@ -95,7 +95,7 @@ export async function tuneCommand(args: TuneArguments): Promise<void> {
     else writeWhole(output, proposed)
   } finally {
     live.clear()
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, onSignal)
+    letGo()
   }
 }
 
